@@ -1,0 +1,26 @@
+"""metaplax: meta-learning biologically plausible learning rules.
+
+One verb, three orthogonal arguments: :func:`meta_train` takes a learner, a distribution of tasks and a
+meta-gradient estimator.
+"""
+
+from metaplax import analysis, data, estimators, feedback, learners, networks, plasticity, tasks
+from metaplax._version import __version__
+from metaplax.learners import OnlinePlasticity
+from metaplax.networks import MLP
+from metaplax.plasticity import rules
+
+__all__ = [
+    "MLP",
+    "OnlinePlasticity",
+    "__version__",
+    "analysis",
+    "data",
+    "estimators",
+    "feedback",
+    "learners",
+    "networks",
+    "plasticity",
+    "rules",
+    "tasks",
+]

@@ -1,0 +1,8 @@
+"""Meta-gradients: how the outer loss depends on the learner's own parameters."""
+
+from metaplax.estimators.base import AbstractEstimator
+from metaplax.estimators.checkpointed import Checkpointed
+from metaplax.estimators.forward_mode import ForwardMode
+from metaplax.estimators.reverse import Reverse
+
+__all__ = ["AbstractEstimator", "Checkpointed", "ForwardMode", "Reverse"]

@@ -1,0 +1,42 @@
+"""The one signature that all meta-gradient estimators have."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key
+
+from metaplax.learners import AbstractLearner, IncompatibleError
+from metaplax.learners.base import Metrics
+from metaplax.tasks import Episode
+
+
+class AbstractEstimator(eqx.Module):
+    """Estimates the gradient of the outer loss with respect to the learner's meta-parameters.
+
+    In the costs stated by each estimator, ``T`` is the number of inner steps, ``P`` the size of the
+    inner state (the weights) and ``M`` the number of meta-parameters.
+    """
+
+    @abstractmethod
+    def value_and_grad(
+        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
+    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+        """Outer loss and metrics of one episode, and the gradient in the learner's own structure.
+
+        The gradient is ``None`` where the learner holds no meta-parameter.
+        """
+
+    def check(self, learner: AbstractLearner) -> None:
+        """Refuse learners that lack what this estimator needs.
+
+        Raises:
+            IncompatibleError: one sentence saying what is missing.
+        """
+        if meta_parameter_count(learner) == 0:
+            raise IncompatibleError("the learner has no meta-parameters: every array in it is frozen")
+
+
+def meta_parameter_count(learner: AbstractLearner) -> int:
+    """How many numbers of a learner are meta-learned."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(learner, eqx.is_inexact_array)))

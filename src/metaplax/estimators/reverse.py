@@ -1,0 +1,23 @@
+"""Reverse mode through the unrolled inner loop."""
+
+import equinox as eqx
+from jaxtyping import Array, Float, Key
+
+from metaplax.estimators.base import AbstractEstimator
+from metaplax.learners import AbstractLearner
+from metaplax.learners.base import Metrics
+from metaplax.tasks import Episode
+
+
+class Reverse(AbstractEstimator):
+    """Exact gradient by backpropagation through all inner updates.
+
+    Time ``O(T P)``, memory ``O(T P)``: the whole inner state is kept at every step. Needs a learner
+    that can be differentiated. Source: Algorithm 1 of Shervani-Tabar & Rosenbaum (2023);
+    Maclaurin, Duvenaud & Adams (2015).
+    """
+
+    def value_and_grad(
+        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
+    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+        return eqx.filter_value_and_grad(lambda learner: learner.run(episode, key), has_aux=True)(learner)

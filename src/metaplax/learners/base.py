@@ -1,0 +1,84 @@
+"""The interface of a learner: four functions, written for one episode.
+
+A learner is a pytree. Its floating-point JAX arrays are the meta-parameters; NumPy arrays and Python
+numbers are constants. :func:`freeze` turns the former into the latter.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
+
+from metaplax.tasks import Episode
+
+Metrics = dict[str, Float[Array, ""]]
+
+Scan = Callable[..., tuple[PyTree, Any]]
+"""A function that is called like ``jax.lax.scan(body, carry, xs)``."""
+
+
+class IncompatibleError(ValueError):
+    """A task, learner and estimator that cannot work together; the message is one sentence."""
+
+
+class AbstractLearner(eqx.Module):
+    """An inner loop. Whatever is a floating-point JAX array in it can be meta-learned."""
+
+    @abstractmethod
+    def init(self, key: Key[Array, ""]) -> PyTree:
+        """State at the start of an episode."""
+
+    @abstractmethod
+    def update(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
+        """State after one more example."""
+
+    @abstractmethod
+    def evaluate(self, state: PyTree, query: PyTree) -> tuple[Float[Array, ""], Metrics]:
+        """Outer loss of the adapted state, and further numbers to record (no gradient is taken of those)."""
+
+    @abstractmethod
+    def check(self, episode: Episode) -> None:
+        """Refuse episodes that do not fit; ``episode`` holds shapes and dtypes only.
+
+        Raises:
+            IncompatibleError: one sentence saying what does not fit.
+        """
+
+    def adapt(self, state: PyTree, support: PyTree, key: Key[Array, ""], scan: Scan = jax.lax.scan) -> PyTree:
+        """State after the whole support set: by default one :meth:`update` per example, in order.
+
+        Args:
+            state: where to start.
+            support: examples, in the order they are seen.
+            key: randomness of the updates.
+            scan: how to run the loop; an estimator may pass one that remembers less.
+        """
+        steps = jax.tree.leaves(support)[0].shape[0]
+
+        def step(state, inputs):
+            example, index = inputs
+            return self.update(state, example, jax.random.fold_in(key, index)), None
+
+        return scan(step, state, (support, np.arange(steps)))[0]
+
+    def run(
+        self, episode: Episode, key: Key[Array, ""], scan: Scan = jax.lax.scan
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """One whole episode: init, adapt, evaluate."""
+        init_key, adapt_key = jax.random.split(key)
+        state = self.adapt(self.init(init_key), episode.support, adapt_key, scan)
+        loss, metrics = self.evaluate(state, episode.query)
+        return loss, jax.lax.stop_gradient(metrics)
+
+    def scalars(self) -> Metrics:
+        """Meta-parameters worth plotting, by name; recorded at every meta-step, before it is taken."""
+        return {}
+
+
+def freeze(tree: PyTree) -> PyTree:
+    """The same tree with every array turned into a constant, so that it is no longer meta-learned."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, tree)

@@ -1,0 +1,118 @@
+"""Online learning by a plasticity rule: one pass, one example at a time, no gradient inside."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from metaplax.feedback import AbstractFeedback, RandomFixed
+from metaplax.learners.base import AbstractLearner, IncompatibleError, Metrics, Scan
+from metaplax.networks import MLP, Weights
+from metaplax.plasticity import AbstractPenalty, NoPenalty, Rule, Signals, apply
+from metaplax.plasticity.updates import AbstractUpdate
+from metaplax.tasks import Episode, Examples
+
+
+class PlasticState(eqx.Module):
+    """Forward weights and the state of the feedback pathway during an episode."""
+
+    weights: Weights
+    feedback: PyTree
+
+
+Probe = Callable[[MLP, AbstractFeedback, PlasticState, Examples], Metrics]
+"""A measurement on the adapted network and the query set."""
+
+
+class OnlinePlasticity(AbstractLearner):
+    """A network that learns a stream of examples with a local plasticity rule.
+
+    For every example: forward sweep, errors through the feedback pathway, then all layers change at
+    once by the rule. Weights and feedback are drawn afresh in each episode; the rule's coefficients are
+    meta-learned.
+
+    Args:
+        network: the network.
+        rule: the plasticity rule.
+        feedback: the feedback pathway.
+        penalty: charge for the coefficients, added to the outer loss (Eq. 6).
+        probes: further measurements on the query set after adaptation.
+
+    Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1.
+    """
+
+    network: MLP
+    rule: Rule
+    feedback: AbstractFeedback = RandomFixed()
+    penalty: AbstractPenalty = NoPenalty()
+    probes: tuple[Probe, ...] = eqx.field(static=True, default=())
+
+    def init(self, key: Key[Array, ""]) -> PlasticState:
+        weight_key, feedback_key = jax.random.split(key)
+        return PlasticState(self.network.init(weight_key), self.feedback.init(feedback_key, self.network))
+
+    def propose(self, state: PlasticState, example: Examples) -> tuple[tuple[AbstractUpdate, ...], ...]:
+        """For every layer, the changes that the rule asks for after seeing one example."""
+        network = self.network
+        activity = network.forward(state.weights, example.x)
+        output_error = network.readout.error(activity.y[-1], example.y)
+        errors = self.feedback.errors(state.feedback, network, state.weights, activity, output_error)
+        return tuple(
+            self.rule.updates(
+                layer,
+                Signals(
+                    pre=activity.y[layer - 1],
+                    post=activity.y[layer],
+                    pre_error=errors[layer - 1],
+                    post_error=errors[layer],
+                    drive=activity.z[layer - 1],
+                    weight=weight,
+                ),
+            )
+            for layer, weight in enumerate(state.weights, start=1)
+        )
+
+    def update(self, state: PlasticState, example: Examples, key: Key[Array, ""]) -> PlasticState:
+        del key
+        feedback, updates = self.feedback.learn(state.feedback, self.propose(state, example))
+        weights = tuple(apply(weight, layer) for weight, layer in zip(state.weights, updates, strict=True))
+        return PlasticState(weights, feedback)
+
+    def adapt(
+        self, state: PlasticState, support: Examples, key: Key[Array, ""], scan: Scan = jax.lax.scan
+    ) -> PlasticState:
+        if self.feedback.looks_ahead:
+            final = super().adapt(state, support, key, scan)
+            state = PlasticState(state.weights, self.feedback.look_ahead(state.feedback, final.weights))
+        return super().adapt(state, support, key, scan)
+
+    def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        logits = jax.vmap(lambda x: self.network.forward(state.weights, x).logits)(query.x)
+        loss = self.network.readout.loss(logits, query.y)
+        metrics = {"accuracy": jnp.mean(jnp.argmax(logits, axis=1) == query.y, dtype=logits.dtype)}
+        for probe in self.probes:
+            metrics |= probe(self.network, self.feedback, state, query)
+        return loss + self.penalty(self.rule.coefficients), metrics
+
+    def scalars(self) -> Metrics:
+        return self.rule.scalars()
+
+    def check(self, episode: Episode) -> None:
+        inputs, outputs = self.network.sizes[0], self.network.sizes[-1]
+        for part in (episode.support, episode.query):
+            if not isinstance(part, Examples) or len(part.x.shape) != 2 or part.x.shape[1] != inputs:
+                shape = getattr(getattr(part, "x", None), "shape", None)
+                raise IncompatibleError(
+                    f"the network takes examples of {inputs} numbers, but the task gives arrays of shape {shape}"
+                )
+            if not jnp.issubdtype(part.y.dtype, jnp.integer):
+                raise IncompatibleError(
+                    f"the network's {outputs} outputs are classes, but the task's targets are {part.y.dtype} numbers"
+                )
+        if self.rule.active is not None and len(self.rule.active) != self.network.depth:
+            raise IncompatibleError(
+                f"the rule says for {len(self.rule.active)} layers which terms act, but the network has"
+                f" {self.network.depth} layers"
+            )

@@ -1,0 +1,59 @@
+"""Elementwise nonlinearities whose derivative can be read off the activity itself.
+
+A synapse sees activity, not the pre-activation that caused it, so each derivative here is a
+function of ``y = sigma(z)``.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class AbstractActivation(eqx.Module):
+    """A monotone elementwise nonlinearity ``sigma``."""
+
+    @abstractmethod
+    def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Activity ``y = sigma(z)``."""
+
+    @abstractmethod
+    def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """``sigma'(z)`` written as a function of the activity ``y``."""
+
+
+class Softplus(AbstractActivation):
+    """``sigma(z) = log(1 + exp(beta z)) / beta``, a smooth ReLU.
+
+    Source: Shervani-Tabar & Rosenbaum (2023), Eq. 13, with ``beta = 10``.
+    """
+
+    beta: float = 10.0
+
+    def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jax.nn.softplus(self.beta * z) / self.beta
+
+    def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return -jnp.expm1(-self.beta * y)
+
+
+class ReLU(AbstractActivation):
+    """``sigma(z) = max(z, 0)``; its derivative at 0 is taken as 0."""
+
+    def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jax.nn.relu(z)
+
+    def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return (y > 0).astype(y.dtype)
+
+
+class Tanh(AbstractActivation):
+    """``sigma(z) = tanh(z)``."""
+
+    def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jnp.tanh(z)
+
+    def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return 1.0 - y * y

@@ -1,0 +1,65 @@
+"""Local plasticity: terms, the updates they return, and rules made of them."""
+
+from metaplax.plasticity import rules
+from metaplax.plasticity.coefficients import (
+    AbstractCoefficients,
+    GlobalCoefficients,
+    LayerCoefficients,
+    NeuronCoefficients,
+    Sharing,
+    SynapseCoefficients,
+    shared,
+)
+from metaplax.plasticity.penalties import L1, AbstractPenalty, NoPenalty
+from metaplax.plasticity.rules import Rule
+from metaplax.plasticity.signals import Signals
+from metaplax.plasticity.terms import (
+    ALL_TERMS,
+    AbstractTerm,
+    ActivityErrorHebb,
+    DriveErrorActivity,
+    ErrorHebb,
+    Oja,
+    PopulationGatedGradient,
+    PreError,
+    ProjectedErrorActivity,
+    ProjectedErrorGradient,
+    PseudoGradient,
+    WeightDecay,
+)
+from metaplax.plasticity.updates import AbstractUpdate, Coefficient, Decay, Dense, Outer, apply, merge
+
+__all__ = [
+    "ALL_TERMS",
+    "L1",
+    "AbstractCoefficients",
+    "AbstractPenalty",
+    "AbstractTerm",
+    "AbstractUpdate",
+    "ActivityErrorHebb",
+    "Coefficient",
+    "Decay",
+    "Dense",
+    "DriveErrorActivity",
+    "ErrorHebb",
+    "GlobalCoefficients",
+    "LayerCoefficients",
+    "NeuronCoefficients",
+    "NoPenalty",
+    "Oja",
+    "Outer",
+    "PopulationGatedGradient",
+    "PreError",
+    "ProjectedErrorActivity",
+    "ProjectedErrorGradient",
+    "PseudoGradient",
+    "Rule",
+    "Sharing",
+    "Signals",
+    "SynapseCoefficients",
+    "WeightDecay",
+    "apply",
+    "merge",
+    "rules",
+    "shared",
+]

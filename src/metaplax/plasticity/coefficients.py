@@ -1,0 +1,101 @@
+"""How many synapses share one coefficient: all of them, a layer, a neuron's inputs, or none."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from metaplax.plasticity.updates import Coefficient
+
+Sharing = Literal["global", "layer", "neuron", "synapse"]
+
+
+class AbstractCoefficients(eqx.Module):
+    """The meta-learned numbers in front of ``R`` terms, for the synapses of ``L`` layers."""
+
+    @abstractmethod
+    def at(self, layer: int, term: int) -> Coefficient:
+        """Coefficient of term ``0..R-1`` in layer ``1..L``."""
+
+    @abstractmethod
+    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
+        """A few numbers worth plotting for one term, keyed by a suffix such as ``""`` or ``".layer2"``."""
+
+
+class GlobalCoefficients(AbstractCoefficients):
+    """One coefficient per term for the whole network, as in the paper."""
+
+    values: Float[Array, " terms"]
+
+    def at(self, layer: int, term: int) -> Coefficient:
+        del layer
+        return self.values[term]
+
+    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
+        return {"": self.values[term]}
+
+
+class LayerCoefficients(AbstractCoefficients):
+    """One coefficient per term and layer."""
+
+    values: Float[Array, "layers terms"]
+
+    def at(self, layer: int, term: int) -> Coefficient:
+        return self.values[layer - 1, term]
+
+    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
+        return {f".layer{layer}": value for layer, value in enumerate(self.values[:, term], start=1)}
+
+
+class NeuronCoefficients(AbstractCoefficients):
+    """One coefficient per term and post-synaptic neuron. Plots show the mean of every layer."""
+
+    values: tuple[Float[Array, "terms post"], ...]
+
+    def at(self, layer: int, term: int) -> Coefficient:
+        return self.values[layer - 1][term]
+
+    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
+        return {f".layer{layer}": jnp.mean(value[term]) for layer, value in enumerate(self.values, start=1)}
+
+
+class SynapseCoefficients(AbstractCoefficients):
+    """One coefficient per term and synapse. Plots show the mean of every layer."""
+
+    values: tuple[Float[Array, "terms post pre"], ...]
+
+    def at(self, layer: int, term: int) -> Coefficient:
+        return self.values[layer - 1][term]
+
+    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
+        return {f".layer{layer}": jnp.mean(value[term]) for layer, value in enumerate(self.values, start=1)}
+
+
+def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> AbstractCoefficients:
+    """Coefficients that all start at the same value per term.
+
+    Args:
+        initial: one starting value per term.
+        sharing: which synapses share a coefficient.
+        sizes: neurons per layer, input first; needed unless ``sharing`` is ``"global"``.
+
+    Raises:
+        ValueError: ``sharing`` is unknown, or ``sizes`` is missing where it is needed.
+    """
+    start = jnp.asarray(initial, jnp.result_type(float))
+    if sharing == "global":
+        return GlobalCoefficients(start)
+    if len(sizes) < 2:
+        raise ValueError(f"coefficients per {sharing} need the layer sizes of the network")
+    posts, pres = sizes[1:], sizes[:-1]
+    if sharing == "layer":
+        return LayerCoefficients(jnp.tile(start, (len(posts), 1)))
+    if sharing == "neuron":
+        return NeuronCoefficients(tuple(jnp.tile(start[:, None], (1, n)) for n in posts))
+    if sharing == "synapse":
+        shapes = zip(posts, pres, strict=True)
+        return SynapseCoefficients(tuple(jnp.tile(start[:, None, None], (1, *shape)) for shape in shapes))
+    raise ValueError(f"coefficients are shared globally or per layer, neuron or synapse, not per {sharing!r}")

@@ -1,0 +1,120 @@
+"""A rule: terms, their coefficients, and who shares them. The named rules of the paper are made here."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoefficients, Sharing, shared
+from metaplax.plasticity.signals import Signals
+from metaplax.plasticity.terms import ALL_TERMS, AbstractTerm, ErrorHebb, Oja, PseudoGradient
+from metaplax.plasticity.updates import AbstractUpdate
+
+START = 1e-3
+"""Where the coefficient of the pseudo-gradient starts; all others start at zero (Algorithm 1)."""
+
+
+class Rule(eqx.Module):
+    """``Delta W_l = sum_r theta_r F_r``: a sum of plasticity terms.
+
+    Args:
+        terms: the candidate terms.
+        coefficients: the meta-learned numbers in front of them.
+        active: optionally, for each layer, which terms act in it, e.g. to mix rules between layers
+            (Table 1 of the paper); a term that does not act gets a gradient of exactly zero.
+
+    Raises:
+        ValueError: two terms have the same name, or a row of ``active`` has the wrong length.
+    """
+
+    terms: tuple[AbstractTerm, ...]
+    coefficients: AbstractCoefficients
+    active: tuple[tuple[bool, ...], ...] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        names = [term.name for term in self.terms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every term of a rule needs a name of its own, not {names}")
+        if self.active is not None and any(len(row) != len(names) for row in self.active):
+            raise ValueError(f"each layer of `active` needs one entry for each of the {len(names)} terms")
+
+    def updates(self, layer: int, signals: Signals) -> tuple[AbstractUpdate, ...]:
+        """The changes that all terms ask for in layer ``1..L``, before they are added up."""
+        return tuple(
+            term(signals).scaled(self.coefficients.at(layer, k))
+            for k, term in enumerate(self.terms)
+            if self.active is None or self.active[layer - 1][k]
+        )
+
+    def scalars(self) -> dict[str, Float[Array, ""]]:
+        """``theta<name>`` (and a suffix per layer, if not shared by all) of every term."""
+        return {
+            f"theta{term.name}{suffix}": value
+            for k, term in enumerate(self.terms)
+            for suffix, value in self.coefficients.scalars(k).items()
+        }
+
+    def __str__(self) -> str:
+        return equation(self.terms, self._values())
+
+    def latex(self) -> str:
+        """The rule as a LaTeX equation."""
+        return equation(self.terms, self._values(), latex=True)
+
+    def _values(self) -> list[float] | None:
+        if isinstance(self.coefficients, GlobalCoefficients):
+            return [float(value) for value in self.coefficients.values]
+        return None
+
+
+def equation(terms: Sequence[AbstractTerm], values: Sequence[float] | None, *, latex: bool = False) -> str:
+    """``Delta W = ...`` with three significant digits, or with symbols where ``values`` is ``None``.
+
+    Terms whose coefficient is exactly zero are left out.
+    """
+    parts = []
+    for k, term in enumerate(terms):
+        body = term.latex if latex else term.text
+        if values is None:
+            symbol = rf"\theta_{{{term.name}}}" if latex else f"θ{term.name}"
+            parts.append(("+" if term.sign > 0 else "−", f"{symbol} {body}"))
+        elif values[k] != 0:
+            number = f"{abs(values[k]):.3g}"
+            parts.append(("+" if values[k] * term.sign > 0 else "−", rf"{number}\,{body}" if latex else f"{number} {body}"))
+    if not parts:
+        right = "0"
+    else:
+        (first_sign, first), rest = parts[0], parts[1:]
+        right = ("" if first_sign == "+" else "−") + first + "".join(f" {sign} {part}" for sign, part in rest)
+    return rf"\Delta W_\ell = {right.replace('−', '-')}" if latex else f"ΔWₗ = {right}"
+
+
+def make(terms: Sequence[AbstractTerm], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
+    """A rule of the given terms, started as in Algorithm 1: the first coefficient at 1e-3, the others at 0."""
+    initial = [START] + [0.0] * (len(terms) - 1)
+    return Rule(tuple(terms), shared(initial, sharing, sizes))
+
+
+def gradient(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
+    """Only the pseudo-gradient: backprop or feedback alignment, depending on the feedback (Eq. 4)."""
+    return make([PseudoGradient()], sharing, sizes)
+
+
+def ehebb(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
+    """``F_eHebb``: pseudo-gradient and Hebbian plasticity on the errors (Eq. 8)."""
+    return make([PseudoGradient(), ErrorHebb()], sharing, sizes)
+
+
+def oja(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
+    """``F_Oja``: pseudo-gradient and Oja's rule (Eq. 10)."""
+    return make([PseudoGradient(), Oja()], sharing, sizes)
+
+
+def f_bio(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
+    """``F_bio``: the three terms that survive in the paper (Eq. 7)."""
+    return make([PseudoGradient(), ErrorHebb(), Oja()], sharing, sizes)
+
+
+def pool(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
+    """``F_pool``: all ten candidate terms (Eqs. 14-23)."""
+    return make([term() for term in ALL_TERMS], sharing, sizes)

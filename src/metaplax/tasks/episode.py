@@ -1,0 +1,31 @@
+"""What a learner sees of one task, and the interface of a distribution of tasks."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+from jaxtyping import Array, Key, Num, PyTree
+
+
+class Examples(eqx.Module):
+    """Inputs and targets; the leading axis of both counts examples."""
+
+    x: Num[Array, "examples ..."]
+    y: Num[Array, "examples ..."]
+
+
+class Episode(eqx.Module):
+    """One task: what to learn from, in the order it is seen, and what to be scored on.
+
+    Both parts are pytrees of arrays with static shapes whose leading axis counts examples.
+    """
+
+    support: PyTree
+    query: PyTree
+
+
+class AbstractTask(eqx.Module):
+    """A distribution of episodes."""
+
+    @abstractmethod
+    def sample(self, key: Key[Array, ""]) -> Episode:
+        """Draw one episode: a pure function of the key that can be traced and compiled."""
