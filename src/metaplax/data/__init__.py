@@ -1,1 +1,21 @@
-"""Pixels and labels."""
+"""Pixels and labels: published files are found or downloaded, verified and parsed; glyphs are rendered."""
+
+from metaplax.data.catalog import CATALOG, Dataset, load
+from metaplax.data.errors import DataError
+from metaplax.data.glyphs import glyphs
+from metaplax.data.handwriting import emnist, fashion_mnist, mnist
+from metaplax.data.images import ImageSet
+from metaplax.data.omniglot import omniglot
+
+__all__ = [
+    "CATALOG",
+    "DataError",
+    "Dataset",
+    "ImageSet",
+    "emnist",
+    "fashion_mnist",
+    "glyphs",
+    "load",
+    "mnist",
+    "omniglot",
+]

@@ -1,0 +1,63 @@
+"""The data sets by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from metaplax.data.errors import DataError
+from metaplax.data.files import PublishedFile
+from metaplax.data.glyphs import glyphs
+from metaplax.data.handwriting import FASHION_FILES, MNIST_FILES, emnist, emnist_files, fashion_mnist, mnist
+from metaplax.data.images import ImageSet
+from metaplax.data.omniglot import OMNIGLOT_FILES, omniglot
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the catalog.
+
+    Attributes:
+        summary: one line for people.
+        load: function of ``data_dir`` that gives the images experiments use by default.
+        files: published files it is read from; empty if it is built in.
+    """
+
+    summary: str
+    load: Callable[..., ImageSet]
+    files: tuple[PublishedFile, ...] = ()
+
+
+CATALOG: dict[str, Dataset] = {
+    "glyphs": Dataset("built in: 47 characters x 200 images of 28x28, rendered from fonts", lambda data_dir: glyphs()),
+    "emnist": Dataset("EMNIST balanced, test files: 47 characters x 400 images of 28x28", emnist, emnist_files()),
+    "mnist": Dataset("MNIST: 10 digits, 60,000 + 10,000 images of 28x28", mnist, MNIST_FILES),
+    "fashion_mnist": Dataset(
+        "Fashion-MNIST: 10 kinds of clothing, 60,000 + 10,000 images of 28x28", fashion_mnist, FASHION_FILES
+    ),
+    "omniglot": Dataset(
+        "Omniglot: 964 + 659 characters x 20 images of 105x105, read as 28x28", omniglot, OMNIGLOT_FILES
+    ),
+}
+
+
+def lookup(name: str) -> Dataset:
+    """An entry of the catalog.
+
+    Raises:
+        DataError: there is none of this name; the message gives the nearest one.
+    """
+    if name not in CATALOG:
+        near = get_close_matches(name, CATALOG, 1, 0.4)
+        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(CATALOG)}"
+        raise DataError(f"there is no data set {name!r}: {hint}")
+    return CATALOG[name]
+
+
+def load(name: str, data_dir: Path | None = None) -> ImageSet:
+    """Load a data set by name.
+
+    Raises:
+        DataError: there is none of this name, or its files are missing or damaged.
+    """
+    return lookup(name).load(data_dir=data_dir)

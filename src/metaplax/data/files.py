@@ -1,0 +1,137 @@
+"""Where published files are: in the user's folder, in the cache, or on the web."""
+
+import hashlib
+import os
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pooch
+import requests
+
+from metaplax.data.errors import DataError
+from metaplax.data.idx import refuse_html
+
+VARIABLE = "METAPLAX_DATA"
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file as its authors published it.
+
+    Attributes:
+        name: file name.
+        url: where it can be downloaded.
+        md5: checksum of the published file; empty where it is only published inside ``archive``.
+        archive: the published archive that holds this file, if it is not published on its own.
+        member: its path inside the archive.
+    """
+
+    name: str
+    url: str = ""
+    md5: str = ""
+    archive: "PublishedFile | None" = None
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file on disk and whether it is byte for byte the published one."""
+
+    path: Path
+    is_published: bool
+    warning: str = field(default="", compare=False)
+
+
+def cache_folder(dataset: str) -> Path:
+    """Folder for downloads of a data set, inside the user's cache."""
+    return Path(pooch.os_cache("metaplax")) / dataset
+
+
+def search_folders(dataset: str, data_dir: Path | None) -> list[Path]:
+    """Folders to look in, best first: the user's (``data_dir``, else ``METAPLAX_DATA``), then the cache.
+
+    Raises:
+        DataError: the user's folder does not exist.
+    """
+    given = data_dir or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if given is None:
+        return [cache_folder(dataset)]
+    if not given.is_dir():
+        raise DataError(f"the data folder {given} does not exist or is not a folder")
+    return [given / dataset, given, cache_folder(dataset)]
+
+
+def locate(dataset: str, file: PublishedFile, data_dir: Path | None) -> FoundFile | None:
+    """Find a file that is already on disk, and compare its checksum with the published one."""
+    for folder in search_folders(dataset, data_dir):
+        path = folder / file.name
+        if path.is_file():
+            with path.open("rb") as stream:
+                refuse_html(path, stream.read(512))
+            return _checked(path, file)
+    return None
+
+
+def fetch(dataset: str, file: PublishedFile, data_dir: Path | None, *, progress: bool = False) -> FoundFile:
+    """Find a file on disk, or download it into the cache and verify it.
+
+    Files placed by hand may differ from the published ones: that is a warning which names the file.
+
+    Raises:
+        DataError: the file is neither on disk nor to be had from the web, or the download is damaged.
+    """
+    found = locate(dataset, file, data_dir)
+    if found is None:
+        found = FoundFile(_download(dataset, file, progress), is_published=True)
+    if found.warning:
+        warnings.warn(found.warning, stacklevel=2)
+    return found
+
+
+def md5_of(path: Path) -> str:
+    """MD5 checksum of a file, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+def _checked(path: Path, file: PublishedFile) -> FoundFile:
+    if not file.md5:
+        in_cache = path.parent.parent == Path(pooch.os_cache("metaplax"))
+        reason = f"{path} was placed by hand and there is no published checksum for it"
+    else:
+        in_cache = md5_of(path) == file.md5
+        reason = f"{path} is not the published file: its MD5 checksum is not {file.md5}"
+    return FoundFile(path, in_cache, "" if in_cache else reason)
+
+
+def _download(dataset: str, file: PublishedFile, progress: bool) -> Path:
+    folder = cache_folder(dataset)
+    if file.archive is not None:
+        archive = fetch(dataset, file.archive, None, progress=progress)
+        return _extract(archive.path, file, folder)
+    try:
+        path = pooch.retrieve(
+            file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=progress
+        )
+    except (requests.RequestException, OSError) as error:
+        raise DataError(
+            f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): put it into a folder and"
+            f" name that with --data-dir or {VARIABLE}"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"the download of {file.name} is damaged: its checksum is not the published one") from error
+    return Path(path)
+
+
+def _extract(archive: Path, file: PublishedFile, folder: Path) -> Path:
+    target = folder / file.name
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            partial.write_bytes(opened.read(file.member))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"{archive} is damaged or holds no {file.member}") from error
+    partial.replace(target)
+    return target

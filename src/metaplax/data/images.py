@@ -1,0 +1,32 @@
+"""Labelled images as plain NumPy arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A set of grey-scale images with class labels.
+
+    Attributes:
+        name: what results on it are reported as, e.g. ``"emnist"``.
+        images: shape ``(N, height, width)``, 0 is background and 255 is ink.
+        labels: shape ``(N,)``, values ``0..len(class_names) - 1``.
+        class_names: what each label stands for.
+    """
+
+    name: str
+    images: UInt8[np.ndarray, "N height width"]
+    labels: Int[np.ndarray, " N"]
+    class_names: tuple[str, ...]
+
+    def counts(self) -> Int[np.ndarray, " classes"]:
+        """Number of images of every class."""
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
+    def by_class(self) -> "ImageSet":
+        """The same images sorted by class, in their original order within each class."""
+        order = np.argsort(self.labels, kind="stable")
+        return ImageSet(self.name, self.images[order], self.labels[order], self.class_names)

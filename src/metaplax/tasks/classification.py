@@ -1,0 +1,96 @@
+"""Online classification: a few classes, one pass over their images in random order."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key, UInt8
+
+from metaplax.data import ImageSet
+from metaplax.tasks.episode import AbstractTask, Episode, Examples
+
+
+class OnlineClassification(AbstractTask):
+    """``ways`` classes, ``shots`` images of each to learn from, ``queries`` further images of each to be scored on.
+
+    Labels keep their meaning over episodes (they are not renumbered), support images come one by one in
+    random order, and pixels are in ``[0, 1]``.
+
+    Args:
+        data: labelled images.
+        ways: classes per episode (M).
+        shots: support images per class (K).
+        queries: query images per class (Q).
+        replacement: draw classes with replacement, so that an episode may hold one twice, as the
+            published code does.
+        fixed_images: use the first ``shots + queries`` images of a class in every episode, as the published
+            code does, instead of fresh ones.
+
+    Raises:
+        ValueError: a number is below one, or the data have too few classes or images per class.
+
+    Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1.
+    """
+
+    images: UInt8[Array, "N pixels"]
+    first: Int[Array, " classes"]
+    count: Int[Array, " classes"]
+    ways: int = eqx.field(static=True)
+    shots: int = eqx.field(static=True)
+    queries: int = eqx.field(static=True)
+    replacement: bool = eqx.field(static=True)
+    fixed_images: bool = eqx.field(static=True)
+    most: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        data: ImageSet,
+        ways: int = 5,
+        shots: int = 50,
+        queries: int = 10,
+        *,
+        replacement: bool = False,
+        fixed_images: bool = False,
+    ):
+        for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        counts = data.counts()
+        if ways > len(counts) and not replacement:
+            raise ValueError(f"{data.name} has {len(counts)} classes, too few for {ways} different ones per episode")
+        if shots + queries > counts.min():
+            raise ValueError(
+                f"shots + queries = {shots + queries}, but {data.name} has only {counts.min()} images of class"
+                f" {data.class_names[counts.argmin()]!r}"
+            )
+        ordered = data.by_class()
+        self.images = jnp.asarray(ordered.images.reshape(len(ordered.images), -1))
+        self.first = jnp.asarray(np.concatenate([[0], np.cumsum(counts)[:-1]]), jnp.int32)
+        self.count = jnp.asarray(counts, jnp.int32)
+        self.ways, self.shots, self.queries = ways, shots, queries
+        self.replacement, self.fixed_images = replacement, fixed_images
+        self.most = int(counts.max())
+
+    def sample(self, key: Key[Array, ""]) -> Episode:
+        class_key, image_key, order_key = jax.random.split(key, 3)
+        classes = jax.random.choice(class_key, len(self.first), (self.ways,), replace=self.replacement)
+        rows = jax.vmap(self._draw)(classes, jax.random.split(image_key, self.ways))
+        support, query = rows[:, : self.shots], rows[:, self.shots :]
+        order = jax.random.permutation(order_key, self.ways * self.shots)
+        return Episode(
+            self._examples(support.ravel()[order], jnp.repeat(classes, self.shots)[order]),
+            self._examples(query.ravel(), jnp.repeat(classes, self.queries)),
+        )
+
+    def _draw(self, label: Int[Array, ""], key: Key[Array, ""]) -> Int[Array, " images"]:
+        """Rows of ``shots + queries`` different images of one class."""
+        needed = self.shots + self.queries
+        if self.fixed_images:
+            return self.first[label] + jnp.arange(needed)
+        lottery = jax.random.uniform(key, (self.most,))
+        lottery = jnp.where(jnp.arange(self.most) < self.count[label], lottery, jnp.inf)
+        return self.first[label] + jnp.argsort(lottery)[:needed]
+
+    def _examples(self, rows: Int[Array, " n"], labels: Int[Array, " n"]) -> Examples:
+        dtype = jnp.result_type(float)
+        return Examples(self.images[rows].astype(dtype) / 255, labels.astype(jnp.int32))
