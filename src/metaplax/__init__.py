@@ -4,11 +4,12 @@ One verb, three orthogonal arguments: :func:`meta_train` takes a learner, a dist
 meta-gradient estimator.
 """
 
-from metaplax import analysis, data, estimators, feedback, learners, networks, plasticity, tasks
+from metaplax import analysis, data, estimators, feedback, learners, networks, plasticity, tasks, training
 from metaplax._version import __version__
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
 from metaplax.plasticity import rules
+from metaplax.training import meta_train
 
 __all__ = [
     "MLP",
@@ -19,8 +20,10 @@ __all__ = [
     "estimators",
     "feedback",
     "learners",
+    "meta_train",
     "networks",
     "plasticity",
     "rules",
     "tasks",
+    "training",
 ]

@@ -1,5 +1,6 @@
 """Measurements on adapted networks, and statistics over trials."""
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
+from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
 
-__all__ = ["alignment_angles", "angle", "orthonormality_error"]
+__all__ = ["alignment_angles", "angle", "bootstrap_interval", "nan_mean", "orthonormality_error"]

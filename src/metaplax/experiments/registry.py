@@ -1,0 +1,23 @@
+"""The experiments by name."""
+
+from difflib import get_close_matches
+
+from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.experiments.shervani2023 import Fig3, Fig5, Fig7, FigS2, Quickstart
+
+EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
+    experiment.name: experiment for experiment in (Quickstart, Fig3, Fig5, Fig7, FigS2)
+}
+
+
+def lookup(name: str) -> type[AbstractExperiment]:
+    """An experiment by name.
+
+    Raises:
+        ConfigError: there is none of this name; the message gives the nearest one.
+    """
+    if name not in EXPERIMENTS:
+        near = get_close_matches(name, EXPERIMENTS, 1, 0.4)
+        hint = f"did you mean {near[0]!r}" if near else "see `metaplax list`"
+        raise ConfigError(f"there is no experiment {name!r}: {hint}")
+    return EXPERIMENTS[name]

@@ -1,0 +1,188 @@
+"""Running an experiment: every rule on the same episodes, into one run folder."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from metaplax import data
+from metaplax._version import __version__
+from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.experiments.registry import lookup
+from metaplax.experiments.summary import quantities
+from metaplax.training import (
+    AbstractProgress,
+    FolderJournal,
+    Interruption,
+    NoProgress,
+    RunFolder,
+    RunFolderError,
+    meta_train,
+)
+
+Progress = Callable[[str], AbstractProgress]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What an experiment is run with besides its own configuration.
+
+    Attributes:
+        preset: name of the preset the configuration started from.
+        data_dir: folder to look for data in.
+        out: folder in which the run folder is made.
+        checkpoint_seconds: least time between two checkpoints.
+    """
+
+    preset: str = "quick"
+    data_dir: Path | None = None
+    out: Path = Path("runs")
+    checkpoint_seconds: float = 20.0
+
+
+def run(
+    experiment: AbstractExperiment,
+    options: RunOptions,
+    progress: Progress = lambda title: NoProgress(),
+    interruption: Interruption | None = None,
+) -> RunFolder:
+    """Run an experiment into a new folder.
+
+    Raises:
+        ConfigError: the configuration cannot be run.
+        DataError: the data are missing or damaged.
+        RunFolderError: the folder cannot be written.
+        Interrupted: somebody asked to stop; the run can be resumed.
+    """
+    images = data.load(experiment.data, options.data_dir)
+    _check(experiment, images)
+    config = {
+        "experiment": experiment.name,
+        "preset": options.preset,
+        "data_dir": str(options.data_dir.absolute()) if options.data_dir else None,
+        "data": images.name,
+        "data_sha256": _fingerprint(images),
+        "checkpoint_seconds": options.checkpoint_seconds,
+        "version": __version__,
+        "config": asdict(experiment),
+    }
+    folder = RunFolder.create(options.out, experiment.name, config)
+    with folder.writing():
+        _run(experiment, images, folder, progress, interruption)
+    return folder
+
+
+def resume(
+    path: Path,
+    data_dir: Path | None = None,
+    progress: Progress = lambda title: NoProgress(),
+    interruption: Interruption | None = None,
+) -> RunFolder:
+    """Go on with a run where its last checkpoint was; what it gives equals an unbroken run bit for bit.
+
+    Raises:
+        RunFolderError: the folder is no run folder, damaged or in use, or the data are not the same as before.
+        CheckpointError: the checkpoints are damaged or belong to another rule.
+        DataError: the data are missing or damaged.
+        Interrupted: somebody asked to stop; the run can be resumed again.
+    """
+    folder = RunFolder.open(path)
+    with folder.writing():
+        config = folder.config()
+        experiment = configured(config)
+        before = Path(config["data_dir"]) if config["data_dir"] else None
+        images = data.load(experiment.data, data_dir or before)
+        if _fingerprint(images) != config["data_sha256"]:
+            raise RunFolderError(f"the data {experiment.data!r} are not the same as when {path} was started")
+        _run(experiment, images, folder, progress, interruption)
+    return folder
+
+
+def configured(config: dict[str, Any]) -> AbstractExperiment:
+    """The experiment that a ``config.json`` describes.
+
+    Raises:
+        RunFolderError: it describes none.
+    """
+    try:
+        kind = lookup(config["experiment"])
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config["config"].items()}
+        return kind(**fields)
+    except (KeyError, TypeError, ConfigError) as error:
+        raise RunFolderError(f"config.json does not describe an experiment of this version: {error}") from error
+
+
+def preset(name: str, which: str) -> AbstractExperiment:
+    """An experiment as one of its presets configures it.
+
+    Raises:
+        ConfigError: there is no such experiment or preset.
+    """
+    kind = lookup(name)
+    if which not in kind.presets:
+        raise ConfigError(f"there is no preset {which!r}: there are {', '.join(kind.presets)}")
+    return replace(kind(), **kind.presets[which])
+
+
+def _check(experiment: AbstractExperiment, images: data.ImageSet) -> None:
+    """Refuse, before anything is compiled or written, what cannot work."""
+    task, estimator = experiment.task(images), experiment.meta_gradient()
+    shapes = jax.eval_shape(task.sample, jax.random.key(0))
+    for learner in experiment.learners().values():
+        learner.check(shapes)
+        estimator.check(learner)
+
+
+def _run(
+    experiment: AbstractExperiment,
+    images: data.ImageSet,
+    folder: RunFolder,
+    progress: Progress,
+    interruption: Interruption | None,
+) -> None:
+    task = experiment.task(images)
+    seconds = folder.config()["checkpoint_seconds"]
+    for rule, learner in experiment.learners().items():
+        meta_train(
+            learner,
+            task,
+            experiment.meta_gradient(),
+            experiment.optimizer(),
+            experiment.episodes,
+            key=jax.random.key(experiment.seed),
+            trials=experiment.trials,
+            journal=FolderJournal(folder, rule, f"{rule}: {eqx.tree_pformat(learner)}", seconds),
+            progress=progress(rule),
+            interruption=interruption,
+        )
+    write_result(experiment, folder)
+
+
+def write_result(experiment: AbstractExperiment, folder: RunFolder) -> None:
+    """Write ``result.json`` from the rows of a run."""
+    rows, config = folder.rows(), folder.config()
+    seconds = sum(row.get("seconds", 0.0) for row in rows)
+    episodes = experiment.trials * sum("seconds" in row for row in rows)
+    folder.write_json(
+        "result.json",
+        {
+            "experiment": experiment.name,
+            "preset": config["preset"],
+            "data": config["data"],
+            "quantities": [quantity.as_json() for quantity in quantities(rows, experiment.published)],
+            "seconds": round(seconds, 1),
+            "episodes_per_second": round(episodes / seconds, 3) if seconds else None,
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    )
+
+
+def _fingerprint(images: data.ImageSet) -> str:
+    digest = hashlib.sha256(images.images.tobytes())
+    digest.update(images.labels.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""From the rows of a run to the quantities of its result."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from metaplax.analysis import bootstrap_interval, nan_mean
+from metaplax.experiments.base import Published
+
+LAST = 100
+"""Episodes that a quantity is averaged over."""
+
+UNITS = {"accuracy": "fraction", "loss": "nats", "angle": "degrees", "orthonormality": "squared activity"}
+NOT_QUANTITIES = {"rule", "step", "seconds", "final", "masked"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a run measured, with its interval over trials and what was published.
+
+    ``name`` is dotted: ``accuracy.f_bio``. Accuracies, losses and angles are averaged over the last 100
+    episodes and then over trials; coefficients are those after the last episode.
+    """
+
+    name: str
+    mean: float
+    ci_low: float
+    ci_high: float
+    n: int
+    unit: str
+    published: float | None = None
+    published_source: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in ``result.json``."""
+        return asdict(self)
+
+
+def quantities(
+    rows: Sequence[Mapping[str, Any]], published: Mapping[str, Published], last: int = LAST
+) -> list[Quantity]:
+    """All quantities of a run, rule by rule in the order they were run."""
+    found = []
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
+        final = [row for row in rows if row["rule"] == rule and row.get("final")]
+        for name in steps[-1] if steps else ():
+            if name in NOT_QUANTITIES:
+                continue
+            source = final or steps[-1:] if name.startswith("theta") else steps[-last:]
+            per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
+            found.append(_quantity(f"{name}.{rule}", _unit(name), per_trial, published))
+        masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
+        found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
+    return found
+
+
+def _quantity(name: str, unit: str, per_trial: np.ndarray, published: Mapping[str, Published]) -> Quantity:
+    low, high = bootstrap_interval(per_trial)
+    paper = published.get(name)
+    return Quantity(
+        name=name,
+        mean=float(nan_mean(per_trial, axis=0)),
+        ci_low=float(low),
+        ci_high=float(high),
+        n=int(np.isfinite(per_trial).sum()),
+        unit=unit,
+        published=paper.value if paper else None,
+        published_source=paper.source if paper else None,
+    )
+
+
+def _unit(name: str) -> str:
+    return next((unit for start, unit in UNITS.items() if name.startswith(start)), "1")

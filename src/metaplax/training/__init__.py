@@ -1,0 +1,29 @@
+"""The outer loop, and all that keeps it safe: checkpoints, resume, progress, interruption."""
+
+from metaplax.training.checkpoints import CheckpointError, Checkpoints
+from metaplax.training.interruption import Interrupted, Interruption
+from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal
+from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train
+from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
+from metaplax.training.run_folder import RunFolder, RunFolderError
+
+__all__ = [
+    "AbstractJournal",
+    "AbstractProgress",
+    "CheckpointError",
+    "Checkpoints",
+    "DivergedError",
+    "FolderJournal",
+    "Interrupted",
+    "Interruption",
+    "MemoryJournal",
+    "MetaState",
+    "MetaTrained",
+    "NoProgress",
+    "PlainProgress",
+    "RichProgress",
+    "RunFolder",
+    "RunFolderError",
+    "default_progress",
+    "meta_train",
+]

@@ -1,0 +1,130 @@
+"""Checkpoints that survive: written whole or not at all by orbax, with checksums, a few kept."""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+KEEP = 3
+CHECKSUMS = "checksums.json"
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used or written; the message is one sentence."""
+
+
+class Checkpoints:
+    """The checkpoints of one meta-training.
+
+    Each is a folder named by the number of steps done. Its files' checksums are written last: a checkpoint
+    without them was cut short and is ignored.
+
+    Args:
+        folder: where they are.
+        fingerprint: what they belong to, as text; checkpoints of something else are refused.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str):
+        self.folder = folder.absolute()
+        self.fingerprint = fingerprint
+
+    def steps(self) -> list[int]:
+        """Steps at which there is a complete checkpoint, ascending."""
+        found = self.folder.glob(f"*/{CHECKSUMS}") if self.folder.is_dir() else []
+        return sorted(int(path.parent.name) for path in found if path.parent.name.isdigit())
+
+    def save(self, done: int, state: PyTree) -> None:
+        """Write the state after ``done`` steps, then forget the oldest checkpoints.
+
+        Raises:
+            CheckpointError: it cannot be written; the earlier ones are untouched.
+        """
+        target = self.folder / str(done)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(target / "state", _numbered(state), force=True)
+            about = {"fingerprint": self.fingerprint, "files": _checksums(target)}
+            partial = target / f"{CHECKSUMS}.partial"
+            partial.write_text(json.dumps(about), encoding="utf-8")
+            partial.replace(target / CHECKSUMS)
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+            raise CheckpointError(f"the checkpoint {target} cannot be written: {reason}") from error
+        for old in self.steps()[:-KEEP]:
+            shutil.rmtree(self.folder / str(old), ignore_errors=True)
+
+    def latest(self, start: PyTree) -> tuple[int, PyTree]:
+        """Steps done and state of the newest intact checkpoint; ``(0, start)`` if there is none at all.
+
+        A damaged checkpoint is passed over with a warning on standard error.
+
+        Raises:
+            CheckpointError: there are checkpoints but none is intact, or they belong to something else.
+        """
+        steps = self.steps()
+        for done in reversed(steps):
+            damage = self._damage(done)
+            if damage is None:
+                return done, self._restore(done, start)
+            print(f"warning: the checkpoint {self.folder / str(done)} is damaged ({damage})", file=sys.stderr)
+        if steps:
+            raise CheckpointError(
+                f"none of the checkpoints in {self.folder} is intact: delete that folder to start this rule again"
+            )
+        return 0, start
+
+    def _damage(self, done: int) -> str | None:
+        target = self.folder / str(done)
+        try:
+            expected = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))["files"]
+            actual = _checksums(target)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"{CHECKSUMS}: {type(error).__name__}"
+        for name in sorted(expected.keys() | actual.keys()):
+            if name not in actual:
+                return f"{name} is missing"
+            if actual[name] != expected.get(name):
+                return f"{name} is not what was written"
+        return None
+
+    def _restore(self, done: int, start: PyTree) -> PyTree:
+        target = self.folder / str(done)
+        found = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))["fingerprint"]
+        if found != self.fingerprint:
+            was, now = _difference(found, self.fingerprint)
+            raise CheckpointError(f"the checkpoint {target} belongs to another rule or learner: it has {was}, not {now}")
+        leaves, structure = jax.tree.flatten(start)
+        with ocp.StandardCheckpointer() as checkpointer:
+            restored = checkpointer.restore(target / "state", _numbered(jax.tree.map(np.asarray, start)))
+        values = [jax.numpy.asarray(restored[name], leaf.dtype) for name, leaf in zip(restored_names(leaves), leaves, strict=True)]
+        return jax.tree.unflatten(structure, values)
+
+
+def restored_names(leaves: list) -> list[str]:
+    """The names under which leaves are stored: their position."""
+    return [f"leaf{index:04d}" for index in range(len(leaves))]
+
+
+def _numbered(state: PyTree) -> dict[str, np.ndarray]:
+    leaves = jax.tree.leaves(state)
+    return dict(zip(restored_names(leaves), leaves, strict=True))
+
+
+def _checksums(target: Path) -> dict[str, str]:
+    files = sorted(path for path in target.rglob("*") if path.is_file() and not path.name.startswith(CHECKSUMS))
+    return {str(path.relative_to(target)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _difference(first: str, second: str, width: int = 60) -> tuple[str, str]:
+    """The first place where two texts differ, a few words of each."""
+    at = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    start = max(first.rfind(" ", 0, at), first.rfind("(", 0, at)) + 1
+    return tuple(repr(text[start : start + width].replace("\n", " ")) for text in (first, second))  # pyright: ignore

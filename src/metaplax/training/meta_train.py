@@ -1,0 +1,183 @@
+"""The only outer loop: draw episodes, estimate the meta-gradient, take one optax step, record."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Int, Key, PyTree
+
+from metaplax.estimators import AbstractEstimator
+from metaplax.learners import AbstractLearner
+from metaplax.tasks import AbstractTask
+from metaplax.training.interruption import Interrupted, Interruption
+from metaplax.training.journal import AbstractJournal, MemoryJournal, Row
+from metaplax.training.progress import AbstractProgress, NoProgress
+from metaplax.training.trials import map_trials
+
+
+class DivergedError(RuntimeError):
+    """Too many episodes in a row gave a loss or gradient that is not finite; the message is one sentence."""
+
+
+class MetaState(eqx.Module):
+    """What meta-training carries from step to step; every leaf has a leading axis of trials."""
+
+    parameters: PyTree
+    optimizer: PyTree
+    streak: Int[Array, " trials"]
+    masked: Int[Array, " trials"]
+
+
+@dataclass(frozen=True)
+class MetaTrained:
+    """What meta-training returns.
+
+    Attributes:
+        learner: the learner with its meta-learned leaves, each with a leading axis of trials.
+        history: what was recorded, one row per meta-step.
+        masked: for each trial, how many episodes were left out because they were not finite.
+    """
+
+    learner: AbstractLearner
+    history: list[Row]
+    masked: tuple[int, ...]
+
+
+def meta_train(
+    learner: AbstractLearner,
+    tasks: AbstractTask,
+    estimator: AbstractEstimator,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    *,
+    key: Key[Array, ""],
+    trials: int = 1,
+    episodes: int = 1,
+    patience: int = 10,
+    journal: AbstractJournal | None = None,
+    progress: AbstractProgress | None = None,
+    interruption: Interruption | None = None,
+) -> MetaTrained:
+    """Meta-learn a learner's parameters on a distribution of tasks.
+
+    The episodes are a pure function of (``key``, trial, step, index in the batch), so that a run can be
+    resumed without any state of a data loader, and two learners can be compared on the same episodes.
+
+    Args:
+        learner: where to start; its floating-point JAX arrays are meta-learned.
+        tasks: distribution of episodes.
+        estimator: how the meta-gradient is obtained.
+        optimizer: the outer optimiser.
+        steps: number of meta-steps.
+        key: seed of everything.
+        trials: independent repetitions, each with episodes and initial networks of its own.
+        episodes: episodes per meta-step; their gradients are averaged.
+        patience: give up after so many meta-steps in a row without a finite episode.
+        journal: where rows and checkpoints go; by default rows are kept in memory.
+        progress: shows how far it is.
+        interruption: asked after every step whether to stop.
+
+    Raises:
+        IncompatibleError: task, learner and estimator do not fit together (before anything compiles).
+        ValueError: ``steps``, ``trials`` or ``episodes`` is below one.
+        DivergedError: ``patience`` meta-steps in a row without a finite episode.
+        Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
+    """
+    for name, value in (("steps", steps), ("trials", trials), ("episodes", episodes)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+    learner.check(jax.eval_shape(tasks.sample, key))
+    estimator.check(learner)
+    journal = MemoryJournal() if journal is None else journal
+    progress = NoProgress() if progress is None else progress
+    interruption = Interruption() if interruption is None else interruption
+
+    parameters, constants = eqx.partition(learner, eqx.is_inexact_array)
+    first, state = journal.resume(_start(parameters, optimizer, trials))
+    trial_keys = jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
+
+    def one_trial(tasks, step, state, trial_key):
+        return _meta_step(constants, tasks, estimator, optimizer, episodes, state, jax.random.fold_in(trial_key, step))
+
+    with progress.track(steps, first) as advance:
+        if first < steps:
+            mapped = jax.jit(map_trials(one_trial, trials)).lower(tasks, jnp.int32(0), state, trial_keys).compile()
+        for step in range(first, steps):
+            began = time.perf_counter()
+            state, record = mapped(tasks, jnp.int32(step), state, trial_keys)
+            row = {name: np.asarray(value) for name, value in record.items()}
+            journal.record(step, row, time.perf_counter() - began)
+            advance(row)
+            stop, diverged = interruption.requested, int(jnp.max(state.streak)) >= patience
+            if stop or diverged or journal.is_due(step + 1, steps):
+                journal.checkpoint(step + 1, state)
+            if diverged:
+                raise DivergedError(_divergence(state, step, patience))
+            if stop and step + 1 < steps:
+                raise Interrupted(stop, step + 1)
+    learned = eqx.combine(state.parameters, constants)
+    journal.finish(steps, {k: np.asarray(v) for k, v in jax.vmap(_scalars(constants))(state.parameters).items()})
+    return MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
+
+
+def _start(parameters: PyTree, optimizer: optax.GradientTransformation, trials: int) -> MetaState:
+    one = MetaState(parameters, optimizer.init(parameters), jnp.int32(0), jnp.int32(0))
+    return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], trials, axis=0), one)
+
+
+def _scalars(constants: AbstractLearner):
+    return lambda parameters: eqx.combine(parameters, constants).scalars()
+
+
+def _meta_step(
+    constants: AbstractLearner,
+    tasks: AbstractTask,
+    estimator: AbstractEstimator,
+    optimizer: optax.GradientTransformation,
+    episodes: int,
+    state: MetaState,
+    key: Key[Array, ""],
+) -> tuple[MetaState, dict[str, Any]]:
+    """One meta-step of one trial. Episodes that are not finite do not count."""
+    learner = eqx.combine(state.parameters, constants)
+
+    def one_episode(key):
+        task_key, learner_key = jax.random.split(key)
+        (loss, metrics), gradient = estimator.value_and_grad(learner, tasks.sample(task_key), learner_key)
+        finite = jnp.isfinite(loss) & _all_finite(gradient)
+        return {"loss": loss, **metrics}, gradient, finite
+
+    records, gradients, finite = jax.lax.map(one_episode, jax.random.split(key, episodes))
+    count = jnp.sum(finite)
+    gradient = jax.tree.map(lambda g: _masked_sum(g, finite) / jnp.maximum(count, 1), gradients)
+    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
+    taken = MetaState(
+        eqx.apply_updates(state.parameters, updates), optimizer_state, jnp.int32(0), state.masked + episodes - count
+    )
+    left = MetaState(state.parameters, state.optimizer, state.streak + 1, state.masked + episodes)
+    new_state = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
+    means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
+    return new_state, {**means, "masked": episodes - count, **learner.scalars()}
+
+
+def _all_finite(tree: PyTree) -> Bool[Array, ""]:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
+    """Sum over the leading axis of the entries that count; NaN in the others does not leak."""
+    shape = (-1,) + (1,) * (values.ndim - 1)
+    return jnp.sum(jnp.where(mask.reshape(shape), values, 0), axis=0)
+
+
+def _divergence(state: MetaState, step: int, patience: int) -> str:
+    trials = [str(i) for i, n in enumerate(np.asarray(state.streak)) if n >= patience]
+    return (
+        f"meta-training diverged: the last {patience} meta-steps up to step {step} gave no finite loss and gradient"
+        f" (trial {', '.join(trials)}); try a smaller meta-learning rate or clip the meta-gradient harder"
+    )

@@ -1,0 +1,225 @@
+"""The run folder: everything that a run leaves behind, in files that anything can read.
+
+``config.json`` (what was asked for), ``env.json`` (where it ran), ``metrics.jsonl`` (one object per
+meta-step and rule), ``checkpoints/``, ``figures/``, ``result.json`` and ``report.html``.
+"""
+
+import json
+import math
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import jax
+from filelock import FileLock, Timeout
+
+LIBRARIES = ("metaplax", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
+
+
+class RunFolderError(Exception):
+    """A run folder cannot be read, written or used; the message is one sentence."""
+
+
+@contextmanager
+def explaining(path: Path, doing: str = "written") -> Iterator[None]:
+    """Say in one sentence what the operating system refused."""
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be {doing}: {error.strerror or error}") from error
+
+
+class RunFolder:
+    """A run folder on disk.
+
+    Only one process may write to it at a time: see :meth:`writing`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._metrics: IO[str] | None = None
+
+    @staticmethod
+    def create(parent: Path, experiment: str, config: dict[str, Any]) -> "RunFolder":
+        """Make a new folder ``<experiment>-<time>-<id>`` in ``parent`` and write down what was asked for.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        path = parent / f"{experiment.replace('/', '-')}-{stamp}-{secrets.token_hex(2)}"
+        with explaining(parent):
+            path.mkdir(parents=True)
+        folder = RunFolder(path)
+        folder.write_json("config.json", config)
+        folder.write_json("env.json", environment())
+        return folder
+
+    @staticmethod
+    def open(path: Path) -> "RunFolder":
+        """An existing run folder.
+
+        Raises:
+            RunFolderError: there is none at this path.
+        """
+        if not (path / "config.json").is_file():
+            raise RunFolderError(f"{path} is not a run folder: it holds no config.json")
+        return RunFolder(path)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the folder for writing; the hold ends with the process, however that dies.
+
+        Raises:
+            RunFolderError: another process holds it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            with explaining(self.path):
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
+        try:
+            yield
+        finally:
+            if self._metrics is not None:
+                with explaining(self.metrics_path):
+                    self._metrics.close()
+                self._metrics = None
+            lock.release()
+
+    @property
+    def metrics_path(self) -> Path:
+        """The file with one object per meta-step and rule."""
+        return self.path / "metrics.jsonl"
+
+    def config(self) -> dict[str, Any]:
+        """What was asked for."""
+        return self.read_json("config.json")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Parse one of the folder's files.
+
+        Raises:
+            RunFolderError: it is missing or damaged.
+        """
+        path = self.path / name
+        with explaining(path, "read"):
+            text = path.read_text(encoding="utf-8")
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise RunFolderError(f"{path} is damaged: {error}") from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write one of the folder's files, all or nothing."""
+        self.write_text(name, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write one of the folder's files, all or nothing.
+
+        Raises:
+            RunFolderError: it cannot be written; what was there before is still there.
+        """
+        path = self.path / name
+        partial = path.with_name(path.name + ".partial")
+        with explaining(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one line to the metrics."""
+        with explaining(self.metrics_path):
+            if self._metrics is None:
+                self._metrics = self.metrics_path.open("a", encoding="utf-8")
+            self._metrics.write(json.dumps(finite(row), allow_nan=False) + "\n")
+            self._metrics.flush()
+
+    def flush(self) -> None:
+        """Make sure that the metrics are on the disk."""
+        if self._metrics is not None:
+            with explaining(self.metrics_path):
+                os.fsync(self._metrics.fileno())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All complete lines of the metrics; a last line that a crash cut short is left out."""
+        if not self.metrics_path.exists():
+            return []
+        with explaining(self.metrics_path, "read"):
+            lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
+        rows = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                if number < len(lines):
+                    raise RunFolderError(f"line {number} of {self.metrics_path} is damaged: {error}") from error
+        return rows
+
+    def drop_rows(self, rule: str, done: int) -> None:
+        """Forget what was recorded of a rule after its first ``done`` steps.
+
+        Raises:
+            RunFolderError: fewer than ``done`` steps were recorded.
+        """
+        rows = self.rows()
+        kept = [row for row in rows if row["rule"] != rule or row["step"] < done]
+        recorded = sum(row["rule"] == rule for row in kept)
+        if recorded != done:
+            raise RunFolderError(
+                f"{self.metrics_path} holds {recorded} of the {done} steps of {rule!r} that its checkpoint has done"
+            )
+        if len(kept) < len(rows) or not _ends_with_newline(self.metrics_path):
+            if self._metrics is not None:
+                self._metrics.close()
+                self._metrics = None
+            self.write_text(self.metrics_path.name, "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept))
+
+
+def finite(value: Any) -> Any:
+    """The same value with NaN and infinities, which JSON does not have, replaced by null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def environment() -> dict[str, Any]:
+    """Where a run takes place: versions, machine, command."""
+    devices = jax.devices()
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _commit() -> str | None:
+    here = Path(__file__).parent
+    try:
+        asked = ["git", "-C", str(here), "rev-parse", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _ends_with_newline(path: Path) -> bool:
+    return not path.exists() or path.stat().st_size == 0 or path.read_bytes().endswith(b"\n")
