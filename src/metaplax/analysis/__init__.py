@@ -2,5 +2,6 @@
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
+from metaplax.analysis.quantities import Published, Quantity, quantities
 
-__all__ = ["alignment_angles", "angle", "bootstrap_interval", "nan_mean", "orthonormality_error"]
+__all__ = ["Published", "Quantity", "alignment_angles", "angle", "bootstrap_interval", "nan_mean", "orthonormality_error", "quantities"]

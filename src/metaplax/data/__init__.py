@@ -5,6 +5,7 @@ from metaplax.data.errors import DataError
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import emnist, fashion_mnist, mnist
 from metaplax.data.images import ImageSet
+from metaplax.data.inspection import fetch_all, inspect
 from metaplax.data.omniglot import omniglot
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "ImageSet",
     "emnist",
     "fashion_mnist",
+    "fetch_all",
     "glyphs",
+    "inspect",
     "load",
     "mnist",
     "omniglot",

@@ -1,19 +1,16 @@
 """Published experiments, one configuration each."""
 
-from metaplax.experiments.base import AbstractExperiment, ConfigError, Published
+from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.experiments.registry import EXPERIMENTS, lookup
-from metaplax.experiments.run import RunOptions, resume, run
-from metaplax.experiments.summary import Quantity, quantities
+from metaplax.experiments.run import RunOptions, preset, resume, run
 
 __all__ = [
     "EXPERIMENTS",
     "AbstractExperiment",
     "ConfigError",
-    "Published",
-    "Quantity",
     "RunOptions",
     "lookup",
-    "quantities",
+    "preset",
     "resume",
     "run",
 ]

@@ -7,21 +7,11 @@ from typing import ClassVar
 
 import optax
 
+from metaplax.analysis import Published
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator
 from metaplax.learners import AbstractLearner
 from metaplax.tasks import AbstractTask
-
-
-@dataclass(frozen=True)
-class Published:
-    """A number from a paper, and where it stands there.
-
-    ``source`` says which figure, table or text it was read from.
-    """
-
-    value: float
-    source: str
 
 
 class ConfigError(ValueError):
@@ -43,6 +33,7 @@ class AbstractExperiment(ABC):
     title: ClassVar[str]
     source: ClassVar[str] = ""
     published: ClassVar[Mapping[str, Published]] = {}
+    labels: ClassVar[Mapping[str, str]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, object]]]
 
     episodes: int = 600

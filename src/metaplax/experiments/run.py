@@ -12,9 +12,9 @@ import jax
 
 from metaplax import data
 from metaplax._version import __version__
+from metaplax.analysis import quantities
 from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.experiments.registry import lookup
-from metaplax.experiments.summary import quantities
 from metaplax.training import (
     AbstractProgress,
     FolderJournal,
@@ -69,6 +69,10 @@ def run(
         "data_sha256": _fingerprint(images),
         "checkpoint_seconds": options.checkpoint_seconds,
         "version": __version__,
+        "title": experiment.title,
+        "source": experiment.source,
+        "rules": _rules(experiment),
+        "published": {name: asdict(published) for name, published in experiment.published.items()},
         "config": asdict(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
@@ -127,6 +131,17 @@ def preset(name: str, which: str) -> AbstractExperiment:
     if which not in kind.presets:
         raise ConfigError(f"there is no preset {which!r}: there are {', '.join(kind.presets)}")
     return replace(kind(), **kind.presets[which])
+
+
+def _rules(experiment: AbstractExperiment) -> dict[str, Any]:
+    """What a reader of the run folder needs to know of every rule: its label, and how it is written."""
+    return {
+        rule: {
+            "label": experiment.labels.get(rule, rule),
+            "terms": [asdict(term) for term in learner.printed()],
+        }
+        for rule, learner in experiment.learners().items()
+    }
 
 
 def _check(experiment: AbstractExperiment, images: data.ImageSet) -> None:

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 
 import optax
 
-from metaplax.analysis import alignment_angles, orthonormality_error
+from metaplax.analysis import Published, alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, ForwardMode, Reverse
-from metaplax.experiments.base import AbstractExperiment, ConfigError, Published
+from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
@@ -28,6 +28,13 @@ RULES = {
     "ehebb": rules.ehebb,
     "oja": rules.oja,
     "f_bio": rules.f_bio,
+}
+LABELS = {
+    "bp": "backprop (BP)",
+    "fa": "feedback alignment (FA)",
+    "ehebb": "eHebb",
+    "oja": "Oja",
+    "f_bio": "three-term rule (F_bio)",
 }
 ESTIMATORS = {"checkpointed": Checkpointed, "reverse": Reverse, "forward": ForwardMode}
 FEEDBACK: dict[str, type[AbstractFeedback]] = {
@@ -67,6 +74,7 @@ class OnlineRuleLearning(AbstractExperiment):
 
     arms: ClassVar[tuple[str, ...]]
     source: ClassVar[str] = PAPER
+    labels: ClassVar[Mapping[str, str]] = LABELS
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = PRESETS
 
     ways: int = 5

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import Episode
 
 Metrics = dict[str, Float[Array, ""]]
@@ -77,6 +78,10 @@ class AbstractLearner(eqx.Module):
     def scalars(self) -> Metrics:
         """Meta-parameters worth plotting, by name; recorded at every meta-step, before it is taken."""
         return {}
+
+    def printed(self) -> tuple[PrintedTerm, ...]:
+        """How the plasticity rule is written, term by term; nothing if the learner has none."""
+        return ()
 
 
 def freeze(tree: PyTree) -> PyTree:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.learners.base import AbstractLearner, IncompatibleError, Metrics, Scan
 from metaplax.networks import MLP, Weights
-from metaplax.plasticity import AbstractPenalty, NoPenalty, Rule, Signals, apply
+from metaplax.plasticity import AbstractPenalty, NoPenalty, PrintedTerm, Rule, Signals, apply
 from metaplax.plasticity.updates import AbstractUpdate
 from metaplax.tasks import Episode, Examples
 
@@ -98,6 +98,9 @@ class OnlinePlasticity(AbstractLearner):
 
     def scalars(self) -> Metrics:
         return self.rule.scalars()
+
+    def printed(self) -> tuple[PrintedTerm, ...]:
+        return self.rule.printed()
 
     def check(self, episode: Episode) -> None:
         inputs, outputs = self.network.sizes[0], self.network.sizes[-1]

@@ -10,6 +10,7 @@ from metaplax.plasticity.coefficients import (
     SynapseCoefficients,
     shared,
 )
+from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
 from metaplax.plasticity.penalties import L1, AbstractPenalty, NoPenalty
 from metaplax.plasticity.rules import Rule
 from metaplax.plasticity.signals import Signals
@@ -50,6 +51,7 @@ __all__ = [
     "Outer",
     "PopulationGatedGradient",
     "PreError",
+    "PrintedTerm",
     "ProjectedErrorActivity",
     "ProjectedErrorGradient",
     "PseudoGradient",
@@ -59,6 +61,8 @@ __all__ = [
     "SynapseCoefficients",
     "WeightDecay",
     "apply",
+    "as_latex",
+    "as_text",
     "merge",
     "rules",
     "shared",

@@ -6,6 +6,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoefficients, Sharing, shared
+from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import ALL_TERMS, AbstractTerm, ErrorHebb, Oja, PseudoGradient
 from metaplax.plasticity.updates import AbstractUpdate
@@ -55,38 +56,20 @@ class Rule(eqx.Module):
         }
 
     def __str__(self) -> str:
-        return equation(self.terms, self._values())
+        return as_text(self.printed(), self._values())
 
     def latex(self) -> str:
         """The rule as a LaTeX equation."""
-        return equation(self.terms, self._values(), latex=True)
+        return as_latex(self.printed(), self._values())
+
+    def printed(self) -> tuple[PrintedTerm, ...]:
+        """How the terms are written, without their coefficients."""
+        return tuple(PrintedTerm(term.name, term.text, term.latex, term.sign) for term in self.terms)
 
     def _values(self) -> list[float] | None:
         if isinstance(self.coefficients, GlobalCoefficients):
             return [float(value) for value in self.coefficients.values]
         return None
-
-
-def equation(terms: Sequence[AbstractTerm], values: Sequence[float] | None, *, latex: bool = False) -> str:
-    """``Delta W = ...`` with three significant digits, or with symbols where ``values`` is ``None``.
-
-    Terms whose coefficient is exactly zero are left out.
-    """
-    parts = []
-    for k, term in enumerate(terms):
-        body = term.latex if latex else term.text
-        if values is None:
-            symbol = rf"\theta_{{{term.name}}}" if latex else f"θ{term.name}"
-            parts.append(("+" if term.sign > 0 else "−", f"{symbol} {body}"))
-        elif values[k] != 0:
-            number = f"{abs(values[k]):.3g}"
-            parts.append(("+" if values[k] * term.sign > 0 else "−", rf"{number}\,{body}" if latex else f"{number} {body}"))
-    if not parts:
-        right = "0"
-    else:
-        (first_sign, first), rest = parts[0], parts[1:]
-        right = ("" if first_sign == "+" else "−") + first + "".join(f" {sign} {part}" for sign, part in rest)
-    return rf"\Delta W_\ell = {right.replace('−', '-')}" if latex else f"ΔWₗ = {right}"
 
 
 def make(terms: Sequence[AbstractTerm], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:

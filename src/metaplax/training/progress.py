@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from metaplax.training.journal import Row
 
@@ -50,19 +50,18 @@ class PlainProgress(AbstractProgress):
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
         stream = self.stream or sys.stderr
-        done, began, last = first, time.monotonic(), time.monotonic()
+        done, last = first, time.monotonic()
+        rate = Rate()
         print(f"{self.title}: compiling", file=stream, flush=True)
 
         def advance(row: Row) -> None:
             nonlocal done, last
             done += 1
+            rate.count()
             now = time.monotonic()
             if now - last >= self.seconds or done == steps:
                 last = now
-                rate = (done - first) / max(now - began, 1e-9)
-                left = (steps - done) / rate
-                text = f"{self.title}: {done}/{steps}  {_summary(row)}  {rate:.2f} steps/s  {left:.0f} s left"
-                print(text, file=stream, flush=True)
+                print(f"{self.title}: {done}/{steps}  {_summary(row)}  {rate.text(steps - done)}", file=stream, flush=True)
 
         yield advance
 
@@ -79,23 +78,41 @@ class RichProgress(AbstractProgress):
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[summary]}"),
         )
         with Progress(*columns, console=self.console) as progress:
             bar = progress.add_task(self.title, total=steps, completed=first, summary="compiling", rate="")
-            began, done = time.monotonic(), first
+            done, rate = first, Rate()
 
             def advance(row: Row) -> None:
                 nonlocal done
                 done += 1
-                rate = (done - first) / max(time.monotonic() - began, 1e-9)
-                progress.update(bar, advance=1, summary=_summary(row), rate=f"{rate:.1f} steps/s")
+                rate.count()
+                progress.update(bar, advance=1, summary=_summary(row), rate=rate.text(steps - done))
 
             yield advance
+
+
+class Rate:
+    """Steps per second since the first step was done, so that compiling does not count."""
+
+    def __init__(self):
+        self._steps, self._began = -1, 0.0
+
+    def count(self) -> None:
+        """One more step is done."""
+        self._steps += 1
+        if self._steps == 0:
+            self._began = time.monotonic()
+
+    def text(self, left: int) -> str:
+        """Rate and estimated time for the steps that are left."""
+        if self._steps < 1:
+            return ""
+        rate = self._steps / max(time.monotonic() - self._began, 1e-9)
+        return f"{rate:.2f} steps/s, {left / rate:.0f} s left"
 
 
 def default_progress(title: str) -> AbstractProgress:

@@ -6,14 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from metaplax.analysis import bootstrap_interval, nan_mean
-from metaplax.experiments.base import Published
+from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
 
 LAST = 100
 """Episodes that a quantity is averaged over."""
 
 UNITS = {"accuracy": "fraction", "loss": "nats", "angle": "degrees", "orthonormality": "squared activity"}
 NOT_QUANTITIES = {"rule", "step", "seconds", "final", "masked"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number from a paper, and where it stands there.
+
+    ``source`` says which figure, table or text it was read from.
+    """
+
+    value: float
+    source: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""The command line: parses, calls, prints."""
+
+from metaplax.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,181 @@
+"""What each verb does."""
+
+import json
+import os
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import tyro
+from rich.console import Console
+
+from metaplax import data as data_sets
+from metaplax import experiments, reports
+from metaplax.cli import tables
+from metaplax.cli.parsing import UsageError, nearest, parse
+from metaplax.experiments import RunOptions
+from metaplax.training import Interruption, RunFolder, default_progress
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+@dataclass(frozen=True)
+class ListArguments:
+    """Experiments, with what they show."""
+
+    json: bool = False
+    """Print for a program to read."""
+
+
+def list_experiments(arguments: list[str]) -> int:
+    """``metaplax list``"""
+    asked = parse(ListArguments, arguments, "metaplax list")
+    found = [
+        {"name": name, "title": kind.title, "source": kind.source, "presets": sorted(kind.presets)}
+        for name, kind in experiments.EXPERIMENTS.items()
+    ]
+    print(json.dumps(found, indent=1)) if asked.json else Console().print(tables.experiments(found))
+    return 0
+
+
+def run(arguments: list[str]) -> int:
+    """``metaplax run EXPERIMENT ...``"""
+    if not arguments or arguments[0].startswith("-"):
+        names = ", ".join(experiments.EXPERIMENTS)
+        if arguments and arguments[0] in ("-h", "--help"):
+            print(f"usage: metaplax run EXPERIMENT [--FIELD ...]\n\nEXPERIMENT is one of {names}")
+            return 0
+        raise UsageError(f"which experiment? There are {names}")
+    name, rest = arguments[0], arguments[1:]
+    preset = _preset(rest)
+    start = experiments.preset(name, preset)
+    kind = make_dataclass(
+        "Run",
+        [
+            ("config", tyro.conf.OmitArgPrefixes[type(start)], field(default=start)),
+            ("options", tyro.conf.OmitArgPrefixes[RunOptions], field(default=RunOptions(preset=preset))),
+            ("json", bool, field(default=False)),
+        ],
+        frozen=True,
+    )
+    kind.__doc__ = type(start).__doc__
+    asked = parse(kind, rest, f"metaplax run {name}")
+    use_all_cores()
+    with Interruption().listening() as interruption:
+        folder = experiments.run(asked.config, asked.options, default_progress, interruption)
+    return _show(folder, asked.json)
+
+
+def _preset(arguments: list[str]) -> str:
+    """The preset must be known before the fields are, since it sets their defaults."""
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith("--preset="):
+            return argument.removeprefix("--preset=")
+    return RunOptions.preset
+
+
+@dataclass(frozen=True)
+class ResumeArguments:
+    """Go on with a run that was stopped or killed."""
+
+    dir: Folder
+    data_dir: Path | None = None
+    """Folder to look for data in, if it has moved."""
+    json: bool = False
+    """Print the result for a program to read."""
+
+
+def resume(arguments: list[str]) -> int:
+    """``metaplax resume DIR``"""
+    asked = parse(ResumeArguments, arguments, "metaplax resume")
+    use_all_cores()
+    with Interruption().listening() as interruption:
+        folder = experiments.resume(asked.dir, asked.data_dir, default_progress, interruption)
+    return _show(folder, asked.json)
+
+
+def _show(folder: RunFolder, as_json: bool) -> int:
+    report = reports.write([folder.path], folder.path / "report.html")
+    if as_json:
+        print(json.dumps({**folder.read_json("result.json"), "run": str(folder.path), "report": str(report)}, indent=1))
+        return 0
+    recorded = reports.read(folder.path)
+    console = Console()
+    console.print(tables.results(recorded))
+    for equation in recorded.equations():
+        console.print(equation, highlight=False)
+    console.print(f"run folder  {folder.path}\nreport      {report}", highlight=False, soft_wrap=True)
+    return 0
+
+
+@dataclass(frozen=True)
+class ReportArguments:
+    """Write the one-file HTML report of one or more runs."""
+
+    dirs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    out: Path | None = None
+    """File to write; by default report.html in the run folder, or here if there are several."""
+
+
+def report(arguments: list[str]) -> int:
+    """``metaplax report DIR ...``"""
+    asked = parse(ReportArguments, arguments, "metaplax report")
+    if not asked.dirs:
+        raise UsageError("which run folder? `metaplax report DIR ...`")
+    target = asked.out or (asked.dirs[0] / "report.html" if len(asked.dirs) == 1 else Path("report.html"))
+    print(reports.write(list(asked.dirs), target))
+    return 0
+
+
+@dataclass(frozen=True)
+class CompareArguments:
+    """Two runs side by side."""
+
+    first: Folder
+    second: Folder
+    json: bool = False
+    """Print for a program to read."""
+
+
+def compare(arguments: list[str]) -> int:
+    """``metaplax compare DIR DIR``"""
+    asked = parse(CompareArguments, arguments, "metaplax compare")
+    rows = reports.compare(reports.read(asked.first), reports.read(asked.second))
+    print(json.dumps(rows, indent=1)) if asked.json else Console().print(tables.comparison(rows))
+    return 0
+
+
+@dataclass(frozen=True)
+class DataArguments:
+    """Data sets: what there is, download, check."""
+
+    what: Annotated[Literal["list", "fetch", "verify"], tyro.conf.Positional]
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    data_dir: Path | None = None
+    """Folder to look in before the cache; METAPLAX_DATA does the same."""
+    json: bool = False
+    """Print for a program to read."""
+
+
+def data(arguments: list[str]) -> int:
+    """``metaplax data list|fetch|verify [NAME ...]``"""
+    asked = parse(DataArguments, arguments, "metaplax data")
+    for name in asked.names:
+        if name not in data_sets.CATALOG:
+            raise UsageError(f"there is no data set {name!r}: {nearest(name, data_sets.CATALOG)}")
+    if asked.what == "fetch" and not asked.names:
+        raise UsageError("which data set? `metaplax data fetch NAME ...`")
+    if asked.what == "fetch":
+        for name in asked.names:
+            data_sets.fetch_all(name, asked.data_dir, progress=not asked.json)
+    states = data_sets.inspect(asked.names or tuple(data_sets.CATALOG), asked.data_dir, parse=asked.what == "verify")
+    print(json.dumps(states, indent=1)) if asked.json else Console().print(tables.data_sets(states))
+    return 1 if any(state["problem"] for state in states) else 0
+
+
+def use_all_cores() -> None:
+    """One XLA device per CPU core, so that independent trials use them all."""
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)

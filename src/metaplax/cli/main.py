@@ -1,0 +1,93 @@
+"""``metaplax VERB ...``: finds the verb, and turns every expected error into one sentence and an exit code."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from metaplax._version import __version__
+from metaplax.cli.parsing import UsageError, nearest
+
+USAGE = 2
+FAILURE = 1
+STOPPED = 130
+
+HELP = """usage: metaplax VERB ...
+
+  list                          experiments, with what they show
+  run EXPERIMENT [--FIELD ...]  run one; `metaplax run EXPERIMENT --help` lists its fields
+  resume DIR                    go on with a run that was stopped or killed
+  report DIR ...                write the one-file HTML report of one or more runs
+  compare DIR DIR               two runs side by side
+  data list|fetch|verify        data sets: what there is, download, check
+
+`metaplax VERB --help` says more. list, run, resume, compare and data take --json."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit code: 0 done, 1 failed, 2 bad input, 130 stopped on request (and can be resumed).
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if arguments else USAGE
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        return _verb(arguments[0])(arguments[1:])
+    except UsageError as error:
+        return _complain(error, USAGE)
+    except KeyboardInterrupt:
+        return _complain("stopped at once; what the last checkpoint holds can be resumed", STOPPED)
+
+
+def _verb(name: str) -> Callable[[list[str]], int]:
+    # Imported late: `metaplax --help` and a misspelt verb should not wait for jax.
+    from metaplax.cli import commands
+
+    verbs = {
+        "list": commands.list_experiments,
+        "run": commands.run,
+        "resume": commands.resume,
+        "report": commands.report,
+        "compare": commands.compare,
+        "data": commands.data,
+    }
+    if name not in verbs:
+        raise UsageError(f"there is no verb {name!r}: {nearest(name, verbs)}")
+    return explained(verbs[name])
+
+
+def explained(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """The command, with the errors that users cause or meet turned into one sentence."""
+    from metaplax.data import DataError
+    from metaplax.experiments import ConfigError
+    from metaplax.learners import IncompatibleError
+    from metaplax.training import CheckpointError, DivergedError, Interrupted, RunFolderError
+
+    def run(arguments: list[str]) -> int:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return command(arguments)
+            except (ConfigError, IncompatibleError, DataError) as error:
+                return _complain(error, USAGE)
+            except (RunFolderError, CheckpointError, DivergedError) as error:
+                return _complain(error, FAILURE)
+            except Interrupted as error:
+                return _complain(error, STOPPED)
+
+    return run
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    if issubclass(category, UserWarning):
+        print(f"warning: {message}", file=sys.stderr)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"metaplax: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

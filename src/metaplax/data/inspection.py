@@ -1,0 +1,56 @@
+"""What is on disk of each data set, and whether it is sound."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metaplax.data.catalog import lookup
+from metaplax.data.errors import DataError
+from metaplax.data.files import fetch, locate
+
+
+def fetch_all(name: str, data_dir: Path | None = None, *, progress: bool = False) -> None:
+    """Download whatever files of a data set are not on disk.
+
+    Raises:
+        DataError: there is no such data set, or a file cannot be had.
+    """
+    for file in lookup(name).files:
+        fetch(name, file, data_dir, progress=progress)
+
+
+def inspect(names: Sequence[str], data_dir: Path | None = None, *, parse: bool = False) -> list[dict[str, Any]]:
+    """State of data sets, for a table or a program.
+
+    Args:
+        names: which.
+        data_dir: folder to look in before the cache.
+        parse: also read the images, to be sure that they can be.
+    """
+    return [_inspect(name, data_dir, parse) for name in names]
+
+
+def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
+    dataset = lookup(name)
+    state = {"name": name, "summary": dataset.summary, "where": "built in", "state": "ready", "problem": None}
+    try:
+        found = [locate(name, file, data_dir) for file in dataset.files]
+        present = [file for file in found if file is not None]
+        if dataset.files and not present:
+            return state | {"where": "–", "state": f"not here: metaplax data fetch {name}"}
+        if present:
+            state["where"] = str(present[0].path.parent)
+        missing = [file.name for file, at in zip(dataset.files, found, strict=True) if at is None]
+        if missing:
+            return state | {"problem": f"{', '.join(missing)} missing"}
+        if not all(file.is_published for file in present):
+            state["state"] = "placed by hand, not verified against the published files"
+        if parse:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                images = dataset.load(data_dir=data_dir)
+            state["state"] += f"; {len(images.images):,} images of {len(images.class_names)} classes read"
+    except DataError as error:
+        return state | {"problem": str(error)}
+    return state

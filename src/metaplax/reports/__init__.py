@@ -1,0 +1,7 @@
+"""Figures and the one-file HTML report. Reads run folders only, never runs anything."""
+
+from metaplax.reports.comparison import compare
+from metaplax.reports.html import write
+from metaplax.reports.recorded import Recorded, read
+
+__all__ = ["Recorded", "compare", "read", "write"]

@@ -1,0 +1,192 @@
+"""The figures of a report, drawn from recorded series."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from metaplax.analysis import bootstrap_interval, nan_mean
+from metaplax.reports.recorded import Recorded
+
+WINDOW = 10
+"""Episodes of the trailing moving average, as in the published plots."""
+
+COLOURS = ("#4c5a67", "#c44536", "#1f6f8b", "#6a4c93", "#2a9d5c", "#d98e04", "#8c564b", "#e377c2", "#7f7f7f", "#17becf")
+STYLE = {
+    "svg.fonttype": "path",
+    "svg.hashsalt": "metaplax",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line with a band: a series of shape ``(steps, trials)``."""
+
+    label: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+        name: file name without ending.
+        caption: what is to be seen.
+        figure: the drawing.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+    def svg(self) -> str:
+        """The drawing as an ``<svg>`` element."""
+        return as_svg(self.figure)
+
+
+def panels(runs: Sequence[Recorded]) -> list[Panel]:
+    """All figures that the runs have series for."""
+    arms = [(rule, _label(run, rule, runs), run) for run in runs for rule in run.labels]
+    drawn = []
+    for name, caption in (
+        ("accuracy", "Query accuracy after each episode"),
+        ("loss", "Outer loss after each episode"),
+    ):
+        curves = [Curve(label, run.series[rule][name]) for rule, label, run in arms if name in run.series[rule]]
+        if curves:
+            drawn.append(Panel(name, caption + _fine_print(curves), _one_axes(curves, name)))
+    for name, caption, pattern, dress in FAMILIES:
+        groups = [(label, _members(run, rule, pattern)) for rule, label, run in arms]
+        groups = [(label, curves) for label, curves in groups if curves]
+        if groups:
+            drawn.append(Panel(name, caption + _fine_print(groups[0][1]), _side_by_side(groups, dress)))
+    return drawn
+
+
+def _coefficients(axes: Axes) -> None:
+    axes.axhline(0, color="#999999", linewidth=0.8)
+    axes.set_ylabel("coefficient")
+
+
+def _angles(axes: Axes) -> None:
+    axes.axhline(90, color="#999999", linewidth=0.8, linestyle="--")
+    axes.set_ylim(0, 120)
+    axes.set_ylabel("angle (degrees)")
+
+
+def _orthonormality(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.set_ylabel("orthonormality error")
+
+
+FAMILIES: tuple[tuple[str, str, str, Callable[[Axes], None]], ...] = (
+    ("coefficients", "Meta-learned coefficients", r"theta(.+)", _coefficients),
+    ("angles", "Angle between the teaching signals and those of backprop, layer by layer", r"angle([1-9]\d*)", _angles),
+    ("orthonormality", "Orthonormality error of the weights, layer by layer", r"orthonormality(\d+)", _orthonormality),
+)
+SYMBOLS = {"coefficients": "θ", "angles": "α", "orthonormality": "E"}
+
+
+def _members(run: Recorded, rule: str, pattern: str) -> list[Curve]:
+    found = [(re.fullmatch(pattern, name), values) for name, values in run.series[rule].items()]
+    symbol = next(SYMBOLS[name] for name, _, p, _ in FAMILIES if p == pattern)
+    curves = [Curve(f"{symbol}{match.group(1)}", values) for match, values in found if match]
+    if symbol == "α":
+        # The output layer's own error is never fed back: its angle is zero by definition.
+        curves = curves[:-1]
+    return curves[: len(COLOURS)]
+
+
+def _label(run: Recorded, rule: str, runs: Sequence[Recorded]) -> str:
+    twice = sum(rule in other.labels for other in runs) > 1
+    return f"{run.labels[rule]} · {run.path.name}" if twice else run.labels[rule]
+
+
+def _fine_print(curves: Sequence[Curve]) -> str:
+    trials = curves[0].values.shape[1]
+    return f". Mean and 98 % bootstrap interval over {trials} trials; moving average over {WINDOW} episodes."
+
+
+def _one_axes(curves: Sequence[Curve], name: str) -> Figure:
+    with rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for colour, curve in zip(_cycle(len(curves)), curves, strict=True):
+            _draw(axes, curve, colour)
+        axes.set_xlabel("episode")
+        axes.set_ylabel(name)
+        if name == "accuracy":
+            axes.set_ylim(0, 1)
+        axes.legend(loc="best", fontsize=9)
+    return figure
+
+
+def _side_by_side(groups: Sequence[tuple[str, Sequence[Curve]]], dress: Callable[[Axes], None]) -> Figure:
+    columns = min(3, len(groups))
+    rows = -(-len(groups) // columns)
+    with rc_context(STYLE):
+        width = 7.2 if columns == 1 else 3.4 * columns
+        figure = Figure(figsize=(width, 3.1 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, (label, curves) in zip(grid, groups, strict=False):
+            for colour, curve in zip(_cycle(len(curves)), curves, strict=True):
+                _draw(axes, curve, colour)
+            axes.set_title(plain(label), fontsize=10, loc="left")
+            axes.set_xlabel("episode")
+            dress(axes)
+            axes.legend(fontsize=8, ncols=2)
+        for axes in grid[len(groups) :]:
+            axes.set_visible(False)
+    return figure
+
+
+def _draw(axes: Axes, curve: Curve, colour: str) -> None:
+    smooth = moving_average(curve.values)
+    low, high = bootstrap_interval(smooth.T)
+    episodes = np.arange(1, len(smooth) + 1)
+    axes.fill_between(episodes, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(episodes, nan_mean(smooth, axis=1), color=colour, linewidth=1.6, label=plain(curve.label))
+
+
+def moving_average(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
+    """Mean over the last ``window`` steps (fewer at the start), leaving NaN out."""
+    return np.stack([nan_mean(values[max(0, i + 1 - window) : i + 1], axis=0) for i in range(len(values))])
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")
+
+
+def equation(latex: str) -> Figure:
+    """A LaTeX equation as a drawing."""
+    with rc_context({**STYLE, "mathtext.fontset": "cm"}):
+        figure = Figure(figsize=(0.1, 0.1))
+        figure.text(0, 0, f"${latex}$", fontsize=15)
+    return figure
+
+
+def as_svg(figure: Figure) -> str:
+    """A drawing as an ``<svg>`` element without XML declaration or date."""
+    text = io.StringIO()
+    with rc_context(STYLE):
+        figure.savefig(text, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _cycle(count: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]

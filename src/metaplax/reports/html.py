@@ -1,0 +1,94 @@
+"""The one-file HTML report."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from metaplax._version import __version__
+from metaplax.reports.figures import as_svg, equation, panels
+from metaplax.reports.recorded import Recorded, read
+from metaplax.training import RunFolder
+
+
+def write(folders: Sequence[Path], target: Path) -> Path:
+    """Draw the figures of one or more runs and write the report; one run's figures go to its ``figures/`` too.
+
+    Raises:
+        RunFolderError: a folder is none of ours or damaged, or the report cannot be written.
+    """
+    runs = [read(folder) for folder in folders]
+    drawn = panels(runs)
+    svgs = {panel.name: panel.svg() for panel in drawn}
+    if len(runs) == 1:
+        for name, svg in svgs.items():
+            RunFolder(runs[0].path).write_text(f"figures/{name}.svg", svg)
+    page = _environment().get_template("report.html.jinja").render(
+        title=" · ".join(dict.fromkeys(run.title for run in runs)),
+        runs=[_run(run) for run in runs],
+        figures=[
+            {"name": panel.name, "caption": panel.caption, "svg": inline(svgs[panel.name], panel.name)}
+            for panel in drawn
+        ],
+        version=__version__,
+        written=time.strftime("%Y-%m-%d %H:%M"),
+    )
+    RunFolder(target.parent).write_text(target.name, page)
+    return target
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("metaplax.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
+    return environment
+
+
+def _run(run: Recorded) -> dict[str, Any]:
+    done = {rule: len(next(iter(series.values()))) for rule, series in run.series.items()}
+    return {
+        "title": run.title,
+        "path": run.path.name,
+        "experiment": run.config["experiment"],
+        "preset": run.config["preset"],
+        "source": run.config["source"],
+        "data": run.data,
+        "finished": bool(run.result),
+        "seconds": run.result.get("seconds"),
+        "episodes_per_second": run.result.get("episodes_per_second"),
+        "rules": [_rule(run, rule, label, done[rule]) for rule, label in run.labels.items()],
+        "quantities": list(run.quantities.values()),
+        "config": json.dumps(run.config["config"], indent=1, ensure_ascii=False),
+        "env": json.dumps(run.env, indent=1, ensure_ascii=False),
+    }
+
+
+def _rule(run: Recorded, rule: str, label: str, done: int) -> dict[str, Any]:
+    terms = run.terms(rule)
+    coefficients = [run.quantities[f"theta{t.name}.{rule}"] for t in terms if f"theta{t.name}.{rule}" in run.quantities]
+    return {
+        "label": label,
+        "done": done,
+        "equation": inline(as_svg(equation(run.latex(rule))), f"equation-{rule}") if terms else None,
+        "text": run.equations()[list(run.labels).index(rule)],
+        "coefficients": coefficients,
+        "headline": [run.quantities[f"{name}.{rule}"] for name in ("accuracy", "loss") if f"{name}.{rule}" in run.quantities],
+    }
+
+
+def inline(svg: str, prefix: str) -> Markup:
+    """An SVG that can share a page with others: its ids get a prefix of their own."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", "-", prefix)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{safe}-\1"', svg)
+    svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{safe}-\2"', svg)
+    return Markup(re.sub(r"url\(#([^)]+)\)", rf"url(#{safe}-\1)", svg))

@@ -1,0 +1,93 @@
+"""What a run folder holds, ready to be drawn or printed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaplax.analysis import Published, quantities
+from metaplax.plasticity import PrintedTerm, as_latex, as_text
+from metaplax.training import RunFolder
+
+NOT_SERIES = {"rule", "step", "seconds", "final"}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One run, finished or not.
+
+    Attributes:
+        path: the run folder.
+        config: ``config.json``.
+        env: ``env.json``.
+        result: ``result.json``; empty while the run is not finished.
+        quantities: for each name, mean, interval, unit and what was published.
+        series: for each rule and name, an array of shape ``(steps, trials)``; NaN where nothing finite came out.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    env: dict[str, Any]
+    result: dict[str, Any]
+    quantities: dict[str, dict[str, Any]]
+    series: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def title(self) -> str:
+        """What the experiment shows."""
+        return self.config["title"]
+
+    @property
+    def data(self) -> str:
+        """What results are reported on."""
+        return self.config["data"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """For each rule that was run, what to call it."""
+        return {rule: self.config["rules"][rule]["label"] for rule in self.series if rule in self.config["rules"]}
+
+    def terms(self, rule: str) -> list[PrintedTerm]:
+        """How the rule is written."""
+        return [PrintedTerm(**term) for term in self.config["rules"][rule]["terms"]]
+
+    def coefficients(self, rule: str) -> list[float] | None:
+        """Mean over trials of the learned coefficients, if there is one per term."""
+        names = [f"theta{term.name}.{rule}" for term in self.terms(rule)]
+        if not names or any(name not in self.quantities for name in names):
+            return None
+        return [self.quantities[name]["mean"] for name in names]
+
+    def latex(self, rule: str) -> str:
+        """The learned rule as LaTeX."""
+        return as_latex(self.terms(rule), self.coefficients(rule))
+
+    def equations(self) -> list[str]:
+        """The learned rules as plain text, one per line."""
+        return [f"{label}: {as_text(self.terms(rule), self.coefficients(rule))}" for rule, label in self.labels.items()]
+
+
+def read(path: Path) -> Recorded:
+    """Read a run folder.
+
+    Raises:
+        RunFolderError: it is none, or damaged.
+    """
+    folder = RunFolder.open(path)
+    config, rows = folder.config(), folder.rows()
+    published = {name: Published(**value) for name, value in config["published"].items()}
+    series: dict[str, dict[str, np.ndarray]] = {}
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
+        if steps:
+            names = [name for name in steps[0] if name not in NOT_SERIES]
+            series[rule] = {name: np.asarray([row[name] for row in steps], float) for name in names}
+    return Recorded(
+        path=path,
+        config=config,
+        env=folder.read_json("env.json"),
+        result=folder.read_json("result.json") if (path / "result.json").is_file() else {},
+        quantities={quantity.name: quantity.as_json() for quantity in quantities(rows, published)},
+        series=series,
+    )
