@@ -4,4 +4,13 @@ from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
 from metaplax.analysis.quantities import Published, Quantity, quantities
 
-__all__ = ["Published", "Quantity", "alignment_angles", "angle", "bootstrap_interval", "nan_mean", "orthonormality_error", "quantities"]
+__all__ = [
+    "Published",
+    "Quantity",
+    "alignment_angles",
+    "angle",
+    "bootstrap_interval",
+    "nan_mean",
+    "orthonormality_error",
+    "quantities",
+]

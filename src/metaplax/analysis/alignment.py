@@ -33,9 +33,7 @@ def alignment_angles(network: MLP, feedback: AbstractFeedback, state: PyTree, qu
     return {f"angle{layer}": angle(u, v) for layer, (u, v) in enumerate(zip(taught, exact, strict=True))}
 
 
-def orthonormality_error(
-    network: MLP, feedback: AbstractFeedback, state: PyTree, query: Examples
-) -> dict[str, Array]:
+def orthonormality_error(network: MLP, feedback: AbstractFeedback, state: PyTree, query: Examples) -> dict[str, Array]:
     """``orthonormality<l>``: ``|z_l - W_l W_l^T y_l|^2`` of layer ``l``, mean over the query set.
 
     Zero where the rows of the weights are orthonormal on what the layer carries. The published code adds

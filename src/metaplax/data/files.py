@@ -84,7 +84,7 @@ def fetch(dataset: str, file: PublishedFile, data_dir: Path | None, *, progress:
     """
     found = locate(dataset, file, data_dir)
     if found is None:
-        found = FoundFile(_download(dataset, file, progress), is_published=True)
+        found = FoundFile(_download(dataset, file, data_dir, progress), is_published=True)
     if found.warning:
         warnings.warn(found.warning, stacklevel=2)
     return found
@@ -106,15 +106,13 @@ def _checked(path: Path, file: PublishedFile) -> FoundFile:
     return FoundFile(path, in_cache, "" if in_cache else reason)
 
 
-def _download(dataset: str, file: PublishedFile, progress: bool) -> Path:
+def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress: bool) -> Path:
     folder = cache_folder(dataset)
     if file.archive is not None:
-        archive = fetch(dataset, file.archive, None, progress=progress)
+        archive = fetch(dataset, file.archive, data_dir, progress=progress)
         return _extract(archive.path, file, folder)
     try:
-        path = pooch.retrieve(
-            file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=progress
-        )
+        path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=progress)
     except (requests.RequestException, OSError) as error:
         raise DataError(
             f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): put it into a folder and"

@@ -27,7 +27,9 @@ def read_idx(path: Path) -> np.ndarray:
     if len(content) < 4 or content[:2] != b"\0\0":
         raise DataError(f"{path} is not an IDX file: it does not start with two zero bytes")
     if content[2] != UNSIGNED_BYTE:
-        raise DataError(f"{path} holds IDX data of type {content[2]:#x}, but images and labels are unsigned bytes (0x8)")
+        raise DataError(
+            f"{path} holds IDX data of type {content[2]:#x}, but images and labels are unsigned bytes (0x8)"
+        )
     axes = content[3]
     header = 4 + 4 * axes
     shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4")) if len(content) >= header else None

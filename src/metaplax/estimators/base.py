@@ -6,8 +6,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from metaplax.learners import AbstractLearner, IncompatibleError
-from metaplax.learners.base import Metrics
+from metaplax.learners import AbstractLearner, IncompatibleError, join, split
+from metaplax.learners.base import Metrics, Scan
 from metaplax.tasks import Episode
 
 
@@ -39,4 +39,16 @@ class AbstractEstimator(eqx.Module):
 
 def meta_parameter_count(learner: AbstractLearner) -> int:
     """How many numbers of a learner are meta-learned."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(learner, eqx.is_inexact_array)))
+    return sum(leaf.size for leaf in jax.tree.leaves(split(learner)[0]))
+
+
+def differentiate(
+    learner: AbstractLearner, episode: Episode, key: Key[Array, ""], scan: Scan
+) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    """Reverse-mode derivative of a whole episode whose inner loop is run by ``scan``."""
+    parameters, constants = split(learner)
+
+    def outer_loss(parameters: AbstractLearner) -> tuple[Float[Array, ""], Metrics]:
+        return join(parameters, constants).run(episode, key, scan)
+
+    return jax.value_and_grad(outer_loss, has_aux=True)(parameters)

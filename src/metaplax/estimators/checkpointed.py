@@ -3,12 +3,11 @@
 from functools import partial
 from math import isqrt
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from metaplax.estimators.base import AbstractEstimator
+from metaplax.estimators.base import AbstractEstimator, differentiate
 from metaplax.learners import AbstractLearner
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
@@ -37,8 +36,7 @@ class Checkpointed(AbstractEstimator):
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        scan = partial(checkpointed_scan, every=self.every)
-        return eqx.filter_value_and_grad(lambda learner: learner.run(episode, key, scan), has_aux=True)(learner)
+        return differentiate(learner, episode, key, partial(checkpointed_scan, every=self.every))
 
 
 def checkpointed_scan(body, carry, xs, *, every: int | None = None):

@@ -1,12 +1,11 @@
 """Forward mode: carry the derivative of the inner state along with it."""
 
-import equinox as eqx
 import jax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
 from metaplax.estimators.base import AbstractEstimator, meta_parameter_count
-from metaplax.learners import AbstractLearner, IncompatibleError
+from metaplax.learners import AbstractLearner, IncompatibleError, join, split
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
@@ -33,11 +32,11 @@ class ForwardMode(AbstractEstimator):
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        parameters, constants = eqx.partition(learner, eqx.is_inexact_array)
+        parameters, constants = split(learner)
         flat, unravel = ravel_pytree(parameters)
 
         def outer_loss(flat):
-            loss, metrics = eqx.combine(unravel(flat), constants).run(episode, key)
+            loss, metrics = join(unravel(flat), constants).run(episode, key)
             return loss, (loss, metrics)
 
         gradient, (loss, metrics) = jax.jacfwd(outer_loss, has_aux=True)(flat)

@@ -1,9 +1,9 @@
 """Reverse mode through the unrolled inner loop."""
 
-import equinox as eqx
+import jax
 from jaxtyping import Array, Float, Key
 
-from metaplax.estimators.base import AbstractEstimator
+from metaplax.estimators.base import AbstractEstimator, differentiate
 from metaplax.learners import AbstractLearner
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
@@ -20,4 +20,4 @@ class Reverse(AbstractEstimator):
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        return eqx.filter_value_and_grad(lambda learner: learner.run(episode, key), has_aux=True)(learner)
+        return differentiate(learner, episode, key, jax.lax.scan)

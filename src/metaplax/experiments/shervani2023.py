@@ -121,7 +121,9 @@ class OnlineRuleLearning(AbstractExperiment):
 
     def task(self, data: ImageSet) -> AbstractTask:
         if len(data.class_names) > self.sizes[-1]:
-            raise ConfigError(f"{data.name} has {len(data.class_names)} classes, but the network {self.sizes[-1]} outputs")
+            raise ConfigError(
+                f"{data.name} has {len(data.class_names)} classes, but the network {self.sizes[-1]} outputs"
+            )
         try:
             return OnlineClassification(
                 data,
@@ -149,7 +151,7 @@ class Quickstart(OnlineRuleLearning):
     name = "quickstart"
     title = "A learned plasticity rule beside backprop and feedback alignment"
     arms = ("bp", "fa", "f_bio")
-    presets = {
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
         "quick": {},
         "paper": {"episodes": 600, "trials": 20},
@@ -195,4 +197,6 @@ class FigS2(OnlineRuleLearning):
     name = "shervani2023/figS2"
     title = "Three local terms rival backprop under random feedback"
     arms = ("f_bio",)
-    published = {"accuracy.f_bio": Published(0.70, "text on Figs. 4 and S2: close to backprop, about 70 %")}
+    published: ClassVar[Mapping[str, Published]] = {
+        "accuracy.f_bio": Published(0.70, "text on Figs. 4 and S2: close to backprop, about 70 %")
+    }

@@ -38,5 +38,7 @@ class KolenPollack(AbstractFeedback):
         return chain(network, activity, output_error, [lambda e, b=b: e @ b for b in state])
 
     def learn(self, state: Weights, updates: LayerUpdates) -> tuple[Weights, LayerUpdates]:
-        decayed = tuple((*layer, Decay(jnp.asarray(self.decay, b.dtype))) for layer, b in zip(updates, state, strict=True))
+        decayed = tuple(
+            (*layer, Decay(jnp.asarray(self.decay, b.dtype))) for layer, b in zip(updates, state, strict=True)
+        )
         return tuple(apply(b, layer) for b, layer in zip(state, decayed, strict=True)), decayed

@@ -10,6 +10,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -66,9 +67,7 @@ class AbstractLearner(eqx.Module):
 
         return scan(step, state, (support, np.arange(steps)))[0]
 
-    def run(
-        self, episode: Episode, key: Key[Array, ""], scan: Scan = jax.lax.scan
-    ) -> tuple[Float[Array, ""], Metrics]:
+    def run(self, episode: Episode, key: Key[Array, ""], scan: Scan = jax.lax.scan) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""
         init_key, adapt_key = jax.random.split(key)
         state = self.adapt(self.init(init_key), episode.support, adapt_key, scan)
@@ -84,6 +83,22 @@ class AbstractLearner(eqx.Module):
         return ()
 
 
+def is_meta_parameter(leaf: Any) -> bool:
+    """Whether a leaf of a learner is meta-learned: it is a floating-point JAX array."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def split(learner: AbstractLearner) -> tuple[PyTree, PyTree]:
+    """Meta-parameters and constants of a learner; :func:`join` puts them together, ready to run."""
+    return eqx.partition(learner, is_meta_parameter)
+
+
+def join(parameters: PyTree, constants: PyTree) -> AbstractLearner:
+    """A learner whose arrays are all JAX arrays; which of them were meta-parameters is forgotten."""
+    learner = eqx.combine(parameters, constants)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, learner)
+
+
 def freeze(tree: PyTree) -> PyTree:
     """The same tree with every array turned into a constant, so that it is no longer meta-learned."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, tree)
+    return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf, tree)

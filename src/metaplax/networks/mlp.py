@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from metaplax.networks.activations import AbstractActivation, Softplus
 from metaplax.networks.readouts import AbstractReadout, SoftmaxCrossEntropy
 
-Weights = tuple[Float[Array, "post pre"], ...]
+Weights = tuple[Float[Array, "_ _"], ...]
 """One matrix per layer; row ``j`` belongs to post-synaptic neuron ``j``, column ``k`` to pre-synaptic ``k``."""
 
 

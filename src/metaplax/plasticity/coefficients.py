@@ -53,7 +53,7 @@ class LayerCoefficients(AbstractCoefficients):
 class NeuronCoefficients(AbstractCoefficients):
     """One coefficient per term and post-synaptic neuron. Plots show the mean of every layer."""
 
-    values: tuple[Float[Array, "terms post"], ...]
+    values: tuple[Float[Array, "terms _"], ...]
 
     def at(self, layer: int, term: int) -> Coefficient:
         return self.values[layer - 1][term]
@@ -65,7 +65,7 @@ class NeuronCoefficients(AbstractCoefficients):
 class SynapseCoefficients(AbstractCoefficients):
     """One coefficient per term and synapse. Plots show the mean of every layer."""
 
-    values: tuple[Float[Array, "terms post pre"], ...]
+    values: tuple[Float[Array, "terms _ _"], ...]
 
     def at(self, layer: int, term: int) -> Coefficient:
         return self.values[layer - 1][term]

@@ -35,4 +35,6 @@ class L1(AbstractPenalty):
     strength: float
 
     def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
-        return self.strength * sum(jnp.sum(jnp.abs(leaf)) for leaf in jax.tree.leaves(coefficients))
+        # JAX gives |x| a slope of one at zero; the sign times x has the slope zero that the paper asks for.
+        leaves = jax.tree.leaves(coefficients)
+        return self.strength * sum(jnp.sum(jax.lax.stop_gradient(jnp.sign(leaf)) * leaf) for leaf in leaves)

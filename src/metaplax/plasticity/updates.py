@@ -9,7 +9,6 @@ from abc import abstractmethod
 from collections.abc import Iterable
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Coefficient = Float[Array, ""] | Float[Array, " post"] | Float[Array, "post pre"]

@@ -28,15 +28,19 @@ def write(folders: Sequence[Path], target: Path) -> Path:
     if len(runs) == 1:
         for name, svg in svgs.items():
             RunFolder(runs[0].path).write_text(f"figures/{name}.svg", svg)
-    page = _environment().get_template("report.html.jinja").render(
-        title=" · ".join(dict.fromkeys(run.title for run in runs)),
-        runs=[_run(run) for run in runs],
-        figures=[
-            {"name": panel.name, "caption": panel.caption, "svg": inline(svgs[panel.name], panel.name)}
-            for panel in drawn
-        ],
-        version=__version__,
-        written=time.strftime("%Y-%m-%d %H:%M"),
+    page = (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=" · ".join(dict.fromkeys(run.title for run in runs)),
+            runs=[_run(run) for run in runs],
+            figures=[
+                {"name": panel.name, "caption": panel.caption, "svg": inline(svgs[panel.name], panel.name)}
+                for panel in drawn
+            ],
+            version=__version__,
+            written=time.strftime("%Y-%m-%d %H:%M"),
+        )
     )
     RunFolder(target.parent).write_text(target.name, page)
     return target
@@ -82,7 +86,9 @@ def _rule(run: Recorded, rule: str, label: str, done: int) -> dict[str, Any]:
         "equation": inline(as_svg(equation(run.latex(rule))), f"equation-{rule}") if terms else None,
         "text": run.equations()[list(run.labels).index(rule)],
         "coefficients": coefficients,
-        "headline": [run.quantities[f"{name}.{rule}"] for name in ("accuracy", "loss") if f"{name}.{rule}" in run.quantities],
+        "headline": [
+            run.quantities[f"{name}.{rule}"] for name in ("accuracy", "loss") if f"{name}.{rule}" in run.quantities
+        ],
     }
 
 

@@ -7,10 +7,10 @@ from jaxtyping import Array, Key, Num, PyTree
 
 
 class Examples(eqx.Module):
-    """Inputs and targets; the leading axis of both counts examples."""
+    """Inputs and targets; the leading axis of both counts examples, unless it is a single one."""
 
-    x: Num[Array, "examples ..."]
-    y: Num[Array, "examples ..."]
+    x: Num[Array, "..."]
+    y: Num[Array, "..."]
 
 
 class Episode(eqx.Module):

@@ -100,11 +100,16 @@ class Checkpoints:
         found = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))["fingerprint"]
         if found != self.fingerprint:
             was, now = _difference(found, self.fingerprint)
-            raise CheckpointError(f"the checkpoint {target} belongs to another rule or learner: it has {was}, not {now}")
+            raise CheckpointError(
+                f"the checkpoint {target} belongs to another rule or learner: it has {was}, not {now}"
+            )
         leaves, structure = jax.tree.flatten(start)
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(target / "state", _numbered(jax.tree.map(np.asarray, start)))
-        values = [jax.numpy.asarray(restored[name], leaf.dtype) for name, leaf in zip(restored_names(leaves), leaves, strict=True)]
+        values = [
+            jax.numpy.asarray(restored[name], leaf.dtype)
+            for name, leaf in zip(restored_names(leaves), leaves, strict=True)
+        ]
         return jax.tree.unflatten(structure, values)
 
 

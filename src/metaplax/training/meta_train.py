@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
-from metaplax.learners import AbstractLearner
+from metaplax.learners import AbstractLearner, join, split
 from metaplax.tasks import AbstractTask
 from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, MemoryJournal, Row
@@ -97,7 +97,7 @@ def meta_train(
     progress = NoProgress() if progress is None else progress
     interruption = Interruption() if interruption is None else interruption
 
-    parameters, constants = eqx.partition(learner, eqx.is_inexact_array)
+    parameters, constants = split(learner)
     first, state = journal.resume(_start(parameters, optimizer, trials))
     trial_keys = jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
 
@@ -131,7 +131,7 @@ def _start(parameters: PyTree, optimizer: optax.GradientTransformation, trials: 
 
 
 def _scalars(constants: AbstractLearner):
-    return lambda parameters: eqx.combine(parameters, constants).scalars()
+    return lambda parameters: join(parameters, constants).scalars()
 
 
 def _meta_step(
@@ -162,7 +162,7 @@ def _meta_step(
     left = MetaState(state.parameters, state.optimizer, state.streak + 1, state.masked + episodes)
     new_state = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
     means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
-    return new_state, {**means, "masked": episodes - count, **learner.scalars()}
+    return new_state, {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
 
 
 def _all_finite(tree: PyTree) -> Bool[Array, ""]:

@@ -61,7 +61,9 @@ class PlainProgress(AbstractProgress):
             now = time.monotonic()
             if now - last >= self.seconds or done == steps:
                 last = now
-                print(f"{self.title}: {done}/{steps}  {_summary(row)}  {rate.text(steps - done)}", file=stream, flush=True)
+                print(
+                    f"{self.title}: {done}/{steps}  {_summary(row)}  {rate.text(steps - done)}", file=stream, flush=True
+                )
 
         yield advance
 

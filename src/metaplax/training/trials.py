@@ -28,9 +28,7 @@ def map_trials(function: Trial, trials: int) -> Trial:
     def share(tasks, step, state, keys):
         return jax.lax.map(lambda arguments: function(tasks, step, *arguments), (state, keys))
 
-    spread = jax.shard_map(
-        share, mesh=mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False
-    )
+    spread = jax.shard_map(share, mesh=mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False)
     surplus = -trials % len(used)
 
     def padded(tasks, step, state, keys):

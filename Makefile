@@ -1,0 +1,39 @@
+# Needs Python >= 3.11, git and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: setup demo test lint docs lock kill-test
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metaplax needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@echo "setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/metaplax run quickstart
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: setup
+	$(BIN)/mkdocs build --strict
+
+# Kill a run at random moments twenty times, resume it, and compare with an unbroken run.
+kill-test: setup
+	$(BIN)/python scripts/kill_and_resume.py --times 20
+
+# Needs uv; rewrites requirements.lock.
+lock:
+	uv pip compile --universal --fork-strategy fewest --python-version 3.11 --group dev pyproject.toml \
+		--generate-hashes --no-header --no-annotate --quiet -o requirements.lock

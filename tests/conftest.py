@@ -1,0 +1,33 @@
+"""Two virtual CPU devices, shapes checked at every call, no silent broadcasting between ranks."""
+
+from jaxtyping import install_import_hook
+
+with install_import_hook("metaplax", "beartype.beartype"):
+    import metaplax  # noqa: F401
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHARED = Path(os.environ.get("METAPLAX_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture
+def x64():
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real image files, if they are there."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"there are no image files in {folder}")
+    return folder

@@ -1,0 +1,84 @@
+"""Whole episodes agree with numbers computed by other programs, in double precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import metaplax as mp
+from conftest import SHARED
+from metaplax.learners import PlasticState
+from metaplax.plasticity import ALL_TERMS, GlobalCoefficients, Rule
+from metaplax.tasks import Episode, Examples
+
+CASES = ["fixed_bio", "fixed_per_layer", "fixed_pool", "direct_pool", "symmetric_gradient"]
+FEEDBACK = {"fixed": mp.feedback.RandomFixed, "direct": mp.feedback.Direct, "symmetric": mp.feedback.Symmetric}
+ESTIMATORS = {
+    "reverse": mp.estimators.Reverse(),
+    "checkpointed": mp.estimators.Checkpointed(7),
+    "forward": mp.estimators.ForwardMode(),
+}
+
+
+class Given(mp.OnlinePlasticity):
+    """An online learner whose weights and feedback do not come from a key."""
+
+    start: PlasticState | None = None
+
+    def init(self, key):
+        return jax.lax.stop_gradient(self.start)
+
+
+def load(name):
+    path = SHARED / "golden" / f"shervani2023_{name}.npz"
+    if not path.exists():
+        pytest.skip(f"there are no golden numbers in {path.parent}")
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def build(golden) -> tuple[Given, Episode]:
+    layers = range(1, len(golden["dims"]))
+    active = tuple(tuple(bool(a) for a in row) for row in golden["active_terms"])
+    rule = Rule(tuple(term() for term in ALL_TERMS), GlobalCoefficients(jnp.asarray(golden["theta"])), active)
+    kind = str(golden["feedback"])
+    feedback = None if kind == "symmetric" else tuple(jnp.asarray(golden[f"feedback_{n}"]) for n in layers)
+    weights = tuple(jnp.asarray(golden[f"w_initial_{n}"]) for n in layers)
+    learner = Given(
+        mp.MLP([int(n) for n in golden["dims"]]),
+        rule,
+        FEEDBACK[kind](),
+        probes=(mp.analysis.alignment_angles, mp.analysis.orthonormality_error),
+        start=mp.learners.freeze(PlasticState(weights, feedback)),
+    )
+    parts = (Examples(jnp.asarray(golden[f"x_{p}"]), jnp.asarray(golden[f"y_{p}"])) for p in ("support", "query"))
+    return learner, Episode(*parts)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("case", CASES)
+def test_gradient_and_measurements(case, estimator):
+    golden = load(case)
+    learner, episode = build(golden)
+    value_and_grad = jax.jit(lambda e: ESTIMATORS[estimator].value_and_grad(learner, e, jax.random.key(0)))
+    (loss, metrics), gradient = value_and_grad(episode)
+    np.testing.assert_allclose(loss, golden["query_loss"], rtol=1e-9)
+    np.testing.assert_allclose(metrics["accuracy"], golden["query_accuracy"], rtol=1e-9)
+    np.testing.assert_allclose(gradient.rule.coefficients.values, golden["d_theta"], rtol=1e-9, atol=1e-12)
+    angles = [metrics[f"angle{n}"] for n in range(len(golden["angles_deg"]))]
+    # An angle of zero is known only to the square root of the rounding error of its cosine.
+    np.testing.assert_allclose(angles, golden["angles_deg"], rtol=1e-9, atol=3e-6)
+    errors = [metrics[f"orthonormality{n}"] for n in range(1, len(golden["dims"]))]
+    np.testing.assert_allclose(np.array(errors) * len(golden["y_query"]), golden["orthonormality"], rtol=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("case", CASES)
+def test_final_weights(case):
+    golden = load(case)
+    learner, episode = build(golden)
+    key = jax.random.key(0)
+    final = jax.jit(lambda e: learner.adapt(learner.init(key), e.support, key))(episode)
+    for n, weight in enumerate(final.weights, start=1):
+        np.testing.assert_allclose(weight, golden[f"w_final_{n}"], rtol=1e-9, atol=1e-12)

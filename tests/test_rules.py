@@ -1,0 +1,83 @@
+"""Rules: how they are written, and who shares a coefficient."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+import small
+
+import metaplax as mp
+from metaplax.plasticity import ALL_TERMS, GlobalCoefficients, Rule, rules, shared
+
+
+def with_values(rule, *values):
+    return eqx.tree_at(lambda r: r.coefficients, rule, GlobalCoefficients(jnp.array(values)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (with_values(rules.f_bio(), 0.0105, -0.042, 0.0046), "ΔWₗ = −0.0105 eₗ yₗ₋₁ᵀ + 0.042 eₗ eₗ₋₁ᵀ + 0.0046 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"),
+        (with_values(rules.ehebb(), -0.01, 0.5), "ΔWₗ = 0.01 eₗ yₗ₋₁ᵀ − 0.5 eₗ eₗ₋₁ᵀ"),
+        (with_values(rules.oja(), 0.0, 0.1), "ΔWₗ = 0.1 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"),
+        (with_values(rules.oja(), 0.0, 0.0), "ΔWₗ = 0"),
+        (rules.gradient("layer", small.SIZES), "ΔWₗ = −θ0 eₗ yₗ₋₁ᵀ"),
+    ],
+)  # fmt: skip
+def test_printed(rule, text):
+    assert str(rule) == text
+
+
+def test_latex():
+    latex = with_values(rules.ehebb(), 0.01, -0.5).latex()
+    assert latex == r"\Delta W_\ell = -0.01 \,e_\ell\, y_{\ell-1}^\top + 0.5 \,e_\ell\, e_{\ell-1}^\top"
+
+
+def test_all_terms_have_the_names_of_the_paper():
+    assert [term.name for term in ALL_TERMS] == [str(k) for k in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "shape"), [("global", ()), ("layer", ()), ("neuron", (8,)), ("synapse", (8, 9))]
+)
+def test_coefficient_shapes(sharing, shape):
+    assert shared((0.1, 0.2), sharing, small.SIZES).at(2, 1).shape == shape
+
+
+@pytest.mark.parametrize("sharing", ["global", "layer", "neuron", "synapse"])
+def test_equal_coefficients_give_the_same_update_however_shared(sharing):
+    learner, reference = small.learner(rule=small.full_rule(sharing)), small.learner()
+    key = jax.random.key(0)
+    final, expected = (ln.adapt(ln.init(key), small.examples(4), key) for ln in (learner, reference))
+    for a, b in zip(final.weights, expected.weights, strict=True):
+        assert jnp.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_scalars_are_named_after_the_terms():
+    assert set(rules.f_bio().scalars()) == {"theta0", "theta2", "theta9"}
+    assert set(rules.gradient("layer", small.SIZES).scalars()) == {"theta0.layer1", "theta0.layer2", "theta0.layer3"}
+
+
+def test_terms_that_do_not_act_leave_their_layer_alone():
+    rule = Rule((mp.plasticity.PseudoGradient(),), shared((0.1,)), ((True,), (False,), (True,)))
+    learner = small.learner(rule=rule)
+    key = jax.random.key(0)
+    start = learner.init(key)
+    final = learner.adapt(start, small.examples(4), key)
+    changed = [not bool(jnp.array_equal(a, b)) for a, b in zip(start.weights, final.weights, strict=True)]
+    assert changed == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rules.make([ALL_TERMS[0](), ALL_TERMS[0]()]), "a name of its own"),
+        (lambda: Rule((ALL_TERMS[0](),), shared((0.1,)), ((True, False),)), "one entry for each of the 1 terms"),
+        (lambda: shared((0.1,), "layer"), "need the layer sizes"),
+        (lambda: mp.MLP((3,)), "at least two layers"),
+        (lambda: mp.feedback.KolenPollack(1.5), "fraction in"),
+    ],
+)
+def test_nonsense_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
