@@ -1,5 +1,6 @@
 """What each verb does."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass, field, make_dataclass
@@ -178,4 +179,7 @@ def data(arguments: list[str]) -> int:
 
 def use_all_cores() -> None:
     """One XLA device per CPU core, so that independent trials use them all."""
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Where JAX has already started, as in a notebook, its devices stay as they are.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)

@@ -127,6 +127,7 @@ def _extract(archive: Path, file: PublishedFile, folder: Path) -> Path:
     target = folder / file.name
     partial = target.with_name(target.name + ".partial")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(archive) as opened:
             partial.write_bytes(opened.read(file.member))
     except (zipfile.BadZipFile, KeyError) as error:

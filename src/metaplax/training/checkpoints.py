@@ -118,7 +118,7 @@ def restored_names(leaves: list) -> list[str]:
     return [f"leaf{index:04d}" for index in range(len(leaves))]
 
 
-def _numbered(state: PyTree) -> dict[str, np.ndarray]:
+def _numbered(state: PyTree) -> dict[str, np.ndarray | jax.Array]:
     leaves = jax.tree.leaves(state)
     return dict(zip(restored_names(leaves), leaves, strict=True))
 

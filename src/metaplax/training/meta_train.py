@@ -25,12 +25,12 @@ class DivergedError(RuntimeError):
 
 
 class MetaState(eqx.Module):
-    """What meta-training carries from step to step; every leaf has a leading axis of trials."""
+    """What meta-training carries from step to step; outside of one trial every leaf has a leading axis of trials."""
 
     parameters: PyTree
     optimizer: PyTree
-    streak: Int[Array, " trials"]
-    masked: Int[Array, " trials"]
+    streak: Int[Array, "*trials"]
+    masked: Int[Array, "*trials"]
 
 
 @dataclass(frozen=True)
@@ -101,15 +101,19 @@ def meta_train(
     first, state = journal.resume(_start(parameters, optimizer, trials))
     trial_keys = jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
 
-    def one_trial(tasks, step, state, trial_key):
+    # Arrays are arguments of the compiled step; Python numbers stay what they are.
+    task_arrays, task_constants = eqx.partition(tasks, eqx.is_array)
+
+    def one_trial(task_arrays, step, state, trial_key):
+        tasks = eqx.combine(task_arrays, task_constants)
         return _meta_step(constants, tasks, estimator, optimizer, episodes, state, jax.random.fold_in(trial_key, step))
 
     with progress.track(steps, first) as advance:
         if first < steps:
-            mapped = jax.jit(map_trials(one_trial, trials)).lower(tasks, jnp.int32(0), state, trial_keys).compile()
+            mapped = jax.jit(map_trials(one_trial, trials)).lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
         for step in range(first, steps):
             began = time.perf_counter()
-            state, record = mapped(tasks, jnp.int32(step), state, trial_keys)
+            state, record = mapped(task_arrays, jnp.int32(step), state, trial_keys)
             row = {name: np.asarray(value) for name, value in record.items()}
             journal.record(step, row, time.perf_counter() - began)
             advance(row)

@@ -82,19 +82,25 @@ class RunFolder:
             RunFolderError: another process holds it.
         """
         lock = FileLock(self.path / ".lock")
-        try:
-            with explaining(self.path):
+        with explaining(self.path):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
+            except Timeout:
+                raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
         try:
             yield
         finally:
-            if self._metrics is not None:
-                with explaining(self.metrics_path):
-                    self._metrics.close()
-                self._metrics = None
-            lock.release()
+            try:
+                self.close()
+            finally:
+                lock.release()
+
+    def close(self) -> None:
+        """Close the metrics file, if it is open; the next row opens it again."""
+        if self._metrics is not None:
+            metrics, self._metrics = self._metrics, None
+            with explaining(self.metrics_path):
+                metrics.close()
 
     @property
     def metrics_path(self) -> Path:
@@ -182,9 +188,7 @@ class RunFolder:
                 f"{self.metrics_path} holds {recorded} of the {done} steps of {rule!r} that its checkpoint has done"
             )
         if len(kept) < len(rows) or not _ends_with_newline(self.metrics_path):
-            if self._metrics is not None:
-                self._metrics.close()
-                self._metrics = None
+            self.close()
             self.write_text(self.metrics_path.name, "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept))
 
 

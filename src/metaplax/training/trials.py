@@ -15,7 +15,7 @@ def map_trials(function: Trial, trials: int) -> Trial:
 
     On an accelerator this is ``vmap``. On a CPU, where batching small matrix-vector products makes them
     slower than one after the other, every device (there is one per core, see
-    :func:`metaplax.cli.use_all_cores`) takes its share of the trials in turn. Results do not depend on the
+    :func:`metaplax.cli.commands.use_all_cores`) takes its share of the trials in turn. Results do not depend on the
     choice beyond rounding.
     """
     devices = jax.local_devices()

@@ -1,0 +1,195 @@
+"""The command line as a user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from metaplax.cli import main
+
+TINY = ("--preset", "smoke", "--episodes", "2", "--sizes", "784", "8", "47")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two finished runs of different rules."""
+    out = tmp_path_factory.mktemp("runs")
+    assert main(["run", "shervani2023/fig3", "--data", "glyphs", *TINY, "--out", str(out / "a")]) == 0
+    assert main(["run", "shervani2023/fig3", "--data", "glyphs", *TINY, "--seed", "2", "--out", str(out / "b")]) == 0
+    return [next((out / name).iterdir()) for name in "ab"]
+
+
+BAD_INPUT = [
+    (["rn"], "no verb 'rn': did you mean 'run'?"),
+    (["run"], "which experiment? There are quickstart, "),
+    (["run", "quikstart"], "no experiment 'quikstart': did you mean 'quickstart'"),
+    (["run", "shervani2023/fig4x"], "did you mean 'shervani2023/fig"),
+    (["run", "quickstart", "--episode", "3"], "no option '--episode': did you mean '--episodes'?"),
+    (["run", "quickstart", "--episodes", "many"], "Error parsing --episodes: invalid literal for int()"),
+    (["run", "quickstart", "--feedback", "randm"], "invalid choice 'randm' for argument '--feedback'"),
+    (["run", "quickstart", "--preset", "fast"], "no preset 'fast': there are smoke, quick, paper"),
+    (["run", "quickstart", "--preset"], ""),
+    (["run", "quickstart", "extra"], "'extra' was not expected"),
+    (["run", "quickstart", "--episodes", "-3"], "episodes must be positive, not -3"),
+    (["run", "quickstart", "--trials", "0"], "trials must be positive, not 0"),
+    (["run", "quickstart", "--shots", "-1"], "shots must be positive, not -1"),
+    (["run", "quickstart", "--l1", "-1"], "l1 must not be negative"),
+    (["run", "quickstart", "--sizes", "784"], "sizes needs at least two layers"),
+    (["run", "quickstart", "--sizes", "784", "-5", "47"], "sizes needs at least two layers"),
+    (["run", "quickstart", "--sizes", "700", "9", "47"], "takes examples of 700 numbers"),
+    (["run", "quickstart", "--sizes", "784", "9", "10"], "glyphs has 47 classes, but the network 10 outputs"),
+    (["run", "quickstart", "--shots", "195"], "shots + queries = 205, but glyphs has only 200 images of class '0'"),
+    (["run", "quickstart", "--ways", "48"], "glyphs has 47 classes, too few for 48"),
+    (["run", "quickstart", "--data", "glyfs"], "no data set 'glyfs': did you mean 'glyphs'"),
+    (["run", "quickstart", "--data-dir", "/no/such/place", "--data", "mnist"], "does not exist or is not a folder"),
+    (["run", "quickstart", "--estimator", "forward", "--sharing", "synapse"], "use Reverse or Checkpointed"),
+    (["resume"], ""),
+    (["report"], "which run folder?"),
+    (["compare", "a"], ""),
+    (["data", "fetch"], "which data set?"),
+    (["data", "lst"], "invalid choice 'lst'"),
+    (["data", "list", "emnits"], "no data set 'emnits': did you mean 'emnist'?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_INPUT, ids=[" ".join(a) for a, _ in BAD_INPUT])
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("metaplax: ")
+    assert said.err.count("\n") == 1
+    assert sentence in said.err
+    assert not list(tmp_path.iterdir()), "nothing is written for what cannot run"
+
+
+@pytest.mark.parametrize("verb", ["resume", "report"])
+def test_what_is_no_run_folder(verb, tmp_path, capsys):
+    assert main([verb, str(tmp_path)]) == 1
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_and_version(arguments, capsys):
+    assert main(arguments) == 0
+    assert capsys.readouterr().out
+
+
+def test_help_of_an_experiment_lists_its_fields(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["run", "quickstart", "--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for option in ("--episodes", "--trials", "--seed", "--data-dir", "--out", "--meta-learning-rate", "--feedback"):
+        assert option in said
+
+
+def test_list(capsys):
+    assert main(["list", "--json"]) == 0
+    names = [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+    assert names == ["quickstart", *(f"shervani2023/{f}" for f in ("fig3", "fig5", "fig7", "figS2"))]
+    assert main(["list"]) == 0
+    assert "quickstart" in capsys.readouterr().out
+
+
+def test_data(capsys):
+    assert main(["data", "list", "--json"]) == 0
+    states = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert states["glyphs"]["state"] == "ready"
+    assert main(["data", "verify", "glyphs"]) == 0
+    assert "glyphs" in capsys.readouterr().out
+
+
+def test_a_run_leaves_what_the_contract_says(runs, capsys):
+    folder = runs[0]
+    assert folder.name.startswith("shervani2023-fig3-")
+    for name in ("config.json", "env.json", "metrics.jsonl", "result.json", "report.html", "checkpoints", "figures"):
+        assert (folder / name).exists(), name
+    result = json.loads((folder / "result.json").read_text())
+    assert result["experiment"] == "shervani2023/fig3"
+    assert result["preset"] == "smoke"
+    assert result["data"] == "glyphs"
+    quantities = {q["name"]: q for q in result["quantities"]}
+    assert {"accuracy.bp", "accuracy.fa", "loss.fa", "theta0.bp", "angle1.fa", "masked.fa"} <= quantities.keys()
+    accuracy = quantities["accuracy.bp"]
+    assert accuracy.keys() == {"name", "mean", "ci_low", "ci_high", "n", "unit", "published", "published_source"}
+    assert accuracy["n"] == 2
+    assert accuracy["published"] == 0.70
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["rule"], row["step"]) for row in rows] == [(r, s) for r in ("bp", "fa") for s in range(3)]
+    mean = sum(sum(row["accuracy"]) for row in rows if row["rule"] == "bp" and "accuracy" in row) / 4
+    assert accuracy["mean"] == pytest.approx(mean)
+    assert quantities["theta0.bp"]["mean"] == pytest.approx(sum(rows[2]["theta0"]) / 2)
+
+
+def test_resuming_a_finished_run_changes_nothing(runs, capsys):
+    before = json.loads((runs[0] / "result.json").read_text())["quantities"]
+    assert main(["resume", str(runs[0]), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quantities"] == before
+
+
+def test_compare(runs, capsys):
+    assert main(["compare", *map(str, runs), "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    row = rows["loss.fa"]
+    assert row["difference"] == pytest.approx(row["second"]["mean"] - row["first"]["mean"])
+    assert row["difference"] != 0
+    assert main(["compare", *map(str, runs)]) == 0
+    assert "accuracy.bp" in capsys.readouterr().out
+
+
+def test_report_of_several_runs(runs, tmp_path, capsys):
+    assert main(["report", *map(str, runs), "--out", str(tmp_path / "both.html")]) == 0
+    page = (tmp_path / "both.html").read_text()
+    assert all(run.name in page for run in runs)
+
+
+def test_other_data_than_before_are_refused(runs, capsys):
+    config = json.loads((runs[1] / "config.json").read_text())
+    (runs[1] / "config.json").write_text(json.dumps(config | {"data_sha256": "0"}))
+    try:
+        assert main(["resume", str(runs[1])]) == 1
+        assert "are not the same as when" in capsys.readouterr().err
+    finally:
+        (runs[1] / "config.json").write_text(json.dumps(config))
+
+
+def test_a_config_of_another_version_is_refused(runs, capsys):
+    config = json.loads((runs[1] / "config.json").read_text())
+    try:
+        (runs[1] / "config.json").write_text(json.dumps(config | {"config": {"wings": 2}}))
+        assert main(["resume", str(runs[1])]) == 1
+        assert "does not describe an experiment of this version" in capsys.readouterr().err
+    finally:
+        (runs[1] / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stopped_run_says_so_and_can_be_resumed(number, tmp_path):
+    arguments = ("run", "shervani2023/figS2", "--data", "glyphs", *TINY, "--episodes", "100000", "--out", str(tmp_path))
+    command = [sys.executable, "-m", "metaplax", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob("*/metrics.jsonl")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert f"stopped by {number.name} after meta-step" in said.splitlines()[-1]
+    (folder,) = tmp_path.iterdir()
+    done = int(said.splitlines()[-1].split("meta-step ")[1].split(";")[0])
+    assert (folder / "metrics.jsonl").read_text().count("\n") == done
+    assert (folder / "checkpoints" / "f_bio" / str(done)).is_dir()
+
+
+def test_killed_and_resumed_equals_unbroken(tmp_path):
+    script = os.path.join(os.path.dirname(__file__), "..", "scripts", "kill_and_resume.py")
+    done = subprocess.run([sys.executable, script, "--times", "2", "--seed", "4"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 resumed runs are equal" in done.stdout

@@ -1,0 +1,150 @@
+"""The outer loop: it learns, its episodes depend on nothing but seed and step, and it survives NaN."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import small
+
+import metaplax as mp
+from metaplax.estimators import AbstractEstimator, Reverse
+from metaplax.training import DivergedError, MemoryJournal, PlainProgress
+from metaplax.training.trials import map_trials
+
+KEY = jax.random.key(3)
+
+
+def train(steps=4, trials=2, estimator=None, learner=None, rate=1e-2, **more):
+    learner = small.learner("random", mp.rules.ehebb()) if learner is None else learner
+    estimator = Reverse() if estimator is None else estimator
+    return mp.meta_train(
+        learner, small.Blobs(), estimator, optax.adam(rate), steps, key=KEY, trials=trials, **more
+    )  # fmt: skip
+
+
+def series(result, name):
+    return np.stack([row[name] for row in result.history])
+
+
+def test_it_learns():
+    loss = series(train(steps=60, rate=4e-3), "loss")
+    assert np.median(loss[-20:]) < 0.9 * np.median(loss[:10])
+
+
+def test_trials_do_not_know_of_each_other():
+    two, three = train(trials=2), train(trials=3)
+    np.testing.assert_allclose(series(three, "loss")[:, :2], series(two, "loss"), rtol=1e-5)
+    assert np.ptp(series(three, "loss")[0]) > 0
+    assert three.learner.rule.coefficients.values.shape == (3, 2)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    for a, b in zip(train().history, train().history, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_step_is_what_its_parts_say():
+    learner, task = small.learner("random", mp.rules.ehebb()), small.Blobs()
+    key = jax.random.fold_in(jax.random.fold_in(KEY, 0), 0)
+    task_key, learner_key = jax.random.split(jax.random.split(key, 1)[0])
+    (loss, metrics), gradient = Reverse().value_and_grad(learner, task.sample(task_key), learner_key)
+    result = train(steps=1, trials=1)
+    np.testing.assert_allclose(series(result, "loss")[0, 0], loss, rtol=1e-5)
+    np.testing.assert_allclose(series(result, "accuracy")[0, 0], metrics["accuracy"], rtol=1e-5)
+    np.testing.assert_allclose(series(result, "theta0")[0, 0], 1e-3, rtol=1e-6)
+    optimizer = optax.adam(1e-2)
+    start = learner.rule.coefficients.values
+    updates, _ = optimizer.update(gradient.rule.coefficients.values, optimizer.init(start))
+    np.testing.assert_allclose(result.learner.rule.coefficients.values[0], start + updates, rtol=1e-4)
+
+
+def test_gradients_of_a_batch_are_averaged():
+    one, four = train(steps=1, trials=1), train(steps=1, trials=1, episodes=4)
+    assert series(one, "loss")[0, 0] != series(four, "loss")[0, 0]
+    losses = []
+    learner, task = small.learner("random", mp.rules.ehebb()), small.Blobs()
+    for key in jax.random.split(jax.random.fold_in(jax.random.fold_in(KEY, 0), 0), 4):
+        task_key, learner_key = jax.random.split(key)
+        losses.append(learner.run(task.sample(task_key), learner_key)[0])
+    np.testing.assert_allclose(series(four, "loss")[0, 0], np.mean(losses), rtol=1e-5)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 4])
+def test_spreading_trials_over_devices_changes_nothing(trials):
+    def one(tasks, step, state, key):
+        return tasks * state + step, jax.random.uniform(key)
+
+    states, keys = jnp.arange(trials, dtype=jnp.float32), jax.random.split(KEY, trials)
+    spread = jax.jit(map_trials(one, trials))(jnp.float32(2), jnp.float32(1), states, keys)
+    expected = jax.vmap(one, in_axes=(None, None, 0, 0))(jnp.float32(2), jnp.float32(1), states, keys)
+    assert len(jax.local_devices()) == 2
+    jax.tree.map(np.testing.assert_array_equal, spread, expected)
+
+
+class Poisoned(AbstractEstimator):
+    """Reverse mode whose gradient is not finite in some episodes."""
+
+    share: float
+
+    def value_and_grad(self, learner, episode, key):
+        value, gradient = Reverse().value_and_grad(learner, episode, key)
+        bad = jax.random.uniform(jax.random.fold_in(key, 99)) < self.share
+        return value, jax.tree.map(lambda g: jnp.where(bad, jnp.nan, g), gradient)
+
+
+def test_episodes_that_are_not_finite_are_left_out_and_counted():
+    result = train(steps=12, trials=2, estimator=Poisoned(0.4))
+    masked, theta = series(result, "masked"), series(result, "theta0")
+    assert 0 < masked.sum() < masked.size
+    assert result.masked == tuple(masked.sum(axis=0))
+    assert np.isfinite(result.learner.rule.coefficients.values).all()
+    for step, trial in np.argwhere(masked[:-1] == 1):
+        assert theta[step + 1, trial] == theta[step, trial]
+        assert np.isnan(series(result, "loss")[step, trial])
+
+
+def test_a_batch_goes_on_with_its_finite_episodes():
+    result = train(steps=5, trials=1, estimator=Poisoned(0.5), episodes=4)
+    masked = series(result, "masked")
+    assert 0 < masked.sum() < 20
+    assert np.isfinite(series(result, "loss")[masked < 4]).all()
+
+
+def test_too_many_in_a_row_end_the_run_with_a_sentence():
+    with pytest.raises(DivergedError, match=r"last 3 meta-steps up to step 2 gave no finite .*trial 0, 1"):
+        train(steps=9, estimator=Poisoned(1.0), patience=3)
+
+
+def test_explosions_of_the_inner_loop_are_survived():
+    learner = small.learner("random", mp.rules.f_bio())
+    learner = eqx.tree_at(lambda t: t.rule.coefficients.values, learner, jnp.array([0.1, 0.0, 1e6]))
+    with pytest.raises(DivergedError):
+        train(steps=9, learner=learner, patience=4)
+
+
+@pytest.mark.parametrize("name", ["steps", "trials", "episodes"])
+def test_impossible_numbers(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
+        train(**{name: 0})
+
+
+def test_nothing_is_compiled_for_what_cannot_work():
+    class Untouchable(MemoryJournal):
+        def resume(self, start):
+            raise AssertionError("too late")
+
+    learner = small.learner(sizes=(5, 4, 3))
+    with pytest.raises(mp.learners.IncompatibleError, match="takes examples of 5 numbers"):
+        train(learner=learner, journal=Untouchable())
+
+
+def test_plain_progress_says_how_far_it_is(capsys):
+    train(steps=3, progress=PlainProgress("bio", seconds=0.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "bio: compiling"
+    assert lines[1].startswith("bio: 1/3  loss ")
+    assert "steps/s" in lines[-1]
+    assert "3/3" in lines[-1]

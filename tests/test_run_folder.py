@@ -1,0 +1,248 @@
+"""Run folders and checkpoints: whole or not at all, and one clear sentence about anything wrong."""
+
+import contextlib
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+import small
+
+import metaplax as mp
+from metaplax.training import CheckpointError, Checkpoints, FolderJournal, Interrupted, RunFolder, RunFolderError
+
+STATE = {"a": np.arange(5, dtype=np.float32), "b": (np.int32(3), np.ones((2, 2), np.float32))}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder.create(tmp_path, "test/one", {"x": 1})
+    yield folder
+    with contextlib.suppress(RunFolderError):
+        folder.close()
+
+
+def test_a_new_folder_says_what_and_where(folder):
+    assert folder.path.name.startswith("test-one-2")
+    assert folder.config() == {"x": 1}
+    assert folder.read_json("env.json")["libraries"]["jax"] == jax.__version__
+
+
+def test_rows_survive_a_line_cut_short(folder):
+    for step in range(3):
+        folder.append({"rule": "a", "step": step, "loss": [0.1 + step, float("nan")]})
+    with folder.metrics_path.open("a") as stream:
+        stream.write('{"rule": "a", "st')
+    assert [row["step"] for row in folder.rows()] == [0, 1, 2]
+    assert folder.rows()[0]["loss"] == [0.1, None]
+    folder.drop_rows("a", 2)
+    assert [row["step"] for row in folder.rows()] == [0, 1]
+    folder.append({"rule": "a", "step": 2})
+    assert len(folder.rows()) == 3
+
+
+def test_rows_of_other_rules_stay(folder):
+    for rule in "ab":
+        for step in range(3):
+            folder.append({"rule": rule, "step": step})
+    folder.drop_rows("b", 1)
+    assert [(row["rule"], row["step"]) for row in folder.rows()] == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
+
+
+def test_lost_rows_are_noticed(folder):
+    folder.append({"rule": "a", "step": 0})
+    with pytest.raises(RunFolderError, match="holds 1 of the 5 steps of 'a'"):
+        folder.drop_rows("a", 5)
+
+
+def test_damage_in_the_middle_is_noticed(folder):
+    folder.metrics_path.write_text('{"rule": "a", "step": 0}\n{"rule\n{"rule": "a", "step": 2}\n')
+    with pytest.raises(RunFolderError, match="line 2 of .* is damaged"):
+        folder.rows()
+    (folder.path / "config.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"config\.json is damaged"):
+        folder.config()
+
+
+def test_what_is_no_run_folder(tmp_path):
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_full_disk_is_said_in_a_sentence(folder):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    folder.metrics_path.symlink_to("/dev/full")
+    with pytest.raises(RunFolderError, match=r"metrics\.jsonl cannot be written: No space left on device"):
+        folder.append({"rule": "a", "step": 0})
+
+
+def test_a_read_only_place_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot be written: Not a directory"):
+        RunFolder.create(tmp_path / "file", "x", {})
+    tmp_path.chmod(0o500)
+    refusing = tmp_path if not _can_write(tmp_path) else Path("/proc")
+    with pytest.raises(RunFolderError, match="cannot be written"):
+        RunFolder.create(refusing, "x", {})
+
+
+def _can_write(path: Path) -> bool:
+    try:
+        (path / "probe").touch()
+    except OSError:
+        return False
+    return True
+
+
+def test_only_one_process_writes(folder):
+    script = (
+        "import sys, pathlib\nfrom metaplax.training import RunFolder, RunFolderError\n"
+        "try:\n    with RunFolder(pathlib.Path(sys.argv[1])).writing(): print('in')\n"
+        "except RunFolderError as e: print(e)"
+    )
+    ask = [sys.executable, "-c", script, str(folder.path)]
+    with folder.writing():
+        said = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    assert "another process is writing to" in said
+    assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout == "in\n"
+
+
+def test_checkpoints_round_trip_and_the_last_three_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "rule a")
+    assert checkpoints.latest(STATE) == (0, STATE)
+    for done in (2, 4, 6, 8):
+        checkpoints.save(done, jax.tree.map(lambda x, d=done: x * d, STATE))
+    assert checkpoints.steps() == [4, 6, 8]
+    done, state = checkpoints.latest(STATE)
+    assert done == 8
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(STATE), strict=True):
+        np.testing.assert_array_equal(a, b * 8)
+
+
+def largest(folder: Path) -> Path:
+    return max((p for p in (folder / "state").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def truncate(folder: Path) -> None:
+    path = largest(folder)
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(folder: Path) -> None:
+    path = largest(folder)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def remove(folder: Path) -> None:
+    largest(folder).unlink()
+
+
+def cut_short(folder: Path) -> None:
+    (folder / "checksums.json").write_text('{"fing')
+
+
+@pytest.mark.parametrize("harm", [truncate, flip, remove, cut_short])
+def test_a_damaged_checkpoint_is_passed_over(harm, tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path, "rule a")
+    for done in (2, 4):
+        checkpoints.save(done, jax.tree.map(lambda x, d=done: x * d, STATE))
+    harm(tmp_path / "4")
+    done, state = checkpoints.latest(STATE)
+    assert done == 2
+    np.testing.assert_array_equal(state["a"], STATE["a"] * 2)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "4 is damaged" in said
+    harm(tmp_path / "2")
+    with pytest.raises(CheckpointError, match="none of the checkpoints .* is intact"):
+        checkpoints.latest(STATE)
+
+
+def test_a_checkpoint_without_checksums_was_never_finished(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "rule a")
+    checkpoints.save(2, STATE)
+    (tmp_path / "2" / "checksums.json").rename(tmp_path / "2" / "elsewhere")
+    assert checkpoints.latest(STATE) == (0, STATE)
+
+
+def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
+    Checkpoints(tmp_path, "terms=(PseudoGradient(), ErrorHebb())").save(2, STATE)
+    with pytest.raises(CheckpointError, match=r"belongs to another rule.*'ErrorHebb.*not 'Oja"):
+        Checkpoints(tmp_path, "terms=(PseudoGradient(), Oja())").latest(STATE)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, "rule a")
+    checkpoints.save(2, STATE)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", full)
+    with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
+        checkpoints.save(4, STATE)
+    assert checkpoints.latest(STATE)[0] == 2
+
+
+class StopAfter(mp.training.Interruption):
+    """An interruption that comes after so many questions."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    @property
+    def requested(self):  # pyright: ignore
+        self.left -= 1
+        return "SIGTERM" if self.left == 0 else ""
+
+
+def meta_train(folder, steps=6, **more):
+    with folder.writing():
+        return _meta_train(folder, steps, **more)
+
+
+def _meta_train(folder, steps, **more):
+    learner = small.learner("random", mp.rules.f_bio())
+    journal = FolderJournal(folder, "f_bio", eqx.tree_pformat(learner), seconds=0.0)
+    arguments = (learner, small.Blobs(), mp.estimators.Checkpointed(), optax.adam(1e-2), steps)
+    return mp.meta_train(*arguments, key=jax.random.key(0), trials=2, journal=journal, **more)
+
+
+def without_time(folder):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in folder.rows()]
+
+
+def test_resuming_gives_the_same_bits(tmp_path):
+    unbroken, broken = (RunFolder.create(tmp_path, name, {}) for name in ("unbroken", "broken"))
+    expected = meta_train(unbroken)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after meta-step 2") as caught:
+        meta_train(broken, interruption=StopAfter(2))
+    assert caught.value.step == 2
+    with broken.metrics_path.open("a") as stream:
+        stream.write(json.dumps({"rule": "f_bio", "step": 2, "loss": [9, 9]}) + '\n{"rule": "f_b')
+    result = meta_train(broken)
+    assert without_time(broken) == without_time(unbroken)
+    np.testing.assert_array_equal(
+        result.learner.rule.coefficients.values, expected.learner.rule.coefficients.values
+    )
+    assert meta_train(broken).history[0].keys() == expected.history[0].keys()
+    assert without_time(broken) == without_time(unbroken)
+
+
+def test_dtypes_survive_a_checkpoint(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "x")
+    start = {"count": jnp.int32(3), "flag": jnp.array([True, False]), "half": jnp.ones(2, jnp.float16)}
+    checkpoints.save(1, start)
+    _, state = checkpoints.latest(start)
+    assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, start)
