@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metaplax as mp
+import small
 from metaplax.learners import IncompatibleError, PlasticState
 from metaplax.plasticity import Rule, shared
 
@@ -77,7 +77,7 @@ def test_accuracy_and_loss_of_a_known_network():
 @pytest.mark.parametrize(
     ("episode", "message"),
     [
-        (mp.tasks.Episode(small.examples(3, sizes=(7, 6)), small.examples(3)), r"takes examples of 12 numbers.*\(3, 7\)"),
+        (mp.tasks.Episode(small.examples(3, 0, (7, 6)), small.examples(3)), r"takes examples of 12 numbers.*\(3, 7\)"),
         (mp.tasks.Episode(jnp.ones(3), small.examples(3)), "takes examples of 12 numbers"),
         (mp.tasks.Episode(mp.tasks.Examples(jnp.ones((3, 12)), jnp.ones(3)), small.examples(3)), "outputs are classes"),
     ],

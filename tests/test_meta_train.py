@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import small
 
 import metaplax as mp
+import small
 from metaplax.estimators import AbstractEstimator, Reverse
 from metaplax.training import DivergedError, MemoryJournal, PlainProgress
 from metaplax.training.trials import map_trials

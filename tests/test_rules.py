@@ -4,9 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
-import small
 
 import metaplax as mp
+import small
 from metaplax.plasticity import ALL_TERMS, GlobalCoefficients, Rule, rules, shared
 
 
@@ -17,7 +17,8 @@ def with_values(rule, *values):
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        (with_values(rules.f_bio(), 0.0105, -0.042, 0.0046), "ΔWₗ = −0.0105 eₗ yₗ₋₁ᵀ + 0.042 eₗ eₗ₋₁ᵀ + 0.0046 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"),
+        (with_values(rules.f_bio(), 0.0105, -0.042, 0.0046),
+         "ΔWₗ = −0.0105 eₗ yₗ₋₁ᵀ + 0.042 eₗ eₗ₋₁ᵀ + 0.0046 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"),
         (with_values(rules.ehebb(), -0.01, 0.5), "ΔWₗ = 0.01 eₗ yₗ₋₁ᵀ − 0.5 eₗ eₗ₋₁ᵀ"),
         (with_values(rules.oja(), 0.0, 0.1), "ΔWₗ = 0.1 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"),
         (with_values(rules.oja(), 0.0, 0.0), "ΔWₗ = 0"),
@@ -37,9 +38,7 @@ def test_all_terms_have_the_names_of_the_paper():
     assert [term.name for term in ALL_TERMS] == [str(k) for k in range(10)]
 
 
-@pytest.mark.parametrize(
-    ("sharing", "shape"), [("global", ()), ("layer", ()), ("neuron", (8,)), ("synapse", (8, 9))]
-)
+@pytest.mark.parametrize(("sharing", "shape"), [("global", ()), ("layer", ()), ("neuron", (8,)), ("synapse", (8, 9))])
 def test_coefficient_shapes(sharing, shape):
     assert shared((0.1, 0.2), sharing, small.SIZES).at(2, 1).shape == shape
 

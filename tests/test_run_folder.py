@@ -14,9 +14,9 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-import small
 
 import metaplax as mp
+import small
 from metaplax.training import CheckpointError, Checkpoints, FolderJournal, Interrupted, RunFolder, RunFolderError
 
 STATE = {"a": np.arange(5, dtype=np.float32), "b": (np.int32(3), np.ones((2, 2), np.float32))}
@@ -65,7 +65,7 @@ def test_lost_rows_are_noticed(folder):
 
 def test_damage_in_the_middle_is_noticed(folder):
     folder.metrics_path.write_text('{"rule": "a", "step": 0}\n{"rule\n{"rule": "a", "step": 2}\n')
-    with pytest.raises(RunFolderError, match="line 2 of .* is damaged"):
+    with pytest.raises(RunFolderError, match=r"line 2 of .* is damaged"):
         folder.rows()
     (folder.path / "config.json").write_text("{")
     with pytest.raises(RunFolderError, match=r"config\.json is damaged"):
@@ -165,7 +165,7 @@ def test_a_damaged_checkpoint_is_passed_over(harm, tmp_path, capsys):
     assert said.count("\n") == 1
     assert "4 is damaged" in said
     harm(tmp_path / "2")
-    with pytest.raises(CheckpointError, match="none of the checkpoints .* is intact"):
+    with pytest.raises(CheckpointError, match=r"none of the checkpoints .* is intact"):
         checkpoints.latest(STATE)
 
 
@@ -233,9 +233,7 @@ def test_resuming_gives_the_same_bits(tmp_path):
         stream.write(json.dumps({"rule": "f_bio", "step": 2, "loss": [9, 9]}) + '\n{"rule": "f_b')
     result = meta_train(broken)
     assert without_time(broken) == without_time(unbroken)
-    np.testing.assert_array_equal(
-        result.learner.rule.coefficients.values, expected.learner.rule.coefficients.values
-    )
+    np.testing.assert_array_equal(result.learner.rule.coefficients.values, expected.learner.rule.coefficients.values)
     assert meta_train(broken).history[0].keys() == expected.history[0].keys()
     assert without_time(broken) == without_time(unbroken)
 

@@ -4,7 +4,19 @@ One verb, three orthogonal arguments: :func:`meta_train` takes a learner, a dist
 meta-gradient estimator.
 """
 
-from metaplax import analysis, data, estimators, feedback, learners, networks, plasticity, tasks, training
+from metaplax import (
+    analysis,
+    data,
+    estimators,
+    experiments,
+    feedback,
+    learners,
+    networks,
+    plasticity,
+    reports,
+    tasks,
+    training,
+)
 from metaplax._version import __version__
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
@@ -18,11 +30,13 @@ __all__ = [
     "analysis",
     "data",
     "estimators",
+    "experiments",
     "feedback",
     "learners",
     "meta_train",
     "networks",
     "plasticity",
+    "reports",
     "rules",
     "tasks",
     "training",

@@ -32,8 +32,10 @@ def bootstrap_interval(
     rows = generator.integers(len(values), size=(resamples, len(values)))
     means = nan_mean(values[rows], axis=1)
     tail = (1 - level) / 2
-    low, high = np.nanquantile(means, [tail, 1 - tail], axis=0) if np.isfinite(means).any() else (np.nan, np.nan)
-    return np.asarray(low), np.asarray(high)
+    known = ~np.isnan(means).all(axis=0)
+    ends = np.nanquantile(np.where(known, means, 0.0), [tail, 1 - tail], axis=0)
+    low, high = (np.asarray(np.where(known, end, np.nan)) for end in ends)
+    return low, high
 
 
 def nan_mean(values: np.ndarray, axis: int) -> np.ndarray:

@@ -56,7 +56,9 @@ def quantities(
     for rule in dict.fromkeys(row["rule"] for row in rows):
         steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
         final = [row for row in rows if row["rule"] == rule and row.get("final")]
-        for name in steps[-1] if steps else ():
+        if not steps:
+            continue
+        for name in steps[-1]:
             if name in NOT_QUANTITIES:
                 continue
             source = final or steps[-1:] if name.startswith("theta") else steps[-last:]

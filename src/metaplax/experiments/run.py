@@ -115,7 +115,9 @@ def configured(config: dict[str, Any]) -> AbstractExperiment:
     """
     try:
         kind = lookup(config["experiment"])
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config["config"].items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in config["config"].items()
+        }
         return kind(**fields)
     except (KeyError, TypeError, ConfigError) as error:
         raise RunFolderError(f"config.json does not describe an experiment of this version: {error}") from error

@@ -16,7 +16,7 @@ from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, ForwardMode, Reverse
 from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
-from metaplax.learners import OnlinePlasticity
+from metaplax.learners import AbstractLearner, OnlinePlasticity
 from metaplax.networks import MLP
 from metaplax.plasticity import L1, NoPenalty, Rule, rules
 from metaplax.tasks import AbstractTask, OnlineClassification
@@ -98,7 +98,7 @@ class OnlineRuleLearning(AbstractExperiment):
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {self.sizes}")
 
-    def learners(self) -> dict[str, OnlinePlasticity]:
+    def learners(self) -> dict[str, AbstractLearner]:
         return {arm: self._learner(arm) for arm in self.arms}
 
     def _learner(self, arm: str) -> OnlinePlasticity:

@@ -37,4 +37,5 @@ class L1(AbstractPenalty):
     def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
         # JAX gives |x| a slope of one at zero; the sign times x has the slope zero that the paper asks for.
         leaves = jax.tree.leaves(coefficients)
-        return self.strength * sum(jnp.sum(jax.lax.stop_gradient(jnp.sign(leaf)) * leaf) for leaf in leaves)
+        amounts = [jnp.sum(jax.lax.stop_gradient(jnp.sign(leaf)) * leaf) for leaf in leaves]
+        return self.strength * jnp.sum(jnp.stack(amounts))

@@ -47,6 +47,11 @@ class MetaTrained:
     history: list[Row]
     masked: tuple[int, ...]
 
+    def mean(self) -> AbstractLearner:
+        """The learner with every meta-learned leaf averaged over trials."""
+        parameters, constants = split(self.learner)
+        return eqx.combine(jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), parameters), constants)
+
 
 def meta_train(
     learner: AbstractLearner,
@@ -108,12 +113,13 @@ def meta_train(
         tasks = eqx.combine(task_arrays, task_constants)
         return _meta_step(constants, tasks, estimator, optimizer, episodes, state, jax.random.fold_in(trial_key, step))
 
+    take_step = jax.jit(map_trials(one_trial, trials))
     with progress.track(steps, first) as advance:
         if first < steps:
-            mapped = jax.jit(map_trials(one_trial, trials)).lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
+            take_step = take_step.lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
         for step in range(first, steps):
             began = time.perf_counter()
-            state, record = mapped(task_arrays, jnp.int32(step), state, trial_keys)
+            state, record = take_step(task_arrays, jnp.int32(step), state, trial_keys)
             row = {name: np.asarray(value) for name, value in record.items()}
             journal.record(step, row, time.perf_counter() - began)
             advance(row)

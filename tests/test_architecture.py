@@ -1,0 +1,90 @@
+"""Imports go downwards only, and every public name says what it is."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import metaplax
+
+ROOT = Path(metaplax.__file__).parent
+ALLOWED = {
+    "networks": set(),
+    "plasticity": set(),
+    "data": set(),
+    "tasks": {"data"},
+    "feedback": {"networks", "plasticity"},
+    "learners": {"feedback", "networks", "plasticity", "tasks"},
+    "estimators": {"learners", "tasks"},
+    "training": {"estimators", "learners", "tasks"},
+    "analysis": {"feedback", "networks", "tasks"},
+    "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks"}
+    | {"plasticity", "tasks", "training"},
+    "reports": {"analysis", "plasticity", "training"},
+    "cli": {"data", "experiments", "learners", "reports", "training"},
+}  # fmt: skip
+ROOMS = sorted(ALLOWED)
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            parts = node.module.split(".")
+            if parts[0] == "metaplax":
+                rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return rooms & set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_go_downwards(room):
+    for path in (ROOT / room).rglob("*.py"):
+        assert imported_rooms(path) - {room} <= ALLOWED[room], path
+
+
+def test_there_are_no_other_rooms():
+    assert {p.parent.name for p in ROOT.glob("*/__init__.py")} == set(ROOMS)
+
+
+def test_there_is_no_circle():
+    left = dict(ALLOWED)
+    while left:
+        free = [room for room, needs in left.items() if not needs & left.keys()]
+        assert free, f"a circle among {sorted(left)}"
+        for room in free:
+            del left[room]
+
+
+def test_files_hold_one_idea_each():
+    for path in ROOT.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_names_exist_and_are_documented(room):
+    module = importlib.import_module(f"metaplax.{room}")
+    assert module.__doc__
+    assert list(module.__all__) == sorted(module.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert inspect.getdoc(value), name
+
+
+def abstract_or_final():
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            name = f"metaplax.{room}" + ("" if path.stem == "__init__" else f".{path.stem}")
+            for _, value in inspect.getmembers(importlib.import_module(name), inspect.isclass):
+                if value.__module__ == name:
+                    yield value
+
+
+def test_classes_are_abstract_or_final():
+    configurations = {"OnlineRuleLearning"}
+    for value in abstract_or_final():
+        ours = [b for b in value.__mro__[1:] if b.__module__.startswith("metaplax")]
+        for base in ours:
+            assert base.__name__.startswith("Abstract") or base.__name__ in configurations, (value, base)

@@ -1,0 +1,165 @@
+"""The report: one file, nothing fetched, nothing hostile, and the numbers of the run."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from metaplax import reports
+from metaplax.reports.figures import moving_average
+from metaplax.training import RunFolder, RunFolderError
+
+HOSTILE = '<script>alert("x")</script> $\\frac{1$ & {{ 7*7 }}'
+TERMS = [
+    {"name": "0", "text": "eₗ yₗ₋₁ᵀ", "latex": r"e_\ell\, y_{\ell-1}^\top", "sign": -1},
+    {"name": "9", "text": "yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ", "latex": r"y_\ell\, (y_{\ell-1} - W_\ell^\top y_\ell)^\top", "sign": 1},
+]
+
+
+def recorded(tmp_path, name="demo", label="learned rule", steps=30, finished=True):
+    folder = RunFolder.create(
+        tmp_path,
+        name,
+        {
+            "experiment": name,
+            "preset": "quick",
+            "title": f"About {label}",
+            "source": "Somebody (2023)",
+            "data": label,
+            "config": {"seed": label},
+            "rules": {"oja": {"label": label, "terms": TERMS}, "fa": {"label": "FA", "terms": TERMS[:1]}},
+            "published": {"accuracy.oja": {"value": 0.7, "source": "Fig. 1"}},
+        },
+    )
+    generator = np.random.default_rng(0)
+    for rule, names in (("oja", ("theta0", "theta9")), ("fa", ("theta0",))):
+        for step in range(steps):
+            values = {n: generator.normal(0.01 * step, 0.1, 3).tolist() for n in ("accuracy", "loss", *names)}
+            values |= {f"angle{k}": generator.uniform(60, 90, 3).tolist() for k in range(3)}
+            if step == 4:
+                values["loss"] = [None, 1.0, 1.0]
+            folder.append({"rule": rule, "step": step, "seconds": 0.1, "masked": [0, 0, 1], **values})
+        folder.append({"rule": rule, "step": steps, "final": True, **{n: [0.01, 0.02, 0.03] for n in names}})
+    if finished:
+        folder.write_json("result.json", {"seconds": 6.0, "episodes_per_second": 30.0})
+    folder.close()
+    return folder.path
+
+
+class Page(HTMLParser):
+    """Collects what would run or be fetched, the ids, and the text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.text = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif name in ("src", "href", "xlink:href", "data", "action"):
+                self.links.append(value)
+            assert not name.startswith("on"), "no event handlers"
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page(*folders, tmp_path):
+    target = reports.write(list(folders), tmp_path / "report.html")
+    return Page(target.read_text()), target.read_text()
+
+
+def test_one_file_that_fetches_nothing(tmp_path):
+    parsed, text = page(recorded(tmp_path), tmp_path=tmp_path)
+    assert "script" not in parsed.tags
+    assert "link" not in parsed.tags
+    assert "img" not in parsed.tags
+    assert all(link.startswith("#") for link in parsed.links)
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert parsed.tags.count("svg") == 2 + 4, "two equations; accuracy, loss, coefficients, angles"
+
+
+def test_ids_are_unique_and_references_resolve(tmp_path):
+    parsed, text = page(recorded(tmp_path), tmp_path=tmp_path)
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    referred = {link[1:] for link in parsed.links} | set(re.findall(r"url\(#([^)]+)\)", text))
+    assert referred <= set(parsed.ids)
+
+
+def test_hostile_names_are_escaped(tmp_path):
+    parsed, text = page(recorded(tmp_path, label=HOSTILE), tmp_path=tmp_path)
+    assert "script" not in parsed.tags
+    assert "<script>" not in text
+    assert "{{ 7*7 }}" in "".join(parsed.text)
+    assert 'alert("x")' in "".join(parsed.text)
+
+
+def test_numbers_are_those_of_the_run(tmp_path):
+    folder = recorded(tmp_path)
+    parsed, _ = page(folder, tmp_path=tmp_path)
+    text = " ".join("".join(parsed.text).split())
+    quantities = reports.read(folder).quantities
+    assert f"{quantities['accuracy.oja']['mean']:.4g}" in text
+    assert "θ9 = 0.02 [0.01, 0.03]" in text
+    assert "Fig. 1" in text
+    assert quantities["masked.fa"]["mean"] == 10
+    assert quantities["loss.oja"]["n"] == 3
+
+
+def test_the_equation_is_that_of_the_mean_coefficients(tmp_path):
+    run = reports.read(recorded(tmp_path))
+    assert run.equations()[0] == "learned rule: ΔWₗ = −0.02 eₗ yₗ₋₁ᵀ + 0.02 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"
+
+
+def test_a_run_that_is_not_finished_says_so(tmp_path):
+    parsed, _ = page(recorded(tmp_path, finished=False, steps=7), tmp_path=tmp_path)
+    assert "This run is not finished" in "".join(parsed.text)
+    assert "has done 7 episodes" in "".join(parsed.text)
+
+
+def test_rules_of_several_runs_are_told_apart(tmp_path):
+    folders = [recorded(tmp_path, name) for name in ("one", "two")]
+    _, text = page(*folders, tmp_path=tmp_path)
+    assert all(folder.name in text for folder in folders)
+
+
+def test_a_run_without_rows_has_a_report(tmp_path):
+    _, text = page(recorded(tmp_path, steps=0, finished=False), tmp_path=tmp_path)
+    assert "About learned rule" in text
+
+
+def test_damaged_rows_are_a_sentence(tmp_path):
+    folder = recorded(tmp_path)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    (folder / "metrics.jsonl").write_text("\n".join([lines[0][:20], *lines[1:]]))
+    with pytest.raises(RunFolderError, match="line 1 of"):
+        reports.read(folder)
+
+
+def test_figures_are_kept_beside_the_report(tmp_path):
+    folder = recorded(tmp_path)
+    reports.write([folder], folder / "report.html")
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert names == {"accuracy.svg", "loss.svg", "coefficients.svg", "angles.svg"}
+    first = {path.name: path.read_text() for path in (folder / "figures").iterdir()}
+    reports.write([folder], folder / "report.html")
+    assert first == {path.name: path.read_text() for path in (folder / "figures").iterdir()}
+
+
+def test_moving_average():
+    values = np.array([[1.0], [3.0], [np.nan], [5.0]])
+    np.testing.assert_allclose(moving_average(values, 2), [[1.0], [2.0], [3.0], [5.0]])
+
+
+def test_comparison_of_a_run_with_itself(tmp_path):
+    run = reports.read(recorded(tmp_path))
+    rows = reports.compare(run, run)
+    assert {row["name"] for row in rows} == run.quantities.keys()
+    assert all(row["difference"] == 0 and row["overlap"] for row in rows)
+    assert json.dumps(rows)
