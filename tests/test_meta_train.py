@@ -101,9 +101,11 @@ def test_episodes_that_are_not_finite_are_left_out_and_counted():
     assert 0 < masked.sum() < masked.size
     assert result.masked == tuple(masked.sum(axis=0))
     assert np.isfinite(result.learner.rule.coefficients.values).all()
+    loss = series(result, "loss")
     for step, trial in np.argwhere(masked[:-1] == 1):
-        assert theta[step + 1, trial] == theta[step, trial]
-        assert np.isnan(series(result, "loss")[step, trial])
+        assert np.isnan(loss[step, trial])
+        if step == 0 or masked[step - 1, trial] == 0:
+            assert theta[step + 1, trial] == theta[step, trial]
 
 
 def test_a_batch_goes_on_with_its_finite_episodes():
@@ -123,6 +125,45 @@ def test_explosions_of_the_inner_loop_are_survived():
     learner = eqx.tree_at(lambda t: t.rule.coefficients.values, learner, jnp.array([0.1, 0.0, 1e6]))
     with pytest.raises(DivergedError):
         train(steps=9, learner=learner, patience=4)
+
+
+class Cliff(AbstractEstimator):
+    """A loss that falls towards a cliff: beyond it nothing is finite."""
+
+    edge: float
+
+    def value_and_grad(self, learner, episode, key):
+        value, gradient = Reverse().value_and_grad(learner, episode, key)
+        beyond = learner.rule.coefficients.values[0] > self.edge
+        noise = jax.random.normal(key)
+        return value, jax.tree.map(lambda g: jnp.where(beyond, jnp.nan, -1.0 + noise * jnp.ones_like(g)), gradient)
+
+
+def test_who_walks_over_a_cliff_goes_back():
+    edge = 0.05
+    result = train(steps=120, trials=2, estimator=Cliff(edge), rate=2e-3, patience=6)
+    theta, masked = series(result, "theta0"), series(result, "masked")
+    assert masked.sum() > 2, "the cliff was reached"
+    assert (theta[-1] < edge + 0.002).all()
+    fell = np.argwhere((masked[1:] == 1) & (masked[:-1] == 1))
+    assert len(fell) > 0
+    for step, trial in fell[fell[:, 0] < len(theta) - 2]:
+        assert theta[step + 2, trial] < theta[step + 1, trial], "two in a row: back to an earlier step"
+
+
+def test_anchors_are_gone_back_through_one_by_one():
+    from metaplax.training.retreat import SPACING, Anchors
+
+    anchors = Anchors.start(jnp.float32(0), 3)
+    for step in range(1, 4 * SPACING + 1):
+        anchors = anchors.passed(jnp.float32(step))
+    assert anchors.kept.tolist() == [4 * SPACING, 3 * SPACING, 2 * SPACING]
+    current = jnp.float32(99)
+    seen = []
+    for streak in (1, 2, 3, 4, 5):
+        current, anchors = anchors.exploded(current, jnp.int32(streak))
+        seen.append(float(current))
+    assert seen == [99, 4 * SPACING, 3 * SPACING, 2 * SPACING, 2 * SPACING]
 
 
 @pytest.mark.parametrize("name", ["steps", "trials", "episodes"])

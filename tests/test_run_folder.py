@@ -182,15 +182,19 @@ def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
         Checkpoints(tmp_path, "terms=(PseudoGradient(), Oja())").latest(STATE)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path, monkeypatch):
+WRAPPED = 'RESOURCE_EXHAUSTED: Error writing "x" at local file "y": Failed to write: No space left on device [28]'
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ValueError(WRAPPED)])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_others(error, tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, "rule a")
     checkpoints.save(2, STATE)
 
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(ocp.StandardCheckpointer, "save", full)
-    with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
+    with pytest.raises(CheckpointError, match=r"cannot be written: No space left on device$"):
         checkpoints.save(4, STATE)
     assert checkpoints.latest(STATE)[0] == 2
 

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from metaplax.feedback.base import AbstractFeedback, Errors, LayerUpdates, chain
+from metaplax.feedback.base import AbstractFeedback, Errors, LayerUpdates
+from metaplax.feedback.random_fixed import RandomFixed
 from metaplax.networks import MLP, Activity, Weights
 from metaplax.plasticity import Decay, apply
 
@@ -29,13 +30,12 @@ class KolenPollack(AbstractFeedback):
             raise ValueError(f"the decay of Kolen-Pollack feedback is a fraction in [0, 1), not {self.decay}")
 
     def init(self, key: Key[Array, ""], network: MLP) -> Weights:
-        return network.init(key)
+        return RandomFixed().init(key, network)
 
     def errors(
         self, state: Weights, network: MLP, weights: Weights, activity: Activity, output_error: Float[Array, " n_L"]
     ) -> Errors:
-        del weights
-        return chain(network, activity, output_error, [lambda e, b=b: e @ b for b in state])
+        return RandomFixed().errors(state, network, weights, activity, output_error)
 
     def learn(self, state: Weights, updates: LayerUpdates) -> tuple[Weights, LayerUpdates]:
         decayed = tuple(

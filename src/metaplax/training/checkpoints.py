@@ -1,9 +1,14 @@
 """Checkpoints that survive: written whole or not at all by orbax, with checksums, a few kept."""
 
+import errno
 import hashlib
 import json
+import logging
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -49,15 +54,14 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
-            with ocp.StandardCheckpointer() as checkpointer:
+            with _silent(), ocp.StandardCheckpointer() as checkpointer:
                 checkpointer.save(target / "state", _numbered(state), force=True)
             about = {"fingerprint": self.fingerprint, "files": _checksums(target)}
             partial = target / f"{CHECKSUMS}.partial"
             partial.write_text(json.dumps(about), encoding="utf-8")
             partial.replace(target / CHECKSUMS)
         except Exception as error:
-            reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
-            raise CheckpointError(f"the checkpoint {target} cannot be written: {reason}") from error
+            raise CheckpointError(f"the checkpoint {target} cannot be written: {_reason(error)}") from error
         for old in self.steps()[:-KEEP]:
             shutil.rmtree(self.folder / str(old), ignore_errors=True)
 
@@ -104,13 +108,37 @@ class Checkpoints:
                 f"the checkpoint {target} belongs to another rule or learner: it has {was}, not {now}"
             )
         leaves, structure = jax.tree.flatten(start)
-        with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore(target / "state", _numbered(jax.tree.map(np.asarray, start)))
+        try:
+            with _silent(), ocp.StandardCheckpointer() as checkpointer:
+                restored = checkpointer.restore(target / "state", _numbered(jax.tree.map(np.asarray, start)))
+        except (ValueError, KeyError, OSError) as error:
+            raise CheckpointError(
+                f"the checkpoint {target} cannot be read by this version of metaplax: {_reason(error)}"
+            ) from error
         values = [
             jax.numpy.asarray(restored[name], leaf.dtype)
             for name, leaf in zip(restored_names(leaves), leaves, strict=True)
         ]
         return jax.tree.unflatten(structure, values)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep orbax from logging its own account of a failure, which we say in one sentence."""
+    logger = logging.getLogger("absl")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _reason(error: Exception) -> str:
+    """What the operating system said, also where a library has wrapped it in its own words."""
+    said = getattr(error, "strerror", None) or str(error).split("\n")[0]
+    known = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)]
+    return next((reason for reason in known if reason in said), said)
 
 
 def restored_names(leaves: list) -> list[str]:

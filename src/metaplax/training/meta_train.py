@@ -17,7 +17,11 @@ from metaplax.tasks import AbstractTask
 from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, MemoryJournal, Row
 from metaplax.training.progress import AbstractProgress, NoProgress
+from metaplax.training.retreat import Anchors
 from metaplax.training.trials import map_trials
+
+ANCHORS = 8
+"""How many earlier meta-steps can be gone back to, one every five finite steps."""
 
 
 class DivergedError(RuntimeError):
@@ -29,6 +33,7 @@ class MetaState(eqx.Module):
 
     parameters: PyTree
     optimizer: PyTree
+    anchors: Anchors
     streak: Int[Array, "*trials"]
     masked: Int[Array, "*trials"]
 
@@ -72,6 +77,9 @@ def meta_train(
 
     The episodes are a pure function of (``key``, trial, step, index in the batch), so that a run can be
     resumed without any state of a data loader, and two learners can be compared on the same episodes.
+
+    An episode whose loss or gradient is not finite is left out and counted. From the second meta-step in a row
+    without a finite episode on, the parameters go back by some steps for each.
 
     Args:
         learner: where to start; its floating-point JAX arrays are meta-learned.
@@ -136,7 +144,9 @@ def meta_train(
 
 
 def _start(parameters: PyTree, optimizer: optax.GradientTransformation, trials: int) -> MetaState:
-    one = MetaState(parameters, optimizer.init(parameters), jnp.int32(0), jnp.int32(0))
+    optimizer_state = optimizer.init(parameters)
+    anchors = Anchors.start((parameters, optimizer_state), ANCHORS)
+    one = MetaState(parameters, optimizer_state, anchors, jnp.int32(0), jnp.int32(0))
     return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], trials, axis=0), one)
 
 
@@ -153,7 +163,7 @@ def _meta_step(
     state: MetaState,
     key: Key[Array, ""],
 ) -> tuple[MetaState, dict[str, Any]]:
-    """One meta-step of one trial. Episodes that are not finite do not count."""
+    """One meta-step of one trial. Episodes that are not finite do not count; see :mod:`metaplax.training.retreat`."""
     learner = eqx.combine(state.parameters, constants)
 
     def one_episode(key):
@@ -166,10 +176,12 @@ def _meta_step(
     count = jnp.sum(finite)
     gradient = jax.tree.map(lambda g: _masked_sum(g, finite) / jnp.maximum(count, 1), gradients)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
-    taken = MetaState(
-        eqx.apply_updates(state.parameters, updates), optimizer_state, jnp.int32(0), state.masked + episodes - count
-    )
-    left = MetaState(state.parameters, state.optimizer, state.streak + 1, state.masked + episodes)
+    masked, before = state.masked + episodes - count, (state.parameters, state.optimizer)
+    stepped = eqx.apply_updates(state.parameters, updates)
+    taken = MetaState(stepped, optimizer_state, state.anchors.passed(before), jnp.int32(0), masked)
+    streak = state.streak + 1
+    (parameters, optimizer_state), anchors = state.anchors.exploded(before, streak)
+    left = MetaState(parameters, optimizer_state, anchors, streak, masked)
     new_state = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
     means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
     return new_state, {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
