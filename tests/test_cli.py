@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from metaplax.cli import main
+from metaplax.training import RunFolder
 
 TINY = ("--preset", "smoke", "--episodes", "2", "--sizes", "784", "8", "47")
 
@@ -30,7 +32,14 @@ BAD_INPUT = [
     (["run", "shervani2023/fig4x"], "did you mean 'shervani2023/fig"),
     (["run", "quickstart", "--episode", "3"], "no option '--episode': did you mean '--episodes'?"),
     (["run", "quickstart", "--episodes", "many"], "Error parsing --episodes: invalid literal for int()"),
-    (["run", "quickstart", "--feedback", "randm"], "invalid choice 'randm' for argument '--feedback'"),
+    (["run", "quickstart", "--feedback", "randm"], "did you mean 'random'?"),
+    (["run", "quickstart", "--preset", "smok"], "no preset 'smok': did you mean 'smoke'"),
+    (["run", "quickstart", "--preset", "smoke", "--preset", "quik"], "no preset 'quik': did you mean 'quick'"),
+    (["run", "quickstart", "--meta-gradient-clip", "inf"], "meta_gradient_clip must be a finite number, not inf"),
+    (["run", "quickstart", "--l1", "nan"], "l1 must be a finite number, not nan"),
+    (["run", "quickstart", "--checkpoint-seconds", "inf"], "checkpoint_seconds must be a number of seconds"),
+    (["run", "quickstart", "--seed", "99999999999999999999"], "seed must be in 0 ... 4294967295"),
+    (["run", "quickstart", "--sizes", "784", "3000000000", "47"], "do not fit a machine"),
     (["run", "quickstart", "--preset", "fast"], "no preset 'fast': there are smoke, quick, paper"),
     (["run", "quickstart", "--preset"], ""),
     (["run", "quickstart", "extra"], "'extra' was not expected"),
@@ -41,7 +50,7 @@ BAD_INPUT = [
     (["run", "quickstart", "--sizes", "784"], "sizes needs at least two layers"),
     (["run", "quickstart", "--sizes", "784", "-5", "47"], "sizes needs at least two layers"),
     (["run", "quickstart", "--sizes", "700", "9", "47"], "takes examples of 700 numbers"),
-    (["run", "quickstart", "--sizes", "784", "9", "10"], "glyphs has 47 classes, but the network 10 outputs"),
+    (["run", "quickstart", "--sizes", "784", "9", "10"], "the task has 47 classes, but the network 10 outputs"),
     (["run", "quickstart", "--shots", "195"], "shots + queries = 205, but glyphs has only 200 images of class '0'"),
     (["run", "quickstart", "--ways", "48"], "glyphs has 47 classes, too few for 48"),
     (["run", "quickstart", "--data", "glyfs"], "no data set 'glyfs': did you mean 'glyphs'"),
@@ -51,7 +60,7 @@ BAD_INPUT = [
     (["report"], "which run folder?"),
     (["compare", "a"], ""),
     (["data", "fetch"], "which data set?"),
-    (["data", "lst"], "invalid choice 'lst'"),
+    (["data", "lst"], "did you mean 'list'?"),
     (["data", "list", "emnits"], "no data set 'emnits': did you mean 'emnist'?"),
 ]
 
@@ -133,6 +142,69 @@ def test_resuming_a_finished_run_changes_nothing(runs, capsys):
     assert json.loads(capsys.readouterr().out)["quantities"] == before
 
 
+def test_a_finished_run_does_not_need_its_checkpoints(runs, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
+    rows = (copy / "metrics.jsonl").read_text()
+    assert main(["resume", str(copy)]) == 0
+    assert (copy / "metrics.jsonl").read_text() == rows
+
+
+def test_checkpoints_of_another_configuration_are_refused(runs, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[0], copy)
+    lines = (copy / "metrics.jsonl").read_text().splitlines()
+    (copy / "metrics.jsonl").write_text("\n".join(line for line in lines if '"final"' not in line) + "\n")
+    config = json.loads((copy / "config.json").read_text())
+    config["config"]["meta_learning_rate"] = 0.5
+    (copy / "config.json").write_text(json.dumps(config))
+    assert main(["resume", str(copy)]) == 1
+    said = capsys.readouterr().err
+    assert "belongs to another rule" in said
+    assert "0.5" in said
+
+
+def test_a_second_process_is_refused(runs, capsys):
+    with RunFolder(runs[0]).writing():
+        assert main(["resume", str(runs[0])]) == 1
+    assert "another process is writing to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{}", "is not that of a run: it has no checkpoint_seconds, config"),
+        ("config.json", b"[]", "holds no object"),
+        ("config.json", b"\xff", "is damaged"),
+        ("metrics.jsonl", b'{"a": 1}\n{"rule": "bp", "step": 0}\n', "line 1 of"),
+        ("result.json", b"[]", "holds no object"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["report", "resume"])
+def test_files_of_the_wrong_shape_are_a_sentence(verb, name, content, message, runs, tmp_path, capsys):
+    if verb == "resume" and name == "result.json":
+        pytest.skip("resuming writes result.json anew")
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[0], copy)
+    (copy / name).write_bytes(content)
+    assert main([verb, str(copy)]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert message in said
+
+
+def test_a_read_only_place_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["run", "quickstart", *TINY, "--out", str(tmp_path / "file")]) == 1
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
+
+
+def test_as_released_runs(tmp_path):
+    arguments = ["run", "shervani2023/fig3", "--data", "glyphs", *TINY, "--as-released", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    (folder,) = tmp_path.iterdir()
+    assert json.loads((folder / "config.json").read_text())["config"]["as_released"] is True
+
+
 def test_compare(runs, capsys):
     assert main(["compare", *map(str, runs), "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
@@ -182,6 +254,7 @@ def test_a_stopped_run_says_so_and_can_be_resumed(number, tmp_path):
     _, said = process.communicate(timeout=240)
     assert process.returncode == 130
     assert f"stopped by {number.name} after meta-step" in said.splitlines()[-1]
+    assert f"go on with: metaplax resume {next(tmp_path.iterdir())}" in said.splitlines()[-1]
     (folder,) = tmp_path.iterdir()
     done = int(said.splitlines()[-1].split("meta-step ")[1].split(";")[0])
     assert (folder / "metrics.jsonl").read_text().count("\n") == done

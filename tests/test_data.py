@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import sys
 import warnings
 import zipfile
 
@@ -109,6 +110,38 @@ def test_published_emnist_archive_is_unpacked(tmp_path, monkeypatch):
     np.testing.assert_array_equal(data.labels, LABELS)
 
 
+def test_an_unverified_archive_never_becomes_the_published_data(tmp_path):
+    with zipfile.ZipFile(tmp_path / "gzip.zip", "w") as z:
+        z.writestr("gzip/emnist-balanced-test-images-idx3-ubyte.gz", gzip.compress(idx(IMAGES)))
+        z.writestr("gzip/emnist-balanced-test-labels-idx1-ubyte.gz", gzip.compress(idx(LABELS)))
+    with pytest.warns(UserWarning, match=r"gzip\.zip is not the published file"):
+        assert mp.data.emnist(data_dir=tmp_path).name == "emnist (surrogate)"
+    with pytest.raises(DataError, match="could not be downloaded"):
+        mp.data.emnist()
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(no_cache_no_web):
+    folder = no_cache_no_web / "metaplax" / "mnist"
+    folder.mkdir(parents=True)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"cut short")
+    with pytest.raises(DataError, match="could not be downloaded"):
+        mp.data.mnist()
+
+
+def test_verifying_reads_every_file(emnist_folder):
+    for part, array in (("images-idx3", IMAGES), ("labels-idx1", LABELS)):
+        path = emnist_folder / "emnist" / f"emnist-balanced-train-{part}-ubyte.gz"
+        path.write_bytes(gzip.compress(idx(array)))
+    (state,) = mp.data.inspect(("emnist",), emnist_folder, parse=True)
+    assert state["problem"] is None
+    assert "141 + 141 images of 47 classes read" in state["state"]
+    path.write_bytes(b"garbage")
+    (state,) = mp.data.inspect(("emnist",), emnist_folder, parse=True)
+    assert "not a gzip file" in state["problem"]
+    (state,) = mp.data.inspect(("mnist",), emnist_folder, parse=True)
+    assert "missing" in state["problem"]
+
+
 def test_images_and_labels_must_belong_together(emnist_folder):
     path = emnist_folder / "emnist" / "emnist-balanced-test-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(idx(LABELS[:-1])))
@@ -185,8 +218,9 @@ def test_broken_archives(content, tmp_path):
             mp.data.omniglot(data_dir=tmp_path)
 
 
-def test_an_archive_with_a_broken_image(tmp_path):
-    omniglot_zip(tmp_path / "images_background.zip", {"a/b/c.png": b"not a picture"})
+@pytest.mark.parametrize("content", [b"not a picture", drawing()[:-40]], ids=["text", "truncated"])
+def test_an_archive_with_a_broken_image(content, tmp_path):
+    omniglot_zip(tmp_path / "images_background.zip", {"a/b/c.png": content})
     with (
         pytest.warns(UserWarning, match="placed by hand|not the published file"),
         pytest.raises(DataError, match="truncated or damaged"),
@@ -197,6 +231,12 @@ def test_an_archive_with_a_broken_image(tmp_path):
 def test_glyphs_are_the_same_every_time_and_differ_between_seeds():
     np.testing.assert_array_equal(mp.data.glyphs(3).images, _rendered.__wrapped__(3, 0).images)
     assert not np.array_equal(mp.data.glyphs(3).images, mp.data.glyphs(3, seed=1).images)
+
+
+def test_a_missing_font_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(sys.modules["metaplax.data.glyphs"], "FONTS", ("NoSuchFont",))
+    with pytest.raises(DataError, match=r"glyphs need the font .*NoSuchFont\.ttf"):
+        _rendered.__wrapped__(1, 0)
 
 
 def test_glyphs_are_many_different_readable_images():
@@ -234,7 +274,7 @@ def test_inspection_says_what_is_where(emnist_folder):
         ("emnist", 18_800, 47, "emnist (surrogate)"),
         ("mnist", 60_000, 10, "mnist"),
         ("fashion_mnist", 60_000, 10, "fashion_mnist"),
-        ("omniglot", 19_280, 964, "omniglot (other archive than the published one)"),
+        ("omniglot", 19_280, 964, "omniglot (surrogate)"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")

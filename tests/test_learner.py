@@ -87,6 +87,21 @@ def test_episodes_that_do_not_fit_are_refused(episode, message):
         small.learner().check(episode)
 
 
+@pytest.mark.parametrize(
+    "coefficients",
+    [shared((0.1,)), shared((0.1, 0.2), "layer", (12, 6)), shared((0.1, 0.2), "neuron", (12, 9, 6, 6))],
+)
+def test_coefficients_that_do_not_fit_are_refused(coefficients):
+    rule = Rule((mp.plasticity.PseudoGradient(), mp.plasticity.Oja()), coefficients)
+    with pytest.raises(IncompatibleError, match="coefficients do not fit its 2 terms"):
+        small.learner(rule=rule).check(small.episode())
+
+
+def test_more_classes_than_outputs_are_refused():
+    with pytest.raises(IncompatibleError, match="the task has 7 classes, but the network 6 outputs"):
+        small.learner().check(small.episode(), classes=7)
+
+
 def test_rules_for_another_depth_are_refused():
     rule = Rule((mp.plasticity.PseudoGradient(),), shared((0.1,)), ((True,), (True,)))
     with pytest.raises(IncompatibleError, match="for 2 layers which terms act, but the network has 3"):

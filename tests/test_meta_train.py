@@ -116,7 +116,7 @@ def test_a_batch_goes_on_with_its_finite_episodes():
 
 
 def test_too_many_in_a_row_end_the_run_with_a_sentence():
-    with pytest.raises(DivergedError, match=r"last 3 meta-steps up to step 2 gave no finite .*trial 0, 1"):
+    with pytest.raises(DivergedError, match=r"3 meta-steps in a row up to step 2 gave no finite .*trial 0, 1"):
         train(steps=9, estimator=Poisoned(1.0), patience=3)
 
 

@@ -30,6 +30,9 @@ def recorded(tmp_path, name="demo", label="learned rule", steps=30, finished=Tru
             "data": label,
             "config": {"seed": label},
             "rules": {"oja": {"label": label, "terms": TERMS}, "fa": {"label": "FA", "terms": TERMS[:1]}},
+            "data_dir": None,
+            "data_sha256": "",
+            "checkpoint_seconds": 1.0,
             "published": {"accuracy.oja": {"value": 0.7, "source": "Fig. 1"}},
         },
     )
@@ -125,8 +128,33 @@ def test_a_run_that_is_not_finished_says_so(tmp_path):
 
 def test_rules_of_several_runs_are_told_apart(tmp_path):
     folders = [recorded(tmp_path, name) for name in ("one", "two")]
-    _, text = page(*folders, tmp_path=tmp_path)
-    assert all(folder.name in text for folder in folders)
+    parsed, _ = page(*folders, tmp_path=tmp_path)
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    text = "".join(parsed.text)
+    for folder in folders:
+        assert text.count(f"learned rule · {folder.name}") == 2, "a heading and a row of the table"
+    assert not (folders[0] / "figures").exists()
+
+
+def test_latex_that_cannot_be_drawn_is_written_as_text(tmp_path):
+    folder = recorded(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["rules"]["oja"]["terms"][0]["latex"] = r"\lVert y \rVert \mathds{1}"
+    (folder / "config.json").write_text(json.dumps(config))
+    parsed, _ = page(folder, tmp_path=tmp_path)
+    assert "learned rule: ΔWₗ = −0.02 eₗ yₗ₋₁ᵀ" in "".join(parsed.text)
+
+
+def test_quantities_that_were_never_finite_are_a_dash(tmp_path):
+    folder = recorded(tmp_path)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line |= {"loss": [None] * 3} if "loss" in line else {}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = reports.read(folder)
+    assert run.quantities["loss.oja"]["mean"] is None
+    assert "loss.oja" not in {row["name"] for row in reports.compare(run, run)}
+    page(folder, tmp_path=tmp_path)
 
 
 def test_a_run_without_rows_has_a_report(tmp_path):
@@ -144,6 +172,8 @@ def test_damaged_rows_are_a_sentence(tmp_path):
 
 def test_figures_are_kept_beside_the_report(tmp_path):
     folder = recorded(tmp_path)
+    reports.write([folder], tmp_path / "elsewhere.html")
+    assert not (folder / "figures").exists()
     reports.write([folder], folder / "report.html")
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {"accuracy.svg", "loss.svg", "coefficients.svg", "angles.svg"}

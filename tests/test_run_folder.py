@@ -18,13 +18,17 @@ import pytest
 import metaplax as mp
 import small
 from metaplax.training import CheckpointError, Checkpoints, FolderJournal, Interrupted, RunFolder, RunFolderError
+from metaplax.training.run_folder import CONFIG_KEYS
 
 STATE = {"a": np.arange(5, dtype=np.float32), "b": (np.int32(3), np.ones((2, 2), np.float32))}
 
 
+CONFIG = dict.fromkeys(sorted(CONFIG_KEYS), 1)
+
+
 @pytest.fixture
 def folder(tmp_path):
-    folder = RunFolder.create(tmp_path, "test/one", {"x": 1})
+    folder = RunFolder.create(tmp_path, "test/one", CONFIG)
     yield folder
     with contextlib.suppress(RunFolderError):
         folder.close()
@@ -32,7 +36,7 @@ def folder(tmp_path):
 
 def test_a_new_folder_says_what_and_where(folder):
     assert folder.path.name.startswith("test-one-2")
-    assert folder.config() == {"x": 1}
+    assert folder.config() == CONFIG
     assert folder.read_json("env.json")["libraries"]["jax"] == jax.__version__
 
 
@@ -176,6 +180,22 @@ def test_a_checkpoint_without_checksums_was_never_finished(tmp_path):
     assert checkpoints.latest(STATE) == (0, STATE)
 
 
+def test_a_checkpoint_of_other_shapes_is_refused(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "rule a")
+    checkpoints.save(2, STATE)
+    with pytest.raises(CheckpointError, match=r"array of shape \(5,\) in place of \(4,\)"):
+        checkpoints.latest({**STATE, "a": np.zeros(4, np.float32)})
+    with pytest.raises(CheckpointError, match="cannot be read by this version"):
+        checkpoints.latest({**STATE, "c": np.zeros(4, np.float32)})
+
+
+def test_what_a_killed_save_left_is_swept_away(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "rule a")
+    (tmp_path / "1" / "state").mkdir(parents=True)
+    checkpoints.save(2, STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+
+
 def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
     Checkpoints(tmp_path, "terms=(PseudoGradient(), ErrorHebb())").save(2, STATE)
     with pytest.raises(CheckpointError, match=r"belongs to another rule.*'ErrorHebb.*not 'Oja"):
@@ -208,7 +228,7 @@ class StopAfter(mp.training.Interruption):
     @property
     def requested(self):  # pyright: ignore
         self.left -= 1
-        return "SIGTERM" if self.left == 0 else ""
+        return "SIGTERM" if self.left <= 0 else ""
 
 
 def meta_train(folder, steps=6, **more):
@@ -231,7 +251,7 @@ def test_resuming_gives_the_same_bits(tmp_path):
     unbroken, broken = (RunFolder.create(tmp_path, name, {}) for name in ("unbroken", "broken"))
     expected = meta_train(unbroken)
     with pytest.raises(Interrupted, match="stopped by SIGTERM after meta-step 2") as caught:
-        meta_train(broken, interruption=StopAfter(2))
+        meta_train(broken, interruption=StopAfter(3))
     assert caught.value.step == 2
     with broken.metrics_path.open("a") as stream:
         stream.write(json.dumps({"rule": "f_bio", "step": 2, "loss": [9, 9]}) + '\n{"rule": "f_b')

@@ -19,10 +19,10 @@ NOT_QUANTITIES = {"rule", "step", "seconds", "final", "masked"}
 class Published:
     """A number from a paper, and where it stands there.
 
-    ``source`` says which figure, table or text it was read from.
+    ``source`` says which figure, table or text it was read from; ``value`` is ``None`` where that gives no number.
     """
 
-    value: float
+    value: float | None
     source: str
 
 
@@ -44,8 +44,9 @@ class Quantity:
     published_source: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in ``result.json``."""
-        return asdict(self)
+        """As it stands in ``result.json``: what is not finite is ``None``."""
+        values = asdict(self)
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
 
 
 def quantities(

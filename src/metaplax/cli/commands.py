@@ -1,13 +1,11 @@
 """What each verb does."""
 
-import contextlib
 import json
-import os
 from dataclasses import dataclass, field, make_dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
 import tyro
 from rich.console import Console
 
@@ -36,7 +34,7 @@ def list_experiments(arguments: list[str]) -> int:
         {"name": name, "title": kind.title, "source": kind.source, "presets": sorted(kind.presets)}
         for name, kind in experiments.EXPERIMENTS.items()
     ]
-    print(json.dumps(found, indent=1)) if asked.json else Console().print(tables.experiments(found))
+    print(to_json(found)) if asked.json else Console().print(tables.experiments(found))
     return 0
 
 
@@ -62,20 +60,20 @@ def run(arguments: list[str]) -> int:
     )
     kind.__doc__ = type(start).__doc__
     asked = parse(kind, rest, f"metaplax run {name}")
-    use_all_cores()
     with Interruption().listening() as interruption:
         folder = experiments.run(asked.config, asked.options, default_progress, interruption)
     return _show(folder, asked.json)
 
 
 def _preset(arguments: list[str]) -> str:
-    """The preset must be known before the fields are, since it sets their defaults."""
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if argument.startswith("--preset="):
-            return argument.removeprefix("--preset=")
-    return RunOptions.preset
+    """The preset must be known before the fields are, since it sets their defaults; the last one counts."""
+    found = RunOptions.preset
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        if argument == "--preset" and following:
+            found = following
+        elif argument.startswith("--preset="):
+            found = argument.removeprefix("--preset=")
+    return found
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,6 @@ class ResumeArguments:
 def resume(arguments: list[str]) -> int:
     """``metaplax resume DIR``"""
     asked = parse(ResumeArguments, arguments, "metaplax resume")
-    use_all_cores()
     with Interruption().listening() as interruption:
         folder = experiments.resume(asked.dir, asked.data_dir, default_progress, interruption)
     return _show(folder, asked.json)
@@ -101,14 +98,14 @@ def resume(arguments: list[str]) -> int:
 def _show(folder: RunFolder, as_json: bool) -> int:
     report = reports.write([folder.path], folder.path / "report.html")
     if as_json:
-        print(json.dumps({**folder.read_json("result.json"), "run": str(folder.path), "report": str(report)}, indent=1))
+        print(to_json({**folder.read_json("result.json"), "run": str(folder.path), "report": str(report)}))
         return 0
     recorded = reports.read(folder.path)
     console = Console()
     console.print(tables.results(recorded))
     for equation in recorded.equations():
-        console.print(equation, highlight=False)
-    console.print(f"run folder  {folder.path}\nreport      {report}", highlight=False, soft_wrap=True)
+        console.print(equation, highlight=False, markup=False)
+    console.print(f"run folder  {folder.path}\nreport      {report}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -145,8 +142,17 @@ def compare(arguments: list[str]) -> int:
     """``metaplax compare DIR DIR``"""
     asked = parse(CompareArguments, arguments, "metaplax compare")
     rows = reports.compare(reports.read(asked.first), reports.read(asked.second))
-    print(json.dumps(rows, indent=1)) if asked.json else Console().print(tables.comparison(rows))
+    print(to_json(rows)) if asked.json else Console().print(tables.comparison(rows))
     return 0
+
+
+def _asked_or_there(asked: "DataArguments") -> tuple[str, ...]:
+    """The data sets asked for; if none was, all of them, or to be verified those that are on disk."""
+    everything = tuple(data_sets.CATALOG)
+    if asked.names or asked.what != "verify":
+        return asked.names or everything
+    states = data_sets.inspect(everything, asked.data_dir)
+    return tuple(state["name"] for state in states if not state["state"].startswith("not here"))
 
 
 @dataclass(frozen=True)
@@ -172,14 +178,11 @@ def data(arguments: list[str]) -> int:
     if asked.what == "fetch":
         for name in asked.names:
             data_sets.fetch_all(name, asked.data_dir, progress=not asked.json)
-    states = data_sets.inspect(asked.names or tuple(data_sets.CATALOG), asked.data_dir, parse=asked.what == "verify")
-    print(json.dumps(states, indent=1)) if asked.json else Console().print(tables.data_sets(states))
+    states = data_sets.inspect(_asked_or_there(asked), asked.data_dir, parse=asked.what == "verify")
+    print(to_json(states)) if asked.json else Console().print(tables.data_sets(states))
     return 1 if any(state["problem"] for state in states) else 0
 
 
-def use_all_cores() -> None:
-    """One XLA device per CPU core, so that independent trials use them all."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Where JAX has already started, as in a notebook, its devices stay as they are.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", cores)
+def to_json(value: object) -> str:
+    """JSON for a program to read."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)

@@ -89,5 +89,6 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object, *
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"metaplax: {' '.join(str(error).split())}", file=sys.stderr)
+    notes = getattr(error, "__notes__", [])
+    print(f"metaplax: {'; '.join(' '.join(text.split()) for text in (str(error), *notes))}", file=sys.stderr)
     return code

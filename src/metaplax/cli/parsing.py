@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import re
 import typing
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -26,7 +27,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
 
 
-def parse(kind: type[T], arguments: Sequence[str], program: str, default: T | None = None) -> T:
+def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
     """Parse arguments into a dataclass.
 
     Raises:
@@ -35,8 +36,6 @@ def parse(kind: type[T], arguments: Sequence[str], program: str, default: T | No
     """
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
     keywords = {"args": list(arguments), "prog": program, "return_unknown_args": True}
-    if default is not None:
-        keywords["default"] = default
     if wants_help:
         tyro.cli(kind, **keywords)
     said = io.StringIO()
@@ -73,7 +72,12 @@ def _sentence(said: str) -> str:
     """The first sentence inside the frame that tyro draws around an error."""
     lines = [line.strip(FRAME) for line in said.splitlines()]
     body = [line for line in lines[1:] if line]
-    return body[0] if body else "the arguments cannot be understood"
+    sentence = body[0] if body else "the arguments cannot be understood"
+    wrong = re.search(r"invalid choice '([^']*)'.*Expected one of \((.*)\)", sentence)
+    if wrong:
+        choices = re.findall(r"'([^']*)'", wrong[2])
+        return f"{sentence} {nearest(wrong[1], choices)}"
+    return sentence
 
 
 @contextlib.contextmanager

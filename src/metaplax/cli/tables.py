@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from metaplax.reports import Recorded
 
@@ -18,14 +19,14 @@ def experiments(found: list[dict[str, Any]]) -> Table:
 def results(recorded: Recorded) -> Table:
     """Accuracy and loss of every rule, with intervals, beside what was published."""
     first = next(iter(recorded.quantities.values()))
-    table = Table("rule", "accuracy", "98 % interval", "published", "loss", title=recorded.title)
-    table.caption = f"last 100 episodes, mean over {first['n']} trials; data: {recorded.data}"
+    table = Table("rule", "accuracy", "98 % interval", "published", "loss", title=Text(recorded.title))
+    table.caption = Text(f"last 100 episodes, mean over {first['n']} trials; data: {recorded.data}")
     for rule, label in recorded.labels.items():
         accuracy, loss = (recorded.quantities.get(f"{name}.{rule}") for name in ("accuracy", "loss"))
         if accuracy and loss:
             interval = f"{number(accuracy['ci_low'])} to {number(accuracy['ci_high'])}"
             published = number(accuracy["published"])
-            table.add_row(label, number(accuracy["mean"]), interval, published, number(loss["mean"]))
+            table.add_row(Text(label), number(accuracy["mean"]), interval, published, number(loss["mean"]))
     return table
 
 
@@ -45,7 +46,9 @@ def data_sets(states: list[dict[str, Any]]) -> Table:
     """Data sets and where they are."""
     table = Table("data set", "what", "where", "state")
     for state in states:
-        table.add_row(state["name"], state["summary"], state["where"], state["problem"] or state["state"])
+        table.add_row(
+            *(Text(state[key]) for key in ("name", "summary", "where")), Text(state["problem"] or state["state"])
+        )
     return table
 
 

@@ -21,22 +21,30 @@ class Dataset:
         summary: one line for people.
         load: function of ``data_dir`` that gives the images experiments use by default.
         files: published files it is read from; empty if it is built in.
+        splits: parts that ``load`` takes as ``split``.
     """
 
     summary: str
     load: Callable[..., ImageSet]
     files: tuple[PublishedFile, ...] = ()
+    splits: tuple[str, ...] = ()
 
 
+HALVES = ("train", "test")
 CATALOG: dict[str, Dataset] = {
     "glyphs": Dataset("built in: 47 characters x 200 images of 28x28, rendered from fonts", lambda data_dir: glyphs()),
-    "emnist": Dataset("EMNIST balanced, test files: 47 characters x 400 images of 28x28", emnist, emnist_files()),
-    "mnist": Dataset("MNIST: 10 digits, 60,000 + 10,000 images of 28x28", mnist, MNIST_FILES),
+    "emnist": Dataset(
+        "EMNIST balanced, test files: 47 characters x 400 images of 28x28", emnist, emnist_files(), HALVES
+    ),
+    "mnist": Dataset("MNIST: 10 digits, 60,000 + 10,000 images of 28x28", mnist, MNIST_FILES, HALVES),
     "fashion_mnist": Dataset(
-        "Fashion-MNIST: 10 kinds of clothing, 60,000 + 10,000 images of 28x28", fashion_mnist, FASHION_FILES
+        "Fashion-MNIST: 10 kinds of clothing, 60,000 + 10,000 images of 28x28", fashion_mnist, FASHION_FILES, HALVES
     ),
     "omniglot": Dataset(
-        "Omniglot: 964 + 659 characters x 20 images of 105x105, read as 28x28", omniglot, OMNIGLOT_FILES
+        "Omniglot: 964 + 659 characters x 20 images of 105x105, read as 28x28",
+        omniglot,
+        OMNIGLOT_FILES,
+        ("background", "evaluation"),
     ),
 }
 

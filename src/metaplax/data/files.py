@@ -4,6 +4,9 @@ import hashlib
 import os
 import warnings
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,13 +67,27 @@ def search_folders(dataset: str, data_dir: Path | None) -> list[Path]:
 
 
 def locate(dataset: str, file: PublishedFile, data_dir: Path | None) -> FoundFile | None:
-    """Find a file that is already on disk, and compare its checksum with the published one."""
+    """Find a file that is already on disk, and compare its checksum with the published one.
+
+    A file in the user's folder may differ; one in the cache that differs is damaged and not taken.
+
+    Raises:
+        DataError: the file cannot be read, or is a web page.
+    """
     for folder in search_folders(dataset, data_dir):
         path = folder / file.name
-        if path.is_file():
+        if not path.is_file():
+            continue
+        try:
             with path.open("rb") as stream:
                 refuse_html(path, stream.read(512))
-            return _checked(path, file)
+            is_cached = folder == cache_folder(dataset)
+            # What is unpacked into the cache comes from an archive whose checksum was right.
+            is_published = md5_of(path) == file.md5 if file.md5 else is_cached
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        if is_published or not is_cached:
+            return FoundFile(path, is_published, "" if is_published else _warning(path, file))
     return None
 
 
@@ -84,7 +101,7 @@ def fetch(dataset: str, file: PublishedFile, data_dir: Path | None, *, progress:
     """
     found = locate(dataset, file, data_dir)
     if found is None:
-        found = FoundFile(_download(dataset, file, data_dir, progress), is_published=True)
+        found = _download(dataset, file, data_dir, progress)
     if found.warning:
         warnings.warn(found.warning, stacklevel=2)
     return found
@@ -96,21 +113,18 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(stream, "md5").hexdigest()
 
 
-def _checked(path: Path, file: PublishedFile) -> FoundFile:
-    if not file.md5:
-        in_cache = path.parent.parent == Path(pooch.os_cache("metaplax"))
-        reason = f"{path} was placed by hand and there is no published checksum for it"
-    else:
-        in_cache = md5_of(path) == file.md5
-        reason = f"{path} is not the published file: its MD5 checksum is not {file.md5}"
-    return FoundFile(path, in_cache, "" if in_cache else reason)
+def _warning(path: Path, file: PublishedFile) -> str:
+    if file.md5:
+        return f"{path} is not the published file: its MD5 checksum is not {file.md5}"
+    return f"{path} was placed by hand and there is no published checksum for it"
 
 
-def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress: bool) -> Path:
+def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress: bool) -> FoundFile:
     folder = cache_folder(dataset)
     if file.archive is not None:
         archive = fetch(dataset, file.archive, data_dir, progress=progress)
-        return _extract(archive.path, file, folder)
+        # Only what is known to be the published data may be found in the cache later.
+        return _extract(archive, file, folder if archive.is_published else folder / "unverified")
     try:
         path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=progress)
     except (requests.RequestException, OSError) as error:
@@ -120,17 +134,33 @@ def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress
         ) from error
     except ValueError as error:
         raise DataError(f"the download of {file.name} is damaged: its checksum is not the published one") from error
-    return Path(path)
+    return FoundFile(Path(path), is_published=True)
 
 
-def _extract(archive: Path, file: PublishedFile, folder: Path) -> Path:
+def _extract(archive: FoundFile, file: PublishedFile, folder: Path) -> FoundFile:
+    with reading_archive(archive.path), zipfile.ZipFile(archive.path) as opened:
+        content = opened.read(file.member)
     target = folder / file.name
     partial = target.with_name(target.name + ".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(archive) as opened:
-            partial.write_bytes(opened.read(file.member))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"{archive} is damaged or holds no {file.member}") from error
-    partial.replace(target)
-    return target
+        partial.write_bytes(content)
+        partial.replace(target)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
+    return FoundFile(target, archive.is_published)
+
+
+@contextmanager
+def reading_archive(path: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with a zip file or an image in it.
+
+    Raises:
+        DataError: something is.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise DataError(f"{path} does not hold what it should: {error.args[0]}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, SyntaxError) as error:
+        raise DataError(f"{path} is truncated or damaged: {error}") from error

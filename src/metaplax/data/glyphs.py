@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from metaplax.data.errors import DataError
 from metaplax.data.images import ImageSet
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
@@ -32,6 +33,7 @@ def glyphs(per_class: int = 200, seed: int = 0) -> ImageSet:
 
     Raises:
         ValueError: ``per_class`` is below one.
+        DataError: a font is missing.
     """
     if per_class < 1:
         raise ValueError(f"a class has at least one image, not {per_class}")
@@ -89,4 +91,7 @@ def _bend(image: Image.Image, generator: np.random.Generator) -> Image.Image:
 @cache
 def _font(name: str) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
-    return ImageFont.truetype(str(path), 52, layout_engine=ImageFont.Layout.BASIC)
+    try:
+        return ImageFont.truetype(str(path), 52, layout_engine=ImageFont.Layout.BASIC)
+    except (OSError, ImportError) as error:
+        raise DataError(f"glyphs need the font {path} that matplotlib ships, and it cannot be read: {error}") from error

@@ -26,7 +26,7 @@ def inspect(names: Sequence[str], data_dir: Path | None = None, *, parse: bool =
     Args:
         names: which.
         data_dir: folder to look in before the cache.
-        parse: also read the images, to be sure that they can be.
+        parse: also read all images, to be sure that they can be; then missing files are a problem too.
     """
     return [_inspect(name, data_dir, parse) for name in names]
 
@@ -37,7 +37,7 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
     try:
         found = [locate(name, file, data_dir) for file in dataset.files]
         present = [file for file in found if file is not None]
-        if dataset.files and not present:
+        if dataset.files and not present and not parse:
             return state | {"where": "–", "state": f"not here: metaplax data fetch {name}"}
         if present:
             state["where"] = str(present[0].path.parent)
@@ -49,8 +49,10 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
         if parse:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
-                images = dataset.load(data_dir=data_dir)
-            state["state"] += f"; {len(images.images):,} images of {len(images.class_names)} classes read"
+                parts = [{"split": split} for split in dataset.splits] or [{}]
+                images = [dataset.load(data_dir=data_dir, **part) for part in parts]
+            counts = " + ".join(f"{len(part.images):,}" for part in images)
+            state["state"] += f"; {counts} images of {len(images[0].class_names)} classes read"
     except DataError as error:
         return state | {"problem": str(error)}
     return state

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from metaplax.data.errors import DataError
-from metaplax.data.files import PublishedFile, fetch
+from metaplax.data.files import PublishedFile, fetch, reading_archive
 from metaplax.data.images import ImageSet
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -33,20 +33,17 @@ def omniglot(
     """
     found = fetch("omniglot", BACKGROUND if split == "background" else EVALUATION, data_dir)
     images, names = [], []
-    try:
-        with zipfile.ZipFile(found.path) as archive:
-            for member in sorted(archive.namelist()):
-                path = PurePosixPath(member)
-                refuse_escape(found.path, path)
-                if path.suffix == ".png":
-                    images.append(_strokes(archive.read(member), size))
-                    names.append("/".join(path.parts[-3:-1]))
-    except (zipfile.BadZipFile, EOFError, UnidentifiedImageError) as error:
-        raise DataError(f"{found.path} is truncated or damaged: {error}") from error
+    with reading_archive(found.path), zipfile.ZipFile(found.path) as archive:
+        for member in sorted(archive.namelist()):
+            path = PurePosixPath(member)
+            refuse_escape(found.path, path)
+            if path.suffix == ".png":
+                images.append(_strokes(archive.read(member), size))
+                names.append("/".join(path.parts[-3:-1]))
     if not images:
         raise DataError(f"{found.path} holds no PNG images")
     class_names, labels = np.unique(names, return_inverse=True)
-    reported = "omniglot" if found.is_published else "omniglot (other archive than the published one)"
+    reported = "omniglot" if found.is_published else "omniglot (surrogate)"
     return ImageSet(reported, np.stack(images), labels.astype(np.int32), tuple(str(name) for name in class_names))
 
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,19 @@ from metaplax._version import __version__
 from metaplax.analysis import quantities
 from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.experiments.registry import lookup
+from metaplax.learners import AbstractLearner
 from metaplax.training import (
     AbstractProgress,
+    DivergedError,
     FolderJournal,
+    Interrupted,
     Interruption,
     NoProgress,
     RunFolder,
     RunFolderError,
+    environment,
     meta_train,
+    use_all_cores,
 )
 
 Progress = Callable[[str], AbstractProgress]
@@ -59,6 +66,9 @@ def run(
         RunFolderError: the folder cannot be written.
         Interrupted: somebody asked to stop; the run can be resumed.
     """
+    if not 0 <= options.checkpoint_seconds < float("inf"):
+        raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
+    use_all_cores()
     images = data.load(experiment.data, options.data_dir)
     _check(experiment, images)
     config = {
@@ -95,6 +105,7 @@ def resume(
         DataError: the data are missing or damaged.
         Interrupted: somebody asked to stop; the run can be resumed again.
     """
+    use_all_cores()
     folder = RunFolder.open(path)
     with folder.writing():
         config = folder.config()
@@ -103,6 +114,7 @@ def resume(
         images = data.load(experiment.data, data_dir or before)
         if _fingerprint(images) != config["data_sha256"]:
             raise RunFolderError(f"the data {experiment.data!r} are not the same as when {path} was started")
+        _warn_of_other_versions(folder)
         _run(experiment, images, folder, progress, interruption)
     return folder
 
@@ -119,7 +131,7 @@ def configured(config: dict[str, Any]) -> AbstractExperiment:
             name: tuple(value) if isinstance(value, list) else value for name, value in config["config"].items()
         }
         return kind(**fields)
-    except (KeyError, TypeError, ConfigError) as error:
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise RunFolderError(f"config.json does not describe an experiment of this version: {error}") from error
 
 
@@ -131,7 +143,9 @@ def preset(name: str, which: str) -> AbstractExperiment:
     """
     kind = lookup(name)
     if which not in kind.presets:
-        raise ConfigError(f"there is no preset {which!r}: there are {', '.join(kind.presets)}")
+        near = get_close_matches(which, kind.presets, 1, 0.4)
+        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(kind.presets)}"
+        raise ConfigError(f"there is no preset {which!r}: {hint}")
     return replace(kind(), **kind.presets[which])
 
 
@@ -151,7 +165,7 @@ def _check(experiment: AbstractExperiment, images: data.ImageSet) -> None:
     task, estimator = experiment.task(images), experiment.meta_gradient()
     shapes = jax.eval_shape(task.sample, jax.random.key(0))
     for learner in experiment.learners().values():
-        learner.check(shapes)
+        learner.check(shapes, task.classes)
         estimator.check(learner)
 
 
@@ -164,20 +178,40 @@ def _run(
 ) -> None:
     task = experiment.task(images)
     seconds = folder.config()["checkpoint_seconds"]
+    finished = {row["rule"] for row in folder.rows() if row.get("final") and row["step"] == experiment.episodes}
     for rule, learner in experiment.learners().items():
-        meta_train(
-            learner,
-            task,
-            experiment.meta_gradient(),
-            experiment.optimizer(),
-            experiment.episodes,
-            key=jax.random.key(experiment.seed),
-            trials=experiment.trials,
-            journal=FolderJournal(folder, rule, f"{rule}: {eqx.tree_pformat(learner)}", seconds),
-            progress=progress(rule),
-            interruption=interruption,
-        )
+        if rule in finished:
+            continue
+        try:
+            meta_train(
+                learner,
+                task,
+                experiment.meta_gradient(),
+                experiment.optimizer(),
+                experiment.episodes,
+                key=jax.random.key(experiment.seed),
+                trials=experiment.trials,
+                journal=FolderJournal(folder, rule, _belongs_to(experiment, rule, learner), seconds),
+                progress=progress(rule),
+                interruption=interruption,
+            )
+        except (Interrupted, DivergedError) as error:
+            error.add_note(f"rule {rule!r}; go on with: metaplax resume {folder.path}")
+            raise
     write_result(experiment, folder)
+
+
+def _belongs_to(experiment: AbstractExperiment, rule: str, learner: AbstractLearner) -> str:
+    """What a checkpoint must have been made with to be resumed; more episodes may be asked for."""
+    settings = {name: value for name, value in asdict(experiment).items() if name != "episodes"}
+    return f"{rule}: {eqx.tree_pformat(learner)} with {settings}"
+
+
+def _warn_of_other_versions(folder: RunFolder) -> None:
+    before, now = folder.read_json("env.json").get("libraries", {}), environment()["libraries"]
+    changed = [f"{name} {before.get(name)} is now {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        warnings.warn(f"results may differ in their last digits: {', '.join(changed)}", stacklevel=2)
 
 
 def write_result(experiment: AbstractExperiment, folder: RunFolder) -> None:

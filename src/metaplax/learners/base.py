@@ -43,8 +43,12 @@ class AbstractLearner(eqx.Module):
         """Outer loss of the adapted state, and further numbers to record (no gradient is taken of those)."""
 
     @abstractmethod
-    def check(self, episode: Episode) -> None:
-        """Refuse episodes that do not fit; ``episode`` holds shapes and dtypes only.
+    def check(self, episode: Episode, classes: int | None = None) -> None:
+        """Refuse episodes that do not fit.
+
+        Args:
+            episode: shapes and dtypes only.
+            classes: how many classes the task has, if it has any.
 
         Raises:
             IncompatibleError: one sentence saying what does not fit.

@@ -102,7 +102,7 @@ class OnlinePlasticity(AbstractLearner):
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.rule.printed()
 
-    def check(self, episode: Episode) -> None:
+    def check(self, episode: Episode, classes: int | None = None) -> None:
         inputs, outputs = self.network.sizes[0], self.network.sizes[-1]
         for part in (episode.support, episode.query):
             if not isinstance(part, Examples) or len(part.x.shape) != 2 or part.x.shape[1] != inputs:
@@ -114,6 +114,13 @@ class OnlinePlasticity(AbstractLearner):
                 raise IncompatibleError(
                     f"the network's {outputs} outputs are classes, but the task's targets are {part.y.dtype} numbers"
                 )
+        if classes is not None and classes > outputs:
+            raise IncompatibleError(f"the task has {classes} classes, but the network {outputs} outputs")
+        if not self.rule.coefficients.fits(len(self.rule.terms), self.network.sizes):
+            raise IncompatibleError(
+                f"the rule's coefficients do not fit its {len(self.rule.terms)} terms in a network of sizes"
+                f" {self.network.sizes}"
+            )
         if self.rule.active is not None and len(self.rule.active) != self.network.depth:
             raise IncompatibleError(
                 f"the rule says for {len(self.rule.active)} layers which terms act, but the network has"

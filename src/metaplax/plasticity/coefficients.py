@@ -2,9 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,6 +16,14 @@ Sharing = Literal["global", "layer", "neuron", "synapse"]
 
 class AbstractCoefficients(eqx.Module):
     """The meta-learned numbers in front of ``R`` terms, for the synapses of ``L`` layers."""
+
+    sharing: ClassVar[Sharing]
+
+    def fits(self, terms: int, sizes: Sequence[int]) -> bool:
+        """Whether there is a coefficient for each of so many terms in a network of these sizes."""
+        expected = jax.eval_shape(lambda: shared([0.0] * terms, self.sharing, sizes))
+        shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (self, expected)]
+        return shapes[0] == shapes[1]
 
     @abstractmethod
     def at(self, layer: int, term: int) -> Coefficient:
@@ -28,6 +37,7 @@ class AbstractCoefficients(eqx.Module):
 class GlobalCoefficients(AbstractCoefficients):
     """One coefficient per term for the whole network, as in the paper."""
 
+    sharing: ClassVar[Sharing] = "global"
     values: Float[Array, " terms"]
 
     def at(self, layer: int, term: int) -> Coefficient:
@@ -41,6 +51,7 @@ class GlobalCoefficients(AbstractCoefficients):
 class LayerCoefficients(AbstractCoefficients):
     """One coefficient per term and layer."""
 
+    sharing: ClassVar[Sharing] = "layer"
     values: Float[Array, "layers terms"]
 
     def at(self, layer: int, term: int) -> Coefficient:
@@ -53,6 +64,7 @@ class LayerCoefficients(AbstractCoefficients):
 class NeuronCoefficients(AbstractCoefficients):
     """One coefficient per term and post-synaptic neuron. Plots show the mean of every layer."""
 
+    sharing: ClassVar[Sharing] = "neuron"
     values: tuple[Float[Array, "terms _"], ...]
 
     def at(self, layer: int, term: int) -> Coefficient:
@@ -65,6 +77,7 @@ class NeuronCoefficients(AbstractCoefficients):
 class SynapseCoefficients(AbstractCoefficients):
     """One coefficient per term and synapse. Plots show the mean of every layer."""
 
+    sharing: ClassVar[Sharing] = "synapse"
     values: tuple[Float[Array, "terms _ _"], ...]
 
     def at(self, layer: int, term: int) -> Coefficient:

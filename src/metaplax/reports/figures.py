@@ -61,7 +61,7 @@ class Panel:
 
 def panels(runs: Sequence[Recorded]) -> list[Panel]:
     """All figures that the runs have series for."""
-    arms = [(rule, _label(run, rule, runs), run) for run in runs for rule in run.labels]
+    arms = [(rule, distinct_label(run, rule, runs), run) for run in runs for rule in run.labels]
     drawn = []
     for name, caption in (
         ("accuracy", "Query accuracy after each episode"),
@@ -109,10 +109,11 @@ def _members(run: Recorded, rule: str, pattern: str) -> list[Curve]:
     if symbol == "α":
         # The output layer's own error is never fed back: its angle is zero by definition.
         curves = curves[:-1]
-    return curves[: len(COLOURS)]
+    return curves
 
 
-def _label(run: Recorded, rule: str, runs: Sequence[Recorded]) -> str:
+def distinct_label(run: Recorded, rule: str, runs: Sequence[Recorded]) -> str:
+    """What to call a rule of a run, with the run's name where several runs have it."""
     twice = sum(rule in other.labels for other in runs) > 1
     return f"{run.labels[rule]} · {run.path.name}" if twice else run.labels[rule]
 
@@ -149,7 +150,7 @@ def _side_by_side(groups: Sequence[tuple[str, Sequence[Curve]]], dress: Callable
             axes.set_title(plain(label), fontsize=10, loc="left")
             axes.set_xlabel("episode")
             dress(axes)
-            axes.legend(fontsize=8, ncols=2)
+            axes.legend(fontsize=8 if len(curves) <= 6 else 6, ncols=2 if len(curves) <= 6 else 3)
         for axes in grid[len(groups) :]:
             axes.set_visible(False)
     return figure

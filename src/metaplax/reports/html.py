@@ -11,13 +11,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metaplax._version import __version__
-from metaplax.reports.figures import as_svg, equation, panels
+from metaplax.reports.figures import as_svg, distinct_label, equation, panels
 from metaplax.reports.recorded import Recorded, read
 from metaplax.training import RunFolder
 
 
 def write(folders: Sequence[Path], target: Path) -> Path:
-    """Draw the figures of one or more runs and write the report; one run's figures go to its ``figures/`` too.
+    """Draw the figures of one or more runs and write the report.
+
+    If it goes into a run folder, the figures go to ``figures/`` there as well.
 
     Raises:
         RunFolderError: a folder is none of ours or damaged, or the report cannot be written.
@@ -25,7 +27,7 @@ def write(folders: Sequence[Path], target: Path) -> Path:
     runs = [read(folder) for folder in folders]
     drawn = panels(runs)
     svgs = {panel.name: panel.svg() for panel in drawn}
-    if len(runs) == 1:
+    if len(runs) == 1 and target.parent.absolute() == runs[0].path.absolute():
         for name, svg in svgs.items():
             RunFolder(runs[0].path).write_text(f"figures/{name}.svg", svg)
     page = (
@@ -33,7 +35,7 @@ def write(folders: Sequence[Path], target: Path) -> Path:
         .get_template("report.html.jinja")
         .render(
             title=" · ".join(dict.fromkeys(run.title for run in runs)),
-            runs=[_run(run) for run in runs],
+            runs=[_run(run, runs) for run in runs],
             figures=[
                 {"name": panel.name, "caption": panel.caption, "svg": inline(svgs[panel.name], panel.name)}
                 for panel in drawn
@@ -58,7 +60,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _run(run: Recorded) -> dict[str, Any]:
+def _run(run: Recorded, runs: Sequence[Recorded]) -> dict[str, Any]:
     done = {rule: len(next(iter(series.values()))) for rule, series in run.series.items()}
     return {
         "title": run.title,
@@ -70,7 +72,7 @@ def _run(run: Recorded) -> dict[str, Any]:
         "finished": bool(run.result),
         "seconds": run.result.get("seconds"),
         "episodes_per_second": run.result.get("episodes_per_second"),
-        "rules": [_rule(run, rule, label, done[rule]) for rule, label in run.labels.items()],
+        "rules": [_rule(run, rule, distinct_label(run, rule, runs), done[rule]) for rule in run.labels],
         "quantities": list(run.quantities.values()),
         "config": json.dumps(run.config["config"], indent=1, ensure_ascii=False),
         "env": json.dumps(run.env, indent=1, ensure_ascii=False),
@@ -79,17 +81,31 @@ def _run(run: Recorded) -> dict[str, Any]:
 
 def _rule(run: Recorded, rule: str, label: str, done: int) -> dict[str, Any]:
     terms = run.terms(rule)
-    coefficients = [run.quantities[f"theta{t.name}.{rule}"] for t in terms if f"theta{t.name}.{rule}" in run.quantities]
+    names = {f"theta{term.name}" for term in terms}
+    coefficients = [
+        quantity
+        for name, quantity in run.quantities.items()
+        if name.endswith(f".{rule}") and name.split(".")[0] in names
+    ]
     return {
         "label": label,
         "done": done,
-        "equation": inline(as_svg(equation(run.latex(rule))), f"equation-{rule}") if terms else None,
+        "equation": _equation(run, rule) if terms else None,
         "text": run.equations()[list(run.labels).index(rule)],
         "coefficients": coefficients,
         "headline": [
             run.quantities[f"{name}.{rule}"] for name in ("accuracy", "loss") if f"{name}.{rule}" in run.quantities
         ],
     }
+
+
+def _equation(run: Recorded, rule: str) -> Markup | None:
+    """The rule as a drawing; ``None`` if its LaTeX uses what matplotlib's mathtext does not know."""
+    try:
+        svg = as_svg(equation(run.latex(rule)))
+    except ValueError:
+        return None
+    return inline(svg, f"equation-{run.path.name}-{rule}")
 
 
 def inline(svg: str, prefix: str) -> Markup:

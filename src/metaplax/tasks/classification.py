@@ -71,6 +71,10 @@ class OnlineClassification(AbstractTask):
         self.replacement, self.fixed_images = replacement, fixed_images
         self.most = int(counts.max())
 
+    @property
+    def classes(self) -> int:
+        return len(self.first)
+
     def sample(self, key: Key[Array, ""]) -> Episode:
         class_key, image_key, order_key = jax.random.split(key, 3)
         classes = jax.random.choice(class_key, len(self.first), (self.ways,), replace=self.replacement)

@@ -26,6 +26,11 @@ class Episode(eqx.Module):
 class AbstractTask(eqx.Module):
     """A distribution of episodes."""
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes targets are drawn from; ``None`` if they are no classes."""
+        return None
+
     @abstractmethod
     def sample(self, key: Key[Array, ""]) -> Episode:
         """Draw one episode: a pure function of the key that can be traced and compiled."""

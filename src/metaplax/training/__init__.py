@@ -5,7 +5,8 @@ from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal
 from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train
 from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
-from metaplax.training.run_folder import RunFolder, RunFolderError
+from metaplax.training.run_folder import RunFolder, RunFolderError, environment, finite
+from metaplax.training.trials import use_all_cores
 
 __all__ = [
     "AbstractJournal",
@@ -25,5 +26,8 @@ __all__ = [
     "RunFolder",
     "RunFolderError",
     "default_progress",
+    "environment",
+    "finite",
     "meta_train",
+    "use_all_cores",
 ]

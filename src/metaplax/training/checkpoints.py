@@ -62,8 +62,10 @@ class Checkpoints:
             partial.replace(target / CHECKSUMS)
         except Exception as error:
             raise CheckpointError(f"the checkpoint {target} cannot be written: {_reason(error)}") from error
-        for old in self.steps()[:-KEEP]:
-            shutil.rmtree(self.folder / str(old), ignore_errors=True)
+        kept = {str(step) for step in self.steps()[-KEEP:]}
+        for old in self.folder.iterdir():
+            if old.name not in kept:
+                shutil.rmtree(old, ignore_errors=True)
 
     def latest(self, start: PyTree) -> tuple[int, PyTree]:
         """Steps done and state of the newest intact checkpoint; ``(0, start)`` if there is none at all.
@@ -115,9 +117,14 @@ class Checkpoints:
             raise CheckpointError(
                 f"the checkpoint {target} cannot be read by this version of metaplax: {_reason(error)}"
             ) from error
+        for name, leaf in zip(_names(leaves), leaves, strict=True):
+            if restored[name].shape != leaf.shape:
+                raise CheckpointError(
+                    f"the checkpoint {target} belongs to another configuration: it has an array of shape"
+                    f" {restored[name].shape} in place of {leaf.shape}"
+                )
         values = [
-            jax.numpy.asarray(restored[name], leaf.dtype)
-            for name, leaf in zip(restored_names(leaves), leaves, strict=True)
+            jax.numpy.asarray(restored[name], leaf.dtype) for name, leaf in zip(_names(leaves), leaves, strict=True)
         ]
         return jax.tree.unflatten(structure, values)
 
@@ -141,14 +148,14 @@ def _reason(error: Exception) -> str:
     return next((reason for reason in known if reason in said), said)
 
 
-def restored_names(leaves: list) -> list[str]:
+def _names(leaves: list) -> list[str]:
     """The names under which leaves are stored: their position."""
     return [f"leaf{index:04d}" for index in range(len(leaves))]
 
 
 def _numbered(state: PyTree) -> dict[str, np.ndarray | jax.Array]:
     leaves = jax.tree.leaves(state)
-    return dict(zip(restored_names(leaves), leaves, strict=True))
+    return dict(zip(_names(leaves), leaves, strict=True))
 
 
 def _checksums(target: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Stopping on request: SIGTERM and Ctrl-C end a run after the current step, with a checkpoint."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,3 +40,4 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = signal.Signals(number).name
+        os.write(2, b"stopping after the current step; once more to stop at once\n")

@@ -104,7 +104,7 @@ def meta_train(
     for name, value in (("steps", steps), ("trials", trials), ("episodes", episodes)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    learner.check(jax.eval_shape(tasks.sample, key))
+    learner.check(jax.eval_shape(tasks.sample, key), tasks.classes)
     estimator.check(learner)
     journal = MemoryJournal() if journal is None else journal
     progress = NoProgress() if progress is None else progress
@@ -122,7 +122,10 @@ def meta_train(
         return _meta_step(constants, tasks, estimator, optimizer, episodes, state, jax.random.fold_in(trial_key, step))
 
     take_step = jax.jit(map_trials(one_trial, trials))
+    _refuse_divergence(state, first, patience)
     with progress.track(steps, first) as advance:
+        if interruption.requested:
+            raise Interrupted(interruption.requested, first)
         if first < steps:
             take_step = take_step.lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
         for step in range(first, steps):
@@ -134,8 +137,7 @@ def meta_train(
             stop, diverged = interruption.requested, int(jnp.max(state.streak)) >= patience
             if stop or diverged or journal.is_due(step + 1, steps):
                 journal.checkpoint(step + 1, state)
-            if diverged:
-                raise DivergedError(_divergence(state, step, patience))
+            _refuse_divergence(state, step + 1, patience)
             if stop and step + 1 < steps:
                 raise Interrupted(stop, step + 1)
     learned = eqx.combine(state.parameters, constants)
@@ -169,7 +171,8 @@ def _meta_step(
     def one_episode(key):
         task_key, learner_key = jax.random.split(key)
         (loss, metrics), gradient = estimator.value_and_grad(learner, tasks.sample(task_key), learner_key)
-        finite = jnp.isfinite(loss) & _all_finite(gradient)
+        # The norm, not just the entries: one whose square overflows would stop Adam for good.
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
         return {"loss": loss, **metrics}, gradient, finite
 
     records, gradients, finite = jax.lax.map(one_episode, jax.random.split(key, episodes))
@@ -187,19 +190,16 @@ def _meta_step(
     return new_state, {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
 
 
-def _all_finite(tree: PyTree) -> Bool[Array, ""]:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
-
-
 def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
     """Sum over the leading axis of the entries that count; NaN in the others does not leak."""
     shape = (-1,) + (1,) * (values.ndim - 1)
     return jnp.sum(jnp.where(mask.reshape(shape), values, 0), axis=0)
 
 
-def _divergence(state: MetaState, step: int, patience: int) -> str:
+def _refuse_divergence(state: MetaState, done: int, patience: int) -> None:
     trials = [str(i) for i, n in enumerate(np.asarray(state.streak)) if n >= patience]
-    return (
-        f"meta-training diverged: the last {patience} meta-steps up to step {step} gave no finite loss and gradient"
-        f" (trial {', '.join(trials)}); try a smaller meta-learning rate or clip the meta-gradient harder"
-    )
+    if trials:
+        raise DivergedError(
+            f"meta-training diverged: {patience} meta-steps in a row up to step {done - 1} gave no finite loss and"
+            f" gradient (trial {', '.join(trials)}); try a smaller meta-learning rate or clip the meta-gradient harder"
+        )

@@ -52,7 +52,8 @@ class PlainProgress(AbstractProgress):
         stream = self.stream or sys.stderr
         done, last = first, time.monotonic()
         rate = Rate()
-        print(f"{self.title}: compiling", file=stream, flush=True)
+        if first < steps:
+            print(f"{self.title}: compiling", file=stream, flush=True)
 
         def advance(row: Row) -> None:
             nonlocal done, last
@@ -123,6 +124,12 @@ def default_progress(title: str) -> AbstractProgress:
 
 
 def _summary(row: Row) -> str:
-    shown = [f"{name} {np.mean(row[name]):.3f}" for name in ("loss", "accuracy") if name in row]
+    shown = [f"{name} {_mean(row[name]):.3f}" for name in ("loss", "accuracy") if name in row]
     masked = int(np.sum(row.get("masked", 0)))
     return "  ".join(shown) + (f"  ({masked} not finite)" if masked else "")
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean over the trials whose episode was finite."""
+    there = values[np.isfinite(values)]
+    return float(np.mean(there)) if there.size else float("nan")

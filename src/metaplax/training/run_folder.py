@@ -21,6 +21,10 @@ from typing import IO, Any
 import jax
 from filelock import FileLock, Timeout
 
+CONFIG_KEYS = {
+    "checkpoint_seconds", "config", "data", "data_dir", "data_sha256", "experiment", "preset", "published", "rules",
+    "source", "title",
+}  # fmt: skip
 LIBRARIES = ("metaplax", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
 
 
@@ -59,8 +63,9 @@ class RunFolder:
         with explaining(parent):
             path.mkdir(parents=True)
         folder = RunFolder(path)
-        folder.write_json("config.json", config)
         folder.write_json("env.json", environment())
+        # Last, because a folder with a config is one that can be resumed.
+        folder.write_json("config.json", config)
         return folder
 
     @staticmethod
@@ -108,8 +113,16 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def config(self) -> dict[str, Any]:
-        """What was asked for."""
-        return self.read_json("config.json")
+        """What was asked for.
+
+        Raises:
+            RunFolderError: the file is missing, damaged, or not that of a run.
+        """
+        config = self.read_json("config.json")
+        missing = sorted(CONFIG_KEYS - config.keys())
+        if missing:
+            raise RunFolderError(f"{self.path / 'config.json'} is not that of a run: it has no {', '.join(missing)}")
+        return config
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Parse one of the folder's files.
@@ -119,11 +132,14 @@ class RunFolder:
         """
         path = self.path / name
         with explaining(path, "read"):
-            text = path.read_text(encoding="utf-8")
+            content = path.read_bytes()
         try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
+            value = json.loads(content)
+        except ValueError as error:
             raise RunFolderError(f"{path} is damaged: {error}") from error
+        if not isinstance(value, dict):
+            raise RunFolderError(f"{path} is damaged: it holds no object")
+        return value
 
     def write_json(self, name: str, value: Any) -> None:
         """Write one of the folder's files, all or nothing."""
@@ -164,12 +180,15 @@ class RunFolder:
         if not self.metrics_path.exists():
             return []
         with explaining(self.metrics_path, "read"):
-            lines = self.metrics_path.read_text(encoding="utf-8").splitlines()
+            lines = self.metrics_path.read_bytes().splitlines()
         rows = []
         for number, line in enumerate(lines, start=1):
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                row = json.loads(line)
+                if not isinstance(row, dict) or not {"rule", "step"} <= row.keys():
+                    raise ValueError("no rule and step")
+                rows.append(row)
+            except ValueError as error:
                 if number < len(lines):
                     raise RunFolderError(f"line {number} of {self.metrics_path} is damaged: {error}") from error
         return rows

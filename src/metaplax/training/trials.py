@@ -1,5 +1,7 @@
 """Where independent trials run: side by side on an accelerator, spread over the cores of a CPU."""
 
+import contextlib
+import os
 from collections.abc import Callable
 
 import jax
@@ -10,12 +12,22 @@ from jaxtyping import PyTree
 Trial = Callable[..., PyTree]
 
 
+def use_all_cores() -> None:
+    """One XLA device per CPU core, so that independent trials use them all.
+
+    Where JAX has already started, as in a notebook, its devices stay as they are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
 def map_trials(function: Trial, trials: int) -> Trial:
     """Turn ``f(tasks, step, state, key)`` for one trial into one for a leading axis of trials.
 
     On an accelerator this is ``vmap``. On a CPU, where batching small matrix-vector products makes them
     slower than one after the other, every device (there is one per core, see
-    :func:`metaplax.cli.commands.use_all_cores`) takes its share of the trials in turn. Results do not depend on the
+    :func:`use_all_cores`) takes its share of the trials in turn. Results do not depend on the
     choice beyond rounding.
     """
     devices = jax.local_devices()
