@@ -1,0 +1,44 @@
+"""Keep the result of a run under ``docs/results``: what was asked for, where, and what came out.
+
+Usage: ``.venv/bin/python scripts/collect_result.py RUN_FOLDER ...``
+"""
+
+import json
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+
+
+def collect(folder: Path) -> Path:
+    result, config, env = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config", "env"))
+    kept = {
+        "command": " ".join(without_folders(env["command"])),
+        "commit": env["commit"],
+        "python": env["python"],
+        "cores": env["cores"],
+        "libraries": env["libraries"],
+        "config": config["config"],
+        **result,
+    }
+    target = RESULTS / f"{result['experiment'].replace('/', '-')}-{result['preset']}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+    return target
+
+
+def without_folders(command: list[str]) -> list[str]:
+    """The command without where this machine keeps its runs."""
+    kept, skip = [], False
+    for word in command:
+        if skip or word == "--out":
+            skip = not skip
+            continue
+        kept.append(word)
+    return kept
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(collect(Path(name)))
