@@ -1,7 +1,8 @@
 """The run folder: everything that a run leaves behind, in files that anything can read.
 
-``config.json`` (what was asked for), ``env.json`` (where it ran), ``metrics.jsonl`` (one object per
-meta-step and rule, and a last one per rule with ``"final": true`` and the coefficients after the last step), ``checkpoints/``, ``figures/``, ``result.json`` and ``report.html``.
+``config.json`` (what was asked for), ``env.json`` (where it ran), ``metrics.jsonl`` (one object per meta-step and
+rule, and a last one per rule with ``"final": true`` and the coefficients after the last step), ``checkpoints/``,
+``figures/``, ``result.json`` and ``report.html``.
 """
 
 import json
