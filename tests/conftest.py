@@ -13,6 +13,8 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Compiling takes most of the time of the tests; their arrays are small.
+jax.config.update("jax_disable_most_optimizations", True)
 
 SHARED = Path(os.environ.get("METAPLAX_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
