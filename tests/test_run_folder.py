@@ -156,7 +156,12 @@ def cut_short(folder: Path) -> None:
     (folder / "checksums.json").write_text('{"fing')
 
 
-@pytest.mark.parametrize("harm", [truncate, flip, remove, cut_short])
+def flip_fingerprint(folder: Path) -> None:
+    path = folder / "checksums.json"
+    path.write_text(path.read_text().replace("rule a", "rule q"))
+
+
+@pytest.mark.parametrize("harm", [truncate, flip, remove, cut_short, flip_fingerprint])
 def test_a_damaged_checkpoint_is_passed_over(harm, tmp_path, capsys):
     checkpoints = Checkpoints(tmp_path, "rule a")
     for done in (2, 4):

@@ -195,8 +195,11 @@ def _run(
                 progress=progress(rule),
                 interruption=interruption,
             )
-        except (Interrupted, DivergedError) as error:
+        except Interrupted as error:
             error.add_note(f"rule {rule!r}; go on with: metaplax resume {folder.path}")
+            raise
+        except DivergedError as error:
+            error.add_note(f"rule {rule!r}; what was recorded is in {folder.path}")
             raise
     write_result(experiment, folder)
 

@@ -56,7 +56,8 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)
             with _silent(), ocp.StandardCheckpointer() as checkpointer:
                 checkpointer.save(target / "state", _numbered(state), force=True)
-            about = {"fingerprint": self.fingerprint, "files": _checksums(target)}
+            files = {**_checksums(target), CHECKSUMS: _digest(self.fingerprint.encode())}
+            about = {"fingerprint": self.fingerprint, "files": files}
             partial = target / f"{CHECKSUMS}.partial"
             partial.write_text(json.dumps(about), encoding="utf-8")
             partial.replace(target / CHECKSUMS)
@@ -90,9 +91,10 @@ class Checkpoints:
     def _damage(self, done: int) -> str | None:
         target = self.folder / str(done)
         try:
-            expected = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))["files"]
-            actual = _checksums(target)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            about = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))
+            expected = about["files"]
+            actual = {**_checksums(target), CHECKSUMS: _digest(about["fingerprint"].encode())}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{CHECKSUMS}: {type(error).__name__}"
         for name in sorted(expected.keys() | actual.keys()):
             if name not in actual:
@@ -117,16 +119,15 @@ class Checkpoints:
             raise CheckpointError(
                 f"the checkpoint {target} cannot be read by this version of metaplax: {_reason(error)}"
             ) from error
-        for name, leaf in zip(_names(leaves), leaves, strict=True):
-            if restored[name].shape != leaf.shape:
+        values = [restored[name] for name in _names(leaves)]
+        for value, leaf in zip(values, leaves, strict=True):
+            if value.shape != leaf.shape:
                 raise CheckpointError(
                     f"the checkpoint {target} belongs to another configuration: it has an array of shape"
-                    f" {restored[name].shape} in place of {leaf.shape}"
+                    f" {value.shape} in place of {leaf.shape}"
                 )
-        values = [
-            jax.numpy.asarray(restored[name], leaf.dtype) for name, leaf in zip(_names(leaves), leaves, strict=True)
-        ]
-        return jax.tree.unflatten(structure, values)
+        pairs = zip(values, leaves, strict=True)
+        return jax.tree.unflatten(structure, [jax.numpy.asarray(value, leaf.dtype) for value, leaf in pairs])
 
 
 @contextmanager
@@ -160,7 +161,11 @@ def _numbered(state: PyTree) -> dict[str, np.ndarray | jax.Array]:
 
 def _checksums(target: Path) -> dict[str, str]:
     files = sorted(path for path in target.rglob("*") if path.is_file() and not path.name.startswith(CHECKSUMS))
-    return {str(path.relative_to(target)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {str(path.relative_to(target)): _digest(path.read_bytes()) for path in files}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _difference(first: str, second: str, width: int = 60) -> tuple[str, str]:
