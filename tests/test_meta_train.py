@@ -10,8 +10,7 @@ import pytest
 import metaplax as mp
 import small
 from metaplax.estimators import AbstractEstimator, Reverse
-from metaplax.training import DivergedError, MemoryJournal, PlainProgress
-from metaplax.training.trials import map_trials
+from metaplax.training import DivergedError, MemoryJournal, PlainProgress, spread
 
 KEY = jax.random.key(3)
 
@@ -78,10 +77,10 @@ def test_spreading_trials_over_devices_changes_nothing(trials):
         return tasks * state + step, jax.random.uniform(key)
 
     states, keys = jnp.arange(trials, dtype=jnp.float32), jax.random.split(KEY, trials)
-    spread = jax.jit(map_trials(one, trials))(jnp.float32(2), jnp.float32(1), states, keys)
+    found = jax.jit(spread(trials).trials(one))(jnp.float32(2), jnp.float32(1), states, keys)
     expected = jax.vmap(one, in_axes=(None, None, 0, 0))(jnp.float32(2), jnp.float32(1), states, keys)
     assert len(jax.local_devices()) == 2
-    jax.tree.map(np.testing.assert_array_equal, spread, expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 class Poisoned(AbstractEstimator):

@@ -4,5 +4,6 @@ from metaplax.estimators.base import AbstractEstimator
 from metaplax.estimators.checkpointed import Checkpointed
 from metaplax.estimators.forward_mode import ForwardMode
 from metaplax.estimators.reverse import Reverse
+from metaplax.estimators.reversible import FallbackWarning, Reversible
 
-__all__ = ["AbstractEstimator", "Checkpointed", "ForwardMode", "Reverse"]
+__all__ = ["AbstractEstimator", "Checkpointed", "FallbackWarning", "ForwardMode", "Reverse", "Reversible"]

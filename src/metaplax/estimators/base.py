@@ -6,8 +6,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from metaplax.learners import AbstractLearner, IncompatibleError, join, split
-from metaplax.learners.base import Metrics, Scan
+from metaplax.learners import AbstractLearner, IncompatibleError, Loop, join, split
+from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
 
@@ -43,12 +43,12 @@ def meta_parameter_count(learner: AbstractLearner) -> int:
 
 
 def differentiate(
-    learner: AbstractLearner, episode: Episode, key: Key[Array, ""], scan: Scan
+    learner: AbstractLearner, episode: Episode, key: Key[Array, ""], loop: Loop | None = None
 ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-    """Reverse-mode derivative of a whole episode whose inner loop is run by ``scan``."""
+    """Reverse-mode derivative of a whole episode whose inner loop is run by ``loop``."""
     parameters, constants = split(learner)
 
     def outer_loss(parameters: AbstractLearner) -> tuple[Float[Array, ""], Metrics]:
-        return join(parameters, constants).run(episode, key, scan)
+        return join(parameters, constants).run(episode, key, loop)
 
     return jax.value_and_grad(outer_loss, has_aux=True)(parameters)

@@ -3,12 +3,13 @@
 from functools import partial
 from math import isqrt
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.estimators.base import AbstractEstimator, differentiate
-from metaplax.learners import AbstractLearner
+from metaplax.estimators.segments import count_steps, in_segments
+from metaplax.learners import AbstractLearner, InnerStep, plain_loop
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
@@ -36,23 +37,14 @@ class Checkpointed(AbstractEstimator):
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        return differentiate(learner, episode, key, partial(checkpointed_scan, every=self.every))
+        return differentiate(learner, episode, key, partial(checkpointed_loop, every=self.every))
 
 
-def checkpointed_scan(body, carry, xs, *, every: int | None = None):
-    """``jax.lax.scan`` that keeps the carry only every so many steps when it is differentiated."""
-    steps = jax.tree.leaves(xs)[0].shape[0]
-    every = min(every or max(1, isqrt(steps)), max(1, steps))
-    whole = steps // every
-
-    @jax.checkpoint
-    def block(carry, xs):
-        return jax.lax.scan(body, carry, xs)
-
-    first = jax.tree.map(lambda x: x[: whole * every].reshape(whole, every, *x.shape[1:]), xs)
-    carry, ys = jax.lax.scan(block, carry, first)
-    ys = jax.tree.map(lambda y: y.reshape(whole * every, *y.shape[2:]), ys)
-    if whole * every < steps:
-        carry, rest = block(carry, jax.tree.map(lambda x: x[whole * every :], xs))
-        ys = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, rest)
-    return carry, ys
+def checkpointed_loop(step: InnerStep, state: PyTree, inputs: PyTree, *, every: int | None = None) -> PyTree:
+    """Run an inner loop that, when it is differentiated, keeps the state only every so many steps."""
+    steps = count_steps(inputs)
+    block = eqx.filter_checkpoint(plain_loop)
+    blocks, rest = in_segments(inputs, every or max(1, isqrt(steps)))
+    if blocks is not None:
+        state, _ = jax.lax.scan(lambda state, inputs: (block(step, state, inputs), None), state, blocks)
+    return state if rest is None else block(step, state, rest)

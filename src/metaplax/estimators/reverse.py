@@ -1,6 +1,5 @@
 """Reverse mode through the unrolled inner loop."""
 
-import jax
 from jaxtyping import Array, Float, Key
 
 from metaplax.estimators.base import AbstractEstimator, differentiate
@@ -20,4 +19,4 @@ class Reverse(AbstractEstimator):
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        return differentiate(learner, episode, key, jax.lax.scan)
+        return differentiate(learner, episode, key)

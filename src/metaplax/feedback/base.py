@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.networks import MLP, Activity, Weights
-from metaplax.plasticity import AbstractUpdate
+from metaplax.plasticity import Changes
 
 Errors = tuple[Float[Array, "..."], ...]
 """``e_0..e_L``; ``e_0`` is the synthetic error of the input layer (Eq. 24 of Shervani-Tabar & Rosenbaum, 2023)."""
 
-LayerUpdates = tuple[tuple[AbstractUpdate, ...], ...]
+LayerChanges = tuple[Changes, ...]
 """For each layer, the changes that the rule asks for."""
 
 
@@ -36,9 +37,18 @@ class AbstractFeedback(eqx.Module):
     ) -> Errors:
         """Errors ``e_0..e_L`` of all layers for one example."""
 
-    def learn(self, state: PyTree, updates: LayerUpdates) -> tuple[PyTree, LayerUpdates]:
-        """Let the pathway change along with the forward weights; by default it stays as it is."""
-        return state, updates
+    def learn(self, state: PyTree, changes: LayerChanges) -> tuple[PyTree, LayerChanges]:
+        """Let the pathway change along with the forward weights; by default it stays as it is.
+
+        Args:
+            state: the pathway's state before the step.
+            changes: what the rule asks of the forward weights.
+
+        Returns:
+            the changes of the state, in its own structure, with a tuple of updates in place of each matrix;
+            and the changes of the forward weights, to which the pathway may have added.
+        """
+        return jax.tree.map(lambda _: (), state), changes
 
     def look_ahead(self, state: PyTree, final_weights: Weights) -> PyTree:
         """Tell the pathway how the episode will end; only asked for if :attr:`looks_ahead`."""

@@ -1,6 +1,5 @@
 """Direct feedback alignment: the output error reaches every layer through a matrix of its own."""
 
-import jax
 from jaxtyping import Array, Float, Key
 
 from metaplax.feedback.base import AbstractFeedback, Errors
@@ -16,8 +15,7 @@ class Direct(AbstractFeedback):
 
     def init(self, key: Key[Array, ""], network: MLP) -> Weights:
         *below, output = network.sizes
-        keys = jax.random.split(key, network.depth)
-        return tuple(glorot_uniform(k, (output, size)) for k, size in zip(keys, below, strict=True))
+        return glorot_uniform(key, [(output, size) for size in below])
 
     def errors(
         self, state: Weights, network: MLP, weights: Weights, activity: Activity, output_error: Float[Array, " n_L"]

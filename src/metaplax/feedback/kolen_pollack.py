@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from metaplax.feedback.base import AbstractFeedback, Errors, LayerUpdates
+from metaplax.feedback.base import AbstractFeedback, Errors, LayerChanges
 from metaplax.feedback.random_fixed import RandomFixed
 from metaplax.networks import MLP, Activity, Weights
-from metaplax.plasticity import Decay, apply
+from metaplax.plasticity import Decay
 
 
 class KolenPollack(AbstractFeedback):
@@ -37,8 +37,8 @@ class KolenPollack(AbstractFeedback):
     ) -> Errors:
         return RandomFixed().errors(state, network, weights, activity, output_error)
 
-    def learn(self, state: Weights, updates: LayerUpdates) -> tuple[Weights, LayerUpdates]:
+    def learn(self, state: Weights, changes: LayerChanges) -> tuple[LayerChanges, LayerChanges]:
         decayed = tuple(
-            (*layer, Decay(jnp.asarray(self.decay, b.dtype))) for layer, b in zip(updates, state, strict=True)
+            (*layer, Decay(jnp.asarray(self.decay, b.dtype))) for layer, b in zip(changes, state, strict=True)
         )
-        return tuple(apply(b, layer) for b, layer in zip(state, decayed, strict=True)), decayed
+        return decayed, decayed

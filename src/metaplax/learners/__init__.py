@@ -1,15 +1,30 @@
 """Inner loops: what changes within an episode, by which update, and how the result is scored."""
 
-from metaplax.learners.base import AbstractLearner, IncompatibleError, freeze, is_meta_parameter, join, split
+from metaplax.learners.base import (
+    AbstractLearner,
+    IncompatibleError,
+    InnerStep,
+    Loop,
+    freeze,
+    is_meta_parameter,
+    join,
+    plain_loop,
+    split,
+)
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
+from metaplax.learners.structured import AbstractStructuredLearner
 
 __all__ = [
     "AbstractLearner",
+    "AbstractStructuredLearner",
     "IncompatibleError",
+    "InnerStep",
+    "Loop",
     "OnlinePlasticity",
     "PlasticState",
     "freeze",
     "is_meta_parameter",
     "join",
+    "plain_loop",
     "split",
 ]

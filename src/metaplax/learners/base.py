@@ -12,15 +12,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import Episode
 
 Metrics = dict[str, Float[Array, ""]]
 
-Scan = Callable[..., tuple[PyTree, Any]]
-"""A function that is called like ``jax.lax.scan(body, carry, xs)``."""
+Loop = Callable[["InnerStep", PyTree, PyTree], PyTree]
+"""How to run an inner loop: ``loop(step, state, inputs)`` is the state after all ``inputs``, one after the other."""
 
 
 class IncompatibleError(ValueError):
@@ -54,27 +54,22 @@ class AbstractLearner(eqx.Module):
             IncompatibleError: one sentence saying what does not fit.
         """
 
-    def adapt(self, state: PyTree, support: PyTree, key: Key[Array, ""], scan: Scan = jax.lax.scan) -> PyTree:
+    def adapt(self, state: PyTree, support: PyTree, key: Key[Array, ""], loop: Loop | None = None) -> PyTree:
         """State after the whole support set: by default one :meth:`update` per example, in order.
 
         Args:
             state: where to start.
             support: examples, in the order they are seen.
             key: randomness of the updates.
-            scan: how to run the loop; an estimator may pass one that remembers less.
+            loop: how to run the loop; an estimator may pass one that remembers less. By default a plain scan.
         """
         steps = jax.tree.leaves(support)[0].shape[0]
+        return (loop or plain_loop)(InnerStep(self, key), state, (support, jnp.arange(steps)))
 
-        def step(state, inputs):
-            example, index = inputs
-            return self.update(state, example, jax.random.fold_in(key, index)), None
-
-        return scan(step, state, (support, np.arange(steps)))[0]
-
-    def run(self, episode: Episode, key: Key[Array, ""], scan: Scan = jax.lax.scan) -> tuple[Float[Array, ""], Metrics]:
+    def run(self, episode: Episode, key: Key[Array, ""], loop: Loop | None = None) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""
         init_key, adapt_key = jax.random.split(key)
-        state = self.adapt(self.init(init_key), episode.support, adapt_key, scan)
+        state = self.adapt(self.init(init_key), episode.support, adapt_key, loop)
         loss, metrics = self.evaluate(state, episode.query)
         return loss, jax.lax.stop_gradient(metrics)
 
@@ -85,6 +80,23 @@ class AbstractLearner(eqx.Module):
     def printed(self) -> tuple[PrintedTerm, ...]:
         """How the plasticity rule is written, term by term; nothing if the learner has none."""
         return ()
+
+
+class InnerStep(eqx.Module):
+    """One step of an inner loop. Everything it depends on is a leaf of it, so that a loop can tell what is given."""
+
+    learner: AbstractLearner
+    key: Key[Array, ""]
+
+    def __call__(self, state: PyTree, inputs: tuple[PyTree, Int[Array, ""]]) -> PyTree:
+        """State after one more example; ``inputs`` is the example and the index of the step."""
+        example, index = inputs
+        return self.learner.update(state, example, jax.random.fold_in(self.key, index))
+
+
+def plain_loop(step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
+    """Run an inner loop with ``jax.lax.scan``."""
+    return jax.lax.scan(lambda state, inputs: (step(state, inputs), None), state, inputs)[0]
 
 
 def is_meta_parameter(leaf: Any) -> bool:

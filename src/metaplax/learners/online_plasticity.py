@@ -8,17 +8,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.feedback import AbstractFeedback, RandomFixed
-from metaplax.learners.base import AbstractLearner, IncompatibleError, Metrics, Scan
-from metaplax.networks import MLP, Weights
-from metaplax.plasticity import AbstractPenalty, NoPenalty, PrintedTerm, Rule, Signals, apply
-from metaplax.plasticity.updates import AbstractUpdate
+from metaplax.learners.base import IncompatibleError, Loop, Metrics
+from metaplax.learners.structured import AbstractStructuredLearner
+from metaplax.networks import MLP
+from metaplax.plasticity import AbstractPenalty, NoPenalty, PrintedTerm, Rule, Signals
 from metaplax.tasks import Episode, Examples
 
 
 class PlasticState(eqx.Module):
-    """Forward weights and the state of the feedback pathway during an episode."""
+    """Forward weights and the state of the feedback pathway during an episode, or the changes of both."""
 
-    weights: Weights
+    weights: PyTree
     feedback: PyTree
 
 
@@ -26,7 +26,7 @@ Probe = Callable[[MLP, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
 
 
-class OnlinePlasticity(AbstractLearner):
+class OnlinePlasticity(AbstractStructuredLearner):
     """A network that learns a stream of examples with a local plasticity rule.
 
     For every example: forward sweep, errors through the feedback pathway, then all layers change at
@@ -53,13 +53,13 @@ class OnlinePlasticity(AbstractLearner):
         weight_key, feedback_key = jax.random.split(key)
         return PlasticState(self.network.init(weight_key), self.feedback.init(feedback_key, self.network))
 
-    def propose(self, state: PlasticState, example: Examples) -> tuple[tuple[AbstractUpdate, ...], ...]:
-        """For every layer, the changes that the rule asks for after seeing one example."""
+    def propose(self, state: PlasticState, example: Examples, key: Key[Array, ""]) -> PlasticState:
+        del key
         network = self.network
         activity = network.forward(state.weights, example.x)
         output_error = network.readout.error(activity.y[-1], example.y)
         errors = self.feedback.errors(state.feedback, network, state.weights, activity, output_error)
-        return tuple(
+        changes = tuple(
             self.rule.updates(
                 layer,
                 Signals(
@@ -73,20 +73,16 @@ class OnlinePlasticity(AbstractLearner):
             )
             for layer, weight in enumerate(state.weights, start=1)
         )
-
-    def update(self, state: PlasticState, example: Examples, key: Key[Array, ""]) -> PlasticState:
-        del key
-        feedback, updates = self.feedback.learn(state.feedback, self.propose(state, example))
-        weights = tuple(apply(weight, layer) for weight, layer in zip(state.weights, updates, strict=True))
-        return PlasticState(weights, feedback)
+        feedback, changes = self.feedback.learn(state.feedback, changes)
+        return PlasticState(changes, feedback)
 
     def adapt(
-        self, state: PlasticState, support: Examples, key: Key[Array, ""], scan: Scan = jax.lax.scan
+        self, state: PlasticState, support: Examples, key: Key[Array, ""], loop: Loop | None = None
     ) -> PlasticState:
         if self.feedback.looks_ahead:
-            final = super().adapt(state, support, key, scan)
+            final = super().adapt(state, support, key)
             state = PlasticState(state.weights, self.feedback.look_ahead(state.feedback, final.weights))
-        return super().adapt(state, support, key, scan)
+        return super().adapt(state, support, key, loop)
 
     def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
         logits = jax.vmap(lambda x: self.network.forward(state.weights, x).logits)(query.x)

@@ -28,7 +28,18 @@ from metaplax.plasticity.terms import (
     PseudoGradient,
     WeightDecay,
 )
-from metaplax.plasticity.updates import AbstractUpdate, Coefficient, Decay, Dense, Outer, apply, merge
+from metaplax.plasticity.updates import (
+    AbstractUpdate,
+    Changes,
+    Coefficient,
+    Decay,
+    Dense,
+    GatedOuter,
+    Outer,
+    apply,
+    merge,
+    undo,
+)
 
 __all__ = [
     "ALL_TERMS",
@@ -38,11 +49,13 @@ __all__ = [
     "AbstractTerm",
     "AbstractUpdate",
     "ActivityErrorHebb",
+    "Changes",
     "Coefficient",
     "Decay",
     "Dense",
     "DriveErrorActivity",
     "ErrorHebb",
+    "GatedOuter",
     "GlobalCoefficients",
     "LayerCoefficients",
     "NeuronCoefficients",
@@ -66,4 +79,5 @@ __all__ = [
     "merge",
     "rules",
     "shared",
+    "undo",
 ]

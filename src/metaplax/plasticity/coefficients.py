@@ -78,13 +78,14 @@ class SynapseCoefficients(AbstractCoefficients):
     """One coefficient per term and synapse. Plots show the mean of every layer."""
 
     sharing: ClassVar[Sharing] = "synapse"
-    values: tuple[Float[Array, "terms _ _"], ...]
+    # One array per layer and term: an estimator recognises it and need not remember it at every step.
+    values: tuple[tuple[Float[Array, "_ _"], ...], ...]
 
     def at(self, layer: int, term: int) -> Coefficient:
         return self.values[layer - 1][term]
 
     def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
-        return {f".layer{layer}": jnp.mean(value[term]) for layer, value in enumerate(self.values, start=1)}
+        return {f".layer{layer}": jnp.mean(values[term]) for layer, values in enumerate(self.values, start=1)}
 
 
 def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> AbstractCoefficients:
@@ -110,5 +111,5 @@ def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequenc
         return NeuronCoefficients(tuple(jnp.tile(start[:, None], (1, n)) for n in posts))
     if sharing == "synapse":
         shapes = zip(posts, pres, strict=True)
-        return SynapseCoefficients(tuple(jnp.tile(start[:, None, None], (1, *shape)) for shape in shapes))
+        return SynapseCoefficients(tuple(tuple(jnp.full(shape, value) for value in start) for shape in shapes))
     raise ValueError(f"coefficients are shared globally or per layer, neuron or synapse, not per {sharing!r}")

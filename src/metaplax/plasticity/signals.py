@@ -1,5 +1,7 @@
 """What one layer of synapses can see: the type that makes plasticity local."""
 
+from functools import cached_property
+
 import equinox as eqx
 from jaxtyping import Array, Float
 
@@ -26,3 +28,11 @@ class Signals(eqx.Module):
     def back_project(self, u: Float[Array, " post"]) -> Float[Array, " pre"]:
         """``W^T u``: what the pre-synaptic neurons would receive back through the same synapses."""
         return u @ self.weight
+
+    @cached_property
+    def reconstruction(self) -> Float[Array, " pre"]:
+        """``W^T y_l``: the pre-synaptic activity as the post-synaptic one would predict it.
+
+        Several terms need it; asking for it here makes it one product for all of them.
+        """
+        return self.back_project(self.post)

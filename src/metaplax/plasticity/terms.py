@@ -119,7 +119,7 @@ class ProjectedErrorActivity(AbstractTerm):
     locality = "layer"
 
     def __call__(self, signals: Signals) -> Outer:
-        gate = signals.back_project(signals.post) @ signals.pre_error
+        gate = signals.reconstruction @ signals.pre_error
         return Outer(signals.post, -gate * signals.pre_error)
 
 
@@ -133,7 +133,7 @@ class ProjectedErrorGradient(AbstractTerm):
     locality = "layer"
 
     def __call__(self, signals: Signals) -> Outer:
-        gate = signals.back_project(signals.post) @ signals.pre_error
+        gate = signals.reconstruction @ signals.pre_error
         return Outer(signals.post_error, -gate * signals.pre)
 
 
@@ -160,7 +160,7 @@ class Oja(AbstractTerm):
     locality = "layer"
 
     def __call__(self, signals: Signals) -> Outer:
-        return Outer(signals.post, signals.pre - signals.back_project(signals.post))
+        return Outer(signals.post, signals.pre - signals.reconstruction)
 
 
 ALL_TERMS: tuple[type[AbstractTerm], ...] = (

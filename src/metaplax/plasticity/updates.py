@@ -7,8 +7,10 @@ an engine gather many steps into one matrix product, or undo a step exactly.
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from functools import reduce
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float
 
 Coefficient = Float[Array, ""] | Float[Array, " post"] | Float[Array, "post pre"]
@@ -33,17 +35,36 @@ class Outer(AbstractUpdate):
     post: Float[Array, " post"]
     pre: Float[Array, " pre"]
 
-    def scaled(self, coefficient: Coefficient) -> "Outer | Dense":
+    def scaled(self, coefficient: Coefficient) -> "Outer | GatedOuter":
         # A scalar goes to the pre-synaptic side so that terms sharing a post-synaptic factor can be merged.
         if coefficient.ndim == 0:
             return Outer(self.post, coefficient * self.pre)
         if coefficient.ndim == 1:
             return Outer(coefficient * self.post, self.pre)
-        return Dense(coefficient * self.dense(coefficient))
+        return GatedOuter(coefficient, self.post, self.pre)
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
         del weight
-        return self.post[:, None] * self.pre[None, :]
+        return outer(self.post, self.pre)
+
+
+class GatedOuter(AbstractUpdate):
+    """``gate * (post pre^T)``: an outer product with a factor of its own for every synapse."""
+
+    gate: Float[Array, "post pre"]
+    post: Float[Array, " post"]
+    pre: Float[Array, " pre"]
+
+    def scaled(self, coefficient: Coefficient) -> "GatedOuter":
+        if coefficient.ndim == 0:
+            return GatedOuter(self.gate, self.post, coefficient * self.pre)
+        if coefficient.ndim == 1:
+            return GatedOuter(self.gate, coefficient * self.post, self.pre)
+        return GatedOuter(coefficient * self.gate, self.post, self.pre)
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        del weight
+        return self.gate * outer(self.post, self.pre)
 
 
 class Decay(AbstractUpdate):
@@ -71,29 +92,68 @@ class Dense(AbstractUpdate):
         return self.matrix
 
 
+Changes = tuple[AbstractUpdate, ...]
+"""All updates of one matrix in one step."""
+
+
+def outer(post: Float[Array, " post"], pre: Float[Array, " pre"]) -> Float[Array, "post pre"]:
+    """``post pre^T``."""
+    # As a product without a contraction: it is fused into its consumer like a broadcast, but its derivatives
+    # are matrix-vector products, many times faster than the sums over a matrix that a broadcast leaves.
+    return jax.lax.dot_general(post, pre, (((), ()), ((), ())))
+
+
 def multiply(left: Coefficient, right: Coefficient) -> Coefficient:
     """Product of two coefficients, where a vector means one number per row (post-synaptic neuron)."""
-    if left.ndim == 1 and right.ndim == 2:
-        return left[:, None] * right
-    if left.ndim == 2 and right.ndim == 1:
-        return left * right[:, None]
+    left, right = _by_row(left, right)
     return left * right
 
 
-def merge(updates: Iterable[AbstractUpdate]) -> tuple[AbstractUpdate, ...]:
-    """The same total change with fewer outer products: those with the very same post-synaptic factor are added."""
+def merge(updates: Iterable[AbstractUpdate]) -> Changes:
+    """The same total change with fewer updates.
+
+    Outer products with the very same post-synaptic factor are added, and so are decays.
+    """
     pre_by_post: dict[int, Outer] = {}
-    others = []
+    decays, others = [], []
     for update in updates:
         if isinstance(update, Outer):
             seen = pre_by_post.get(id(update.post))
             pre_by_post[id(update.post)] = update if seen is None else Outer(seen.post, seen.pre + update.pre)
         else:
-            others.append(update)
-    return (*pre_by_post.values(), *others)
+            (decays if isinstance(update, Decay) else others).append(update)
+    decay = [Decay(reduce(_add, (update.rate for update in decays)))] if decays else []
+    return (*pre_by_post.values(), *others, *decay)
 
 
 def apply(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) -> Float[Array, "post pre"]:
     """Weights after all updates; each is evaluated on the weights before any of them."""
     changes = [update.dense(weight) for update in merge(updates)]
     return sum(changes, start=weight)
+
+
+def undo(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) -> Float[Array, "post pre"]:
+    """Weights before the updates, given those after them: :func:`apply` run backwards, up to rounding.
+
+    A decay with a rate of one forgets the weights and cannot be undone.
+    """
+    merged = merge(updates)
+    added = [update.dense(weight) for update in merged if not isinstance(update, Decay)]
+    weight = weight - sum(added[1:], start=added[0]) if added else weight
+    for decay in (update for update in merged if isinstance(update, Decay)):
+        weight = multiply(1 / (1 - decay.rate), weight)
+    return weight
+
+
+def _by_row(left: Coefficient, right: Coefficient) -> tuple[Array, Array]:
+    """The two with as many dimensions as they need to be combined entry by entry."""
+    if left.ndim == 1 and right.ndim == 2:
+        return left[:, None], right
+    if left.ndim == 2 and right.ndim == 1:
+        return left, right[:, None]
+    return left, right
+
+
+def _add(left: Coefficient, right: Coefficient) -> Coefficient:
+    left, right = _by_row(left, right)
+    return left + right

@@ -6,11 +6,12 @@ from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJour
 from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train
 from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.training.run_folder import RunFolder, RunFolderError, environment, finite
-from metaplax.training.trials import use_all_cores
+from metaplax.training.spread import AbstractSpread, spread, use_all_cores
 
 __all__ = [
     "AbstractJournal",
     "AbstractProgress",
+    "AbstractSpread",
     "CheckpointError",
     "Checkpoints",
     "DivergedError",
@@ -29,5 +30,6 @@ __all__ = [
     "environment",
     "finite",
     "meta_train",
+    "spread",
     "use_all_cores",
 ]

@@ -18,7 +18,7 @@ from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, MemoryJournal, Row
 from metaplax.training.progress import AbstractProgress, NoProgress
 from metaplax.training.retreat import Anchors
-from metaplax.training.trials import map_trials
+from metaplax.training.spread import AbstractSpread, Batching, spread
 
 ANCHORS = 8
 """How many earlier meta-steps can be gone back to, one every five finite steps."""
@@ -69,6 +69,7 @@ def meta_train(
     trials: int = 1,
     episodes: int = 1,
     patience: int = 10,
+    batching: Batching = "auto",
     journal: AbstractJournal | None = None,
     progress: AbstractProgress | None = None,
     interruption: Interruption | None = None,
@@ -91,13 +92,14 @@ def meta_train(
         trials: independent repetitions, each with episodes and initial networks of its own.
         episodes: episodes per meta-step; their gradients are averaged.
         patience: give up after so many meta-steps in a row without a finite episode.
+        batching: how trials and episodes are laid out over the machine, see :func:`metaplax.training.spread`.
         journal: where rows and checkpoints go; by default rows are kept in memory.
         progress: shows how far it is.
         interruption: asked after every step whether to stop.
 
     Raises:
         IncompatibleError: task, learner and estimator do not fit together (before anything compiles).
-        ValueError: ``steps``, ``trials`` or ``episodes`` is below one.
+        ValueError: ``steps``, ``trials`` or ``episodes`` is below one, or ``batching`` is unknown.
         DivergedError: ``patience`` meta-steps in a row without a finite episode.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
     """
@@ -106,6 +108,7 @@ def meta_train(
             raise ValueError(f"{name} must be at least 1, not {value}")
     learner.check(jax.eval_shape(tasks.sample, key), tasks.classes)
     estimator.check(learner)
+    layout = spread(trials, episodes, batching)
     journal = MemoryJournal() if journal is None else journal
     progress = NoProgress() if progress is None else progress
     interruption = Interruption() if interruption is None else interruption
@@ -119,9 +122,10 @@ def meta_train(
 
     def one_trial(task_arrays, step, state, trial_key):
         tasks = eqx.combine(task_arrays, task_constants)
-        return _meta_step(constants, tasks, estimator, optimizer, episodes, state, jax.random.fold_in(trial_key, step))
+        key = jax.random.fold_in(trial_key, step)
+        return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, state, key)
 
-    take_step = jax.jit(map_trials(one_trial, trials))
+    take_step = jax.jit(layout.trials(one_trial))
     _refuse_divergence(state, first, patience)
     with progress.track(steps, first) as advance:
         if interruption.requested:
@@ -162,6 +166,7 @@ def _meta_step(
     estimator: AbstractEstimator,
     optimizer: optax.GradientTransformation,
     episodes: int,
+    layout: AbstractSpread,
     state: MetaState,
     key: Key[Array, ""],
 ) -> tuple[MetaState, dict[str, Any]]:
@@ -175,7 +180,7 @@ def _meta_step(
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
         return {"loss": loss, **metrics}, gradient, finite
 
-    records, gradients, finite = jax.lax.map(one_episode, jax.random.split(key, episodes))
+    records, gradients, finite = layout.episodes(one_episode, jax.random.split(key, episodes))
     count = jnp.sum(finite)
     gradient = jax.tree.map(lambda g: _masked_sum(g, finite) / jnp.maximum(count, 1), gradients)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)

@@ -1,0 +1,82 @@
+"""Reverse mode that recovers the inner states by undoing the updates."""
+
+import warnings
+from functools import partial
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key
+
+from metaplax.estimators.base import AbstractEstimator, differentiate
+from metaplax.estimators.checkpointed import Checkpointed
+from metaplax.estimators.reversible_loop import reversible_loop
+from metaplax.learners import AbstractLearner, AbstractStructuredLearner, join, split
+from metaplax.learners.base import Metrics
+from metaplax.tasks import Episode
+
+ANCHOR_EVERY = 500
+"""Steps between two kept states; what is recovered in between is off by less than 1e-5 in single precision."""
+
+
+class FallbackWarning(UserWarning):
+    """Another estimator computes the same gradient, because the one asked for does not apply."""
+
+
+class Reversible(AbstractEstimator):
+    """Exact gradient by backpropagation, with the inner states recovered by undoing the updates.
+
+    Time ``O(T P)``, with a small constant: matrix-vector products and one fused change of each matrix per
+    step and direction. Memory ``O(T sqrt(P) + (T / anchor_every) P)``: per step only vectors are kept. Needs
+    an :class:`~metaplax.learners.AbstractStructuredLearner` whose updates are outer products (with one
+    coefficient for all, per neuron or per synapse) and decays; for other learners it warns and uses the
+    fallback, whose gradient is the same. Source: reversible learning is due to Maclaurin, Duvenaud & Adams
+    (2015), who store the lost bits where this stores factors.
+
+    Args:
+        anchor_every: a state is kept about every so many steps, so that rounding errors do not add up.
+        fallback: estimator for learners whose updates cannot be undone.
+
+    Raises:
+        ValueError: ``anchor_every`` is below one.
+    """
+
+    anchor_every: int = ANCHOR_EVERY
+    fallback: AbstractEstimator = Checkpointed()
+
+    def __check_init__(self):
+        if self.anchor_every < 1:
+            raise ValueError(f"a state can be kept every 1, 2, ... steps, not every {self.anchor_every}")
+
+    def value_and_grad(
+        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
+    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+        reason = obstacle(learner, episode, key)
+        if reason is None:
+            return differentiate(learner, episode, key, partial(reversible_loop, anchor_every=self.anchor_every))
+        name = type(self.fallback).__name__
+        warnings.warn(f"Reversible does not apply, {name} takes its place: {reason}", FallbackWarning, stacklevel=2)
+        return self.fallback.value_and_grad(learner, episode, key)
+
+
+def obstacle(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> str | None:
+    """Why the updates of a learner cannot be undone, in half a sentence; nothing if they can.
+
+    An update can be undone if all that has to be kept of it are vectors: matrices in it, such as a
+    coefficient per synapse, must be constants of the learner.
+    """
+    if not isinstance(learner, AbstractStructuredLearner):
+        return f"the updates of {type(learner).__name__} are not written as structured updates"
+    arrays, constants = eqx.partition(join(*split(learner)), eqx.is_array)
+    state, example = jax.eval_shape(lambda: (learner.init(key), jax.tree.map(lambda x: x[0], episode.support)))
+    trace = jax.make_jaxpr(
+        lambda arrays, state, example, key: eqx.combine(arrays, constants).propose(state, example, key),
+        return_shape=True,
+    )
+    jaxpr, changes = trace(arrays, state, example, key)
+    lasting = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
+    paths = jax.tree_util.tree_leaves_with_path(changes)
+    for (path, shape), variable in zip(paths, jaxpr.jaxpr.outvars, strict=True):
+        if len(shape.shape) > 1 and variable not in lasting:
+            where = jax.tree_util.keystr(path)
+            return f"the change {where} is a full matrix that differs from step to step"
+    return None

@@ -1,0 +1,217 @@
+"""An inner loop that is differentiated by running it backwards.
+
+Going forward, every step leaves behind the results of its products with matrices: vectors only. Going back,
+they give the changes that were made; these are undone, which recovers the weights before the step, and then
+the derivative of the step follows. The adjoint of the weights changes by outer products too, so every step
+passes once over each matrix to change it, and reads it once per matrix-vector product.
+"""
+
+from collections.abc import Callable
+from math import ceil
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.interpreters.partial_eval import dce_jaxpr
+from jaxtyping import PyTree
+
+from metaplax.estimators.record import Record
+from metaplax.estimators.segments import count_steps, in_segments
+from metaplax.learners import AbstractStructuredLearner, InnerStep, plain_loop
+from metaplax.plasticity import apply, merge, undo
+
+
+class Pass(eqx.Module):
+    """What the forward pass over one stretch of steps leaves behind.
+
+    ``changes`` are kept only if they cannot be had from ``pullbacks`` without knowing the weights.
+    """
+
+    start: PyTree
+    pullbacks: Record
+    changes: Record | None
+
+
+def reversible_loop(step: InnerStep, state: PyTree, inputs: PyTree, *, anchor_every: int) -> PyTree:
+    """Run an inner loop that, when it is differentiated, is run backwards.
+
+    Args:
+        step: a step of an :class:`~metaplax.learners.AbstractStructuredLearner` whose changes can be undone.
+        state: where to start.
+        inputs: arrays whose leading axis counts steps.
+        anchor_every: the state is kept about every so many steps, so that rounding errors do not add up.
+    """
+    return _loop((step, state), inputs, anchor_every)
+
+
+@eqx.filter_custom_vjp
+def _loop(active: tuple[InnerStep, PyTree], inputs: PyTree, anchor_every: int) -> PyTree:
+    del anchor_every
+    step, state = active
+    return plain_loop(step, state, inputs)
+
+
+@_loop.def_fwd
+def _forward(perturbed, active, inputs, anchor_every):
+    step, state = active
+    wanted = _wanted(perturbed, step, state, inputs)
+    stretches, rest = in_segments(inputs, stretch_length(inputs, anchor_every))
+    taken = last = None
+    if stretches is not None:
+        state, taken = jax.lax.scan(lambda state, inputs: go(step, state, inputs, wanted), state, stretches)
+    if rest is not None:
+        state, last = go(step, state, rest, wanted)
+    return state, (state, taken, last)
+
+
+@_loop.def_bwd
+def _backward(residuals, end_bar, perturbed, active, inputs, anchor_every):
+    step, state = active
+    wanted = _wanted(perturbed, step, state, inputs)
+    stretches, rest = in_segments(inputs, stretch_length(inputs, anchor_every))
+    end, taken, last = residuals
+    end_bar = jax.tree.map(lambda x, bar: jnp.zeros_like(x) if bar is None else bar, end, end_bar)
+    bars = jax.tree.map(jnp.zeros_like, eqx.filter(step, wanted[0])), eqx.filter(end_bar, wanted[1])
+    if last is not None:
+        end, bars = go_back(step, end, bars, rest, last, wanted)
+    if taken is not None:
+        (_, bars), _ = jax.lax.scan(
+            lambda carry, xs: (go_back(step, *carry, *xs, wanted), None), (end, bars), (stretches, taken), reverse=True
+        )
+    return bars
+
+
+def stretch_length(inputs: PyTree, anchor_every: int) -> int:
+    """Steps between two anchors: at most as many as asked for, in stretches as equal as can be."""
+    steps = count_steps(inputs)
+    return max(1, steps // max(1, ceil(steps / anchor_every)))
+
+
+def go(step: InnerStep, start: PyTree, inputs: PyTree, wanted: PyTree) -> tuple[PyTree, Pass]:
+    """One stretch forward: the state at its end, and what the way back needs."""
+
+    def body(state, inputs):
+        changes, pullback = differentiated(step, state, inputs, wanted)
+        kept = Record(pullback, (step, inputs, state))
+        if _needs_state(kept, step, inputs, state):
+            return _advance(state, changes), (kept, Record(changes, (step, inputs)))
+        return _advance(state, changes), (kept, None)
+
+    end, records = jax.lax.scan(body, start, inputs)
+    return end, Pass(start, *records)
+
+
+def go_back(
+    step: InnerStep, end: PyTree, bars: PyTree, inputs: PyTree, taken: Pass, wanted: PyTree
+) -> tuple[PyTree, PyTree]:
+    """One stretch backwards.
+
+    Args:
+        step: as on the way forward.
+        end: state at the end of the stretch.
+        bars: cotangents of the step and of the state at the end, where they are wanted.
+        inputs: as on the way forward.
+        taken: what the way forward left behind.
+        wanted: which leaves of step and state have a cotangent.
+
+    Returns:
+        state at the start of the stretch, and the cotangents there.
+    """
+
+    def body(carry, this):
+        after, (step_bar, after_bar) = carry
+        inputs, pullbacks, changes = this
+        changes = _changes_again(pullbacks, step, inputs, after) if changes is None else changes.rebuild((step, inputs))
+        before = jax.tree.map(undo, after, changes)
+        moving, resting = eqx.partition(before, wanted[1])
+        _, advance_pullback = jax.vjp(
+            lambda moving, changes: eqx.filter(_advance(eqx.combine(moving, resting), changes), wanted[1]),
+            moving,
+            changes,
+        )
+        before_bar, changes_bar = advance_pullback(after_bar)
+        more = pullbacks.rebuild((step, inputs, before)).derivative(changes_bar)
+        return (before, jax.tree.map(jnp.add, (step_bar, before_bar), more)), None
+
+    (_, bars), _ = jax.lax.scan(body, (end, bars), (inputs, taken.pullbacks, taken.changes), reverse=True)
+    # Not what was recovered but what was kept: the rounding errors of this stretch end here.
+    return taken.start, bars
+
+
+class Pullback(eqx.Module):
+    """The derivative of a step's changes, which also knows what the changes were.
+
+    ``pull`` belongs to a function of step, state and a zero for every change. It returns the changes, and the sum
+    of the zeros times the changes, whose derivative with respect to a zero is that change: computed from the
+    kept products like everything else in a derivative.
+    """
+
+    pull: Callable
+    shapes: PyTree = eqx.field(static=True)
+
+    def derivative(self, changes_bar: PyTree) -> PyTree:
+        """Cotangents of step and state."""
+        return self.pull((changes_bar, jnp.zeros(())))[0]
+
+    def changes(self) -> PyTree:
+        """What the step changed."""
+        return self.pull((_zeros(self.shapes), jnp.ones(())))[1]
+
+
+def differentiated(step: InnerStep, state: PyTree, inputs: PyTree, wanted: PyTree) -> tuple[PyTree, Pullback]:
+    """The changes of one step and their pullback."""
+    active, rest = eqx.partition((step, state), wanted)
+
+    def propose(active, zeros, rest, inputs):
+        step, state = eqx.combine(active, rest)
+        changes = _propose(step, state, inputs)
+        shadows = jax.tree.map(lambda zero, change: jnp.sum(zero * jax.lax.stop_gradient(change)), zeros, changes)
+        return changes, sum(jax.tree.leaves(shadows), start=jnp.zeros(()))
+
+    # Its derivative keeps the results of matrix products and computes the rest again.
+    propose = eqx.filter_checkpoint(propose, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
+    shapes = eqx.filter_eval_shape(_propose, step, state, inputs)
+    zeros = _zeros(shapes)
+    (changes, _), pull = jax.vjp(lambda active, zeros: propose(active, zeros, rest, inputs), active, zeros)
+    return changes, Pullback(pull, shapes)
+
+
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+
+def _changes_again(pullbacks: Record, step: InnerStep, inputs: PyTree, state: PyTree) -> PyTree:
+    return pullbacks.rebuild((step, inputs, state)).changes()
+
+
+def _needs_state(pullbacks: Record, step: InnerStep, inputs: PyTree, state: PyTree) -> bool:
+    """Whether the state itself, not just its products with vectors, enters the changes."""
+    known, rest = eqx.partition((pullbacks, step, inputs), eqx.is_array)
+
+    def changes(known, state):
+        pullbacks, step, inputs = eqx.combine(known, rest)
+        return _changes_again(pullbacks, step, inputs, state)
+
+    jaxpr = jax.make_jaxpr(changes)(known, state).jaxpr
+    _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return any(used[-len(jax.tree.leaves(state)) :])
+
+
+def _wanted(perturbed: tuple[PyTree, PyTree], step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
+    """Which leaves of step and state have a cotangent: those differentiated for, and whatever changes."""
+    first = jax.tree.map(lambda x: x[0], inputs)
+    changes = eqx.filter_eval_shape(_propose, step, state, first)
+    changing = jax.tree.map(lambda is_perturbed, updates: bool(is_perturbed or updates), perturbed[1], changes)
+    return jax.tree.map(bool, perturbed[0]), changing
+
+
+def _propose(step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
+    """The changes of one step, in as few updates as possible."""
+    learner, (example, index) = step.learner, inputs
+    assert isinstance(learner, AbstractStructuredLearner)
+    changes = learner.propose(state, example, jax.random.fold_in(step.key, index))
+    return jax.tree.map(lambda _, updates: merge(updates), state, changes)
+
+
+def _advance(state: PyTree, changes: PyTree) -> PyTree:
+    return jax.tree.map(apply, state, changes)

@@ -1,0 +1,118 @@
+"""Where independent trials and episodes run: side by side on an accelerator, spread over the cores of a CPU."""
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+Trial = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], PyTree]
+Batching = Literal["auto", "vmap", "map"]
+
+
+def use_all_cores() -> None:
+    """One XLA device per CPU core, so that independent trials use them all.
+
+    Where JAX has already started, as in a notebook, its devices stay as they are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+class AbstractSpread(ABC):
+    """How trials, and the episodes within one, are run. Results do not depend on it beyond rounding."""
+
+    @abstractmethod
+    def trials(self, function: Trial) -> Trial:
+        """Turn ``f(tasks, step, state, key)`` for one trial into one for a leading axis of states and keys."""
+
+    @abstractmethod
+    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+        """``function`` of every key, stacked; to be called within the function of one trial."""
+
+
+class SideBySide(AbstractSpread):
+    """Everything at once, with ``vmap``: for accelerators, which one episode alone leaves idle."""
+
+    def trials(self, function: Trial) -> Trial:
+        return jax.vmap(function, in_axes=(None, None, 0, 0))
+
+    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+        return jax.vmap(function)(keys)
+
+
+@dataclass(frozen=True)
+class InTurn(AbstractSpread):
+    """Every CPU device takes its share, one after the other.
+
+    On a CPU, batching small matrix-vector products makes them slower than one after the other. There is one
+    device per core, see :func:`use_all_cores`. Trials are shared out first; what devices are left over share
+    the episodes of a trial.
+    """
+
+    count: int
+    trial_devices: int
+    episode_devices: int
+
+    def trials(self, function: Trial) -> Trial:
+        used = jax.local_devices()[: self.trial_devices * self.episode_devices]
+        shape = (self.trial_devices, self.episode_devices)
+        mesh = Mesh(np.array(used).reshape(shape), ("trial", "episode"), axis_types=(AxisType.Auto,) * 2)
+        split, whole = PartitionSpec("trial"), PartitionSpec()
+
+        def share(tasks, step, state, keys):
+            return jax.lax.map(lambda arguments: function(tasks, step, *arguments), (state, keys))
+
+        spread = jax.shard_map(
+            share, mesh=mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False
+        )
+        surplus = -self.count % self.trial_devices
+
+        def padded(tasks, step, state, keys):
+            # The share of every device has the same size; surplus trials repeat the last one and are dropped.
+            more = jax.tree.map(lambda leaf: _pad(leaf, surplus), (state, keys))
+            return jax.tree.map(lambda leaf: leaf[: self.count], spread(tasks, step, *more))
+
+        return padded if surplus else spread
+
+    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+        if self.episode_devices == 1:
+            return jax.lax.map(function, keys)
+        padded = _pad(keys, -len(keys) % self.episode_devices)
+        size = len(padded) // self.episode_devices
+        mine = jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index("episode") * size, size)
+        results = jax.lax.all_gather(jax.lax.map(function, mine), "episode", tiled=True)
+        return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
+
+
+def spread(trials: int, episodes: int = 1, batching: Batching = "auto") -> AbstractSpread:
+    """The layout that is fastest here.
+
+    Args:
+        trials: independent trials.
+        episodes: episodes per trial and step.
+        batching: ``"vmap"`` or ``"map"`` (in turn, on all devices) to decide against what was measured:
+            ``"map"`` on a CPU, ``"vmap"`` elsewhere.
+
+    Raises:
+        ValueError: ``batching`` is none of these.
+    """
+    if batching not in ("auto", "vmap", "map"):
+        raise ValueError(f"batching is 'auto', 'vmap' or 'map', not {batching!r}")
+    devices = jax.local_devices()
+    if batching == "vmap" or (batching == "auto" and devices[0].platform != "cpu"):
+        return SideBySide()
+    trial_devices = min(trials, len(devices))
+    return InTurn(trials, trial_devices, min(episodes, len(devices) // trial_devices))
+
+
+def _pad(leaf: Array, surplus: int) -> Array:
+    return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], surplus, axis=0)]) if surplus else leaf
