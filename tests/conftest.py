@@ -11,6 +11,8 @@ from pathlib import Path
 import jax
 import pytest
 
+# Programs compiled without optimisation are not for the user's cache.
+os.environ.setdefault("METAPLAX_COMPILATION_CACHE", "off")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Compiling takes most of the time of the tests; their arrays are small.

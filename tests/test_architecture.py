@@ -17,13 +17,14 @@ ALLOWED = {
     "tasks": {"data"},
     "feedback": {"networks", "plasticity"},
     "learners": {"feedback", "networks", "plasticity", "tasks"},
-    "estimators": {"learners", "tasks"},
+    "estimators": {"learners", "plasticity", "tasks"},
     "training": {"estimators", "learners", "tasks"},
     "analysis": {"feedback", "networks", "tasks"},
     "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks"}
     | {"plasticity", "tasks", "training"},
     "reports": {"analysis", "plasticity", "training"},
-    "cli": {"data", "experiments", "learners", "reports", "training"},
+    "benchmark": {"data", "estimators", "feedback", "learners", "networks", "plasticity", "tasks", "training"},
+    "cli": {"benchmark", "data", "experiments", "learners", "reports", "training"},
 }  # fmt: skip
 ROOMS = sorted(ALLOWED)
 

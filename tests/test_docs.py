@@ -36,7 +36,7 @@ def test_links_lead_somewhere(page):
 def test_every_command_in_the_documentation_exists():
     from metaplax.experiments import EXPERIMENTS
 
-    verbs = {"list", "run", "resume", "report", "compare", "data"}
+    verbs = {"list", "run", "resume", "report", "compare", "data", "bench"}
     for page in PAGES:
         for verb, experiment in re.findall(r"metaplax ([a-z]+)(?: (shervani\S+|quickstart))?", _console(page)):
             assert verb in verbs

@@ -9,10 +9,16 @@ from jax.flatten_util import ravel_pytree
 
 import metaplax as mp
 import small
-from metaplax.estimators import Checkpointed, ForwardMode, Reverse
+from metaplax.estimators import Checkpointed, ForwardMode, Reverse, Reversible
+from metaplax.estimators.segments import in_segments
 from metaplax.learners import IncompatibleError
 
-ESTIMATORS = {"reverse": Reverse(), "checkpointed": Checkpointed(3), "forward": ForwardMode()}
+ESTIMATORS = {
+    "reverse": Reverse(),
+    "checkpointed": Checkpointed(3),
+    "forward": ForwardMode(),
+    "reversible": Reversible(3),
+}
 SMALLER = (5, 4, 3, 3)
 
 
@@ -71,18 +77,13 @@ def test_penalty_is_part_of_the_loss_and_its_slope_at_zero_is_zero():
         np.testing.assert_allclose(with_l1 - without, [2.0, 0.0], atol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("length", [1, 3, 10, 100])
 @pytest.mark.parametrize("steps", [1, 2, 7, 9, 10])
-@pytest.mark.parametrize("every", [None, 1, 3, 100])
-def test_checkpointed_scan_is_a_scan(steps, every):
-    from metaplax.estimators.checkpointed import checkpointed_scan
-
-    def body(carry, x):
-        return carry * 0.9 + x, carry - x
-
-    xs = jnp.arange(steps, dtype=jnp.float32)
-    expected = jax.lax.scan(body, jnp.float32(1), xs)
-    actual = checkpointed_scan(body, jnp.float32(1), xs, every=every)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), actual, expected)
+def test_segments_are_all_of_the_steps_in_order(steps, length):
+    head, rest = in_segments(jnp.arange(steps), length)
+    assert head is None or head.shape[1] == length
+    parts = [part.ravel() for part in (head, rest) if part is not None]
+    np.testing.assert_array_equal(jnp.concatenate(parts), np.arange(steps))
 
 
 def test_reverse_keeps_more_than_checkpointed():

@@ -17,6 +17,7 @@ ESTIMATORS = {
     "reverse": mp.estimators.Reverse(),
     "checkpointed": mp.estimators.Checkpointed(7),
     "forward": mp.estimators.ForwardMode(),
+    "reversible": mp.estimators.Reversible(9),
 }
 
 
@@ -83,3 +84,14 @@ def test_final_weights(case):
     final = jax.jit(lambda e: learner.adapt(learner.init(key), e.support, key))(episode)
     for n, weight in enumerate(final.weights, start=1):
         np.testing.assert_allclose(weight, golden[f"w_final_{n}"], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradient_in_single_precision(case):
+    learner, episode = build(load(case))
+    _, gradient = mp.estimators.Reversible().value_and_grad(learner, episode, jax.random.key(0))
+    expected = load(case)["d_theta"]
+    assert gradient.rule.coefficients.values.dtype == np.float32
+    np.testing.assert_allclose(
+        gradient.rule.coefficients.values, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )

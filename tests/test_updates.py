@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaplax.plasticity import Decay, Dense, Outer, apply, merge
+from metaplax.plasticity import Decay, Dense, GatedOuter, Outer, apply, merge, undo
 
 POST, PRE = 3, 4
-KINDS = st.lists(st.sampled_from(["outer", "same_post", "decay", "row_decay", "dense"]), min_size=1, max_size=6)
+KINDS = st.lists(
+    st.sampled_from(["outer", "same_post", "gated", "decay", "row_decay", "dense"]), min_size=1, max_size=6
+)
 
 
 def build(kinds, seed):
@@ -19,8 +21,9 @@ def build(kinds, seed):
     make = {
         "outer": lambda: Outer(draw(POST), draw(PRE)),
         "same_post": lambda: Outer(common, draw(PRE)),
-        "decay": lambda: Decay(draw()),
-        "row_decay": lambda: Decay(draw(POST)),
+        "gated": lambda: GatedOuter(draw(POST, PRE), draw(POST), draw(PRE)),
+        "decay": lambda: Decay(0.1 * draw()),
+        "row_decay": lambda: Decay(0.1 * draw(POST)),
         "dense": lambda: Dense(draw(POST, PRE)),
     }
     return [make[kind]() for kind in kinds], draw(POST, PRE), draw
@@ -32,6 +35,13 @@ def test_apply_is_the_weight_plus_the_dense_sum(kinds, seed):
     updates, weight, _ = build(kinds, seed)
     expected = np.asarray(weight, float) + sum(np.asarray(u.dense(weight), float) for u in updates)
     np.testing.assert_allclose(apply(weight, updates), expected, rtol=2e-5, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(kinds=KINDS, seed=st.integers(0, 1000))
+def test_undo_runs_apply_backwards(kinds, seed):
+    updates, weight, _ = build(kinds, seed)
+    np.testing.assert_allclose(undo(apply(weight, updates), updates), weight, rtol=1e-4, atol=1e-4)
 
 
 @settings(deadline=None, max_examples=40)
@@ -50,10 +60,12 @@ def test_scalar_and_neuron_coefficients_keep_the_structure():
     for coefficient in (jnp.ones(()), jnp.ones(POST)):
         assert isinstance(outer.scaled(coefficient), Outer)
         assert isinstance(decay.scaled(coefficient), Decay)
-    assert isinstance(outer.scaled(jnp.ones((POST, PRE))), Dense)
+    assert isinstance(outer.scaled(jnp.ones((POST, PRE))), GatedOuter)
 
 
-@pytest.mark.parametrize(("kinds", "outers"), [(["same_post"] * 3, 1), (["outer", "outer"], 2)])
-def test_outer_products_with_the_same_post_factor_are_merged(kinds, outers):
+@pytest.mark.parametrize(
+    ("kinds", "outers"), [(["same_post"] * 3, 1), (["outer", "outer"], 2), (["decay", "row_decay"], 1)]
+)
+def test_outer_products_with_the_same_post_factor_and_decays_are_merged(kinds, outers):
     updates, _, _ = build(kinds, 0)
     assert len(merge(updates)) == outers

@@ -6,6 +6,7 @@ meta-gradient estimator.
 
 from metaplax import (
     analysis,
+    benchmark,
     data,
     estimators,
     experiments,
@@ -28,6 +29,7 @@ __all__ = [
     "OnlinePlasticity",
     "__version__",
     "analysis",
+    "benchmark",
     "data",
     "estimators",
     "experiments",

@@ -1,6 +1,7 @@
 """What each verb does."""
 
 import json
+import sys
 from dataclasses import dataclass, field, make_dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -11,10 +12,11 @@ from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
+from metaplax.benchmark import ESTIMATORS, Case, EstimatorName, RuleName, benchmark
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.experiments import RunOptions
-from metaplax.training import Interruption, RunFolder, default_progress
+from metaplax.training import Interruption, RunFolder, default_progress, restrict_to_cores, use_compilation_cache
 
 Folder = Annotated[Path, tyro.conf.Positional]
 
@@ -60,6 +62,7 @@ def run(arguments: list[str]) -> int:
     )
     kind.__doc__ = type(start).__doc__
     asked = parse(kind, rest, f"metaplax run {name}")
+    use_compilation_cache()
     with Interruption().listening() as interruption:
         folder = experiments.run(asked.config, asked.options, default_progress, interruption)
     return _show(folder, asked.json)
@@ -90,6 +93,7 @@ class ResumeArguments:
 def resume(arguments: list[str]) -> int:
     """``metaplax resume DIR``"""
     asked = parse(ResumeArguments, arguments, "metaplax resume")
+    use_compilation_cache()
     with Interruption().listening() as interruption:
         folder = experiments.resume(asked.dir, asked.data_dir, default_progress, interruption)
     return _show(folder, asked.json)
@@ -181,6 +185,47 @@ def data(arguments: list[str]) -> int:
     states = data_sets.inspect(_asked_or_there(asked), asked.data_dir, parse=asked.what == "verify")
     print(to_json(states)) if asked.json else Console().print(tables.data_sets(states))
     return 1 if any(state["problem"] for state in states) else 0
+
+
+@dataclass(frozen=True)
+class BenchArguments:
+    """Time, memory and compilation of every meta-gradient estimator, beside PyTorch and the floor."""
+
+    rule: RuleName = "f_bio"
+    """What is learned by: backprop, feedback alignment, three terms or all ten."""
+    sizes: tuple[int, ...] = Case.sizes
+    """Neurons per layer, input first."""
+    shots: int = Case.shots
+    """Images per class; five times as many inner steps."""
+    estimators: tuple[EstimatorName, ...] = tuple(ESTIMATORS)
+    """Which estimators to measure."""
+    episodes: tuple[int, ...] = (1, 4, 16)
+    """Episodes per launch."""
+    repeats: int = 9
+    """Timed launches per measurement."""
+    cores: int = 1
+    """Processor cores to use."""
+    json: bool = False
+    """Print for a program to read."""
+
+
+def bench(arguments: list[str]) -> int:
+    """``metaplax bench``"""
+    asked = parse(BenchArguments, arguments, "metaplax bench")
+    for name, values in (("episodes", asked.episodes), ("repeats", (asked.repeats,)), ("shots", (asked.shots,))):
+        if not values or min(values) < 1:
+            raise UsageError(f"{name} must be at least 1")
+    try:
+        case = Case(asked.rule, asked.sizes, shots=asked.shots)
+        restrict_to_cores(asked.cores)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    errors = Console(stderr=True)
+    with errors.status("measuring") as status:
+        note = status.update if errors.is_terminal else lambda text: print(text, file=sys.stderr, flush=True)
+        found = benchmark(case, asked.estimators, asked.episodes, asked.repeats, note)
+    print(to_json(found.summary())) if asked.json else Console().print(tables.benchmark(found))
+    return 0
 
 
 def to_json(value: object) -> str:

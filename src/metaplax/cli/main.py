@@ -19,8 +19,9 @@ HELP = """usage: metaplax VERB ...
   report DIR ...                write the one-file HTML report of one or more runs
   compare DIR DIR               two runs side by side
   data list|fetch|verify        data sets: what there is, download, check
+  bench                         what meta-gradients cost here: time, memory, compilation
 
-`metaplax VERB --help` says more. list, run, resume, compare and data take --json."""
+`metaplax VERB --help` says more. list, run, resume, compare, data and bench take --json."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         "report": commands.report,
         "compare": commands.compare,
         "data": commands.data,
+        "bench": commands.bench,
     }
     if name not in verbs:
         raise UsageError(f"there is no verb {name!r}: {nearest(name, verbs)}")

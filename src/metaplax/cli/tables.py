@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from metaplax.benchmark import Benchmark
 from metaplax.reports import Recorded
 
 
@@ -49,6 +50,25 @@ def data_sets(states: list[dict[str, Any]]) -> Table:
         table.add_row(
             *(Text(state[key]) for key in ("name", "summary", "where")), Text(state["problem"] or state["state"])
         )
+    return table
+
+
+def benchmark(found: Benchmark) -> Table:
+    """Costs of every estimator, with ratios to PyTorch and to the floor."""
+    case = found.case
+    title = f"{case.rule}, {'-'.join(map(str, case.sizes))}, {case.steps} steps, {found.devices} device(s)"
+    columns = ("estimator", "episodes", "CPU-s/episode", "wall-s/episode", "temporary MB", "compile s")
+    table = Table(*columns, "x PyTorch", "x floor", title=Text(title))
+    for row in found.rows():
+        seconds = (f"{row[name]:.4f}" for name in ("cpu_seconds", "wall_seconds"))
+        ratio = "–" if row["pytorch_ratio"] is None else f"{row['pytorch_ratio']:.1f}"
+        memory, compiling = f"{row['temporary_bytes'] / 1e6:.1f}", f"{row['compile_seconds']:.1f}"
+        table.add_row(
+            row["estimator"], str(row["episodes"]), *seconds, memory, compiling, ratio, f"{row['floor_ratio']:.1f}"
+        )
+    eager = f"{found.eager.cpu_seconds:.3f} CPU-s/episode" if found.eager else "not installed (pip install torch)"
+    speed = f"{found.bytes_per_second / 1e9:.0f} GB/s"
+    table.caption = Text(f"eager PyTorch: {eager}; floor: {found.floor_seconds:.4f} s, at {speed}")
     return table
 
 

@@ -39,6 +39,6 @@ class KolenPollack(AbstractFeedback):
 
     def learn(self, state: Weights, changes: LayerChanges) -> tuple[LayerChanges, LayerChanges]:
         decayed = tuple(
-            (*layer, Decay(jnp.asarray(self.decay, b.dtype))) for layer, b in zip(changes, state, strict=True)
+            (*layer, Decay(jnp.full((), self.decay, b.dtype))) for layer, b in zip(changes, state, strict=True)
         )
         return decayed, decayed

@@ -81,7 +81,8 @@ class WeightDecay(AbstractTerm):
     sign = -1
 
     def __call__(self, signals: Signals) -> Decay:
-        return Decay(jnp.ones((), signals.weight.dtype))
+        del signals
+        return Decay()
 
 
 class PreError(AbstractTerm):

@@ -11,6 +11,7 @@ from functools import reduce
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Coefficient = Float[Array, ""] | Float[Array, " post"] | Float[Array, "post pre"]
@@ -68,15 +69,18 @@ class GatedOuter(AbstractUpdate):
 
 
 class Decay(AbstractUpdate):
-    """``-rate W``: shrink weights towards zero, with one rate, one per post-synaptic neuron or one per synapse."""
+    """``-rate W``: shrink weights towards zero, with one rate, one per post-synaptic neuron or one per synapse.
 
-    rate: Coefficient
+    Without a rate it is one, which forgets the weights altogether, until a coefficient makes it less.
+    """
+
+    rate: Coefficient | None = None
 
     def scaled(self, coefficient: Coefficient) -> "Decay":
-        return Decay(multiply(coefficient, self.rate))
+        return Decay(coefficient if self.rate is None else multiply(coefficient, self.rate))
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        return -multiply(self.rate, weight)
+        return -weight if self.rate is None else multiply(-self.rate, weight)
 
 
 class Dense(AbstractUpdate):
@@ -122,7 +126,7 @@ def merge(updates: Iterable[AbstractUpdate]) -> Changes:
             pre_by_post[id(update.post)] = update if seen is None else Outer(seen.post, seen.pre + update.pre)
         else:
             (decays if isinstance(update, Decay) else others).append(update)
-    decay = [Decay(reduce(_add, (update.rate for update in decays)))] if decays else []
+    decay = [Decay(reduce(_add, map(_rate, decays)))] if decays else []
     return (*pre_by_post.values(), *others, *decay)
 
 
@@ -141,8 +145,12 @@ def undo(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) ->
     added = [update.dense(weight) for update in merged if not isinstance(update, Decay)]
     weight = weight - sum(added[1:], start=added[0]) if added else weight
     for decay in (update for update in merged if isinstance(update, Decay)):
-        weight = multiply(1 / (1 - decay.rate), weight)
+        weight = multiply(1 / (1 - _rate(decay)), weight)
     return weight
+
+
+def _rate(decay: Decay) -> Coefficient:
+    return jnp.ones(()) if decay.rate is None else decay.rate
 
 
 def _by_row(left: Coefficient, right: Coefficient) -> tuple[Array, Array]:

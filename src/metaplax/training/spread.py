@@ -27,6 +27,21 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", cores)
 
 
+def restrict_to_cores(count: int) -> None:
+    """Use so many processor cores, with one XLA device for each; to be called before JAX has started.
+
+    Raises:
+        ValueError: there are not so many cores, or the operating system does not say which to use.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError("this operating system does not let a program choose its cores")
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= count <= len(cores):
+        raise ValueError(f"there are {len(cores)} cores, so {count} cannot be used")
+    os.sched_setaffinity(0, cores[:count])
+    use_all_cores()
+
+
 class AbstractSpread(ABC):
     """How trials, and the episodes within one, are run. Results do not depend on it beyond rounding."""
 

@@ -1,0 +1,22 @@
+"""What meta-gradients cost on this machine: time, memory, compilation, and how far from what is possible."""
+
+from metaplax.benchmark.case import Case, RuleName
+from metaplax.benchmark.floor import bandwidth, product_bytes
+from metaplax.benchmark.measure import Cost, measure
+from metaplax.benchmark.pytorch import EagerCost, eager_pytorch
+from metaplax.benchmark.table import ESTIMATORS, Benchmark, EstimatorName, benchmark
+
+__all__ = [
+    "ESTIMATORS",
+    "Benchmark",
+    "Case",
+    "Cost",
+    "EagerCost",
+    "EstimatorName",
+    "RuleName",
+    "bandwidth",
+    "benchmark",
+    "eager_pytorch",
+    "measure",
+    "product_bytes",
+]

@@ -1,0 +1,63 @@
+"""The least time an exact gradient could take: what its matrix-vector products must read."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.interpreters.partial_eval import dce_jaxpr
+
+PRODUCTS = 2000
+"""How many products the bandwidth is measured on."""
+
+
+def product_bytes(function: Callable, *arguments) -> int:
+    """Bytes of matrices read by all products of a matrix with a vector in one call of a function.
+
+    Products with several vectors at once, and outer products, are not counted.
+    """
+    jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    return _bytes(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0])
+
+
+def bandwidth(post: int, pre: int, repeats: int = 9) -> float:
+    """Bytes per second at which a ``(post, pre)`` matrix is read by products with a vector; best of several runs."""
+    weight = jnp.full((post, pre), 1e-3)
+
+    def product(vector, _):
+        return 0.5 * vector + 1e-3 * jnp.sum(weight @ vector), None
+
+    run = jax.jit(lambda vector: jax.lax.scan(product, vector, length=PRODUCTS)[0])
+    vector = jax.block_until_ready(run(jnp.ones(pre)))
+    seconds = []
+    for _ in range(repeats):
+        began = time.process_time()
+        jax.block_until_ready(run(vector))
+        seconds.append(time.process_time() - began)
+    return PRODUCTS * weight.nbytes / min(seconds)
+
+
+def _bytes(jaxpr: Jaxpr) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            total += _read_by_product(*(operand.aval for operand in equation.invars))
+        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        total += times * sum(_bytes(inner) for value in equation.params.values() for inner in _jaxprs(value))
+    return total
+
+
+def _read_by_product(left: Any, right: Any) -> int:
+    if {left.ndim, right.ndim} != {1, 2}:
+        return 0
+    return max(left.size * left.dtype.itemsize, right.size * right.dtype.itemsize)
+
+
+def _jaxprs(value) -> list[Jaxpr]:
+    if isinstance(value, ClosedJaxpr):
+        return [value.jaxpr]
+    if isinstance(value, Jaxpr):
+        return [value]
+    return [inner for item in value for inner in _jaxprs(item)] if isinstance(value, tuple) else []
