@@ -155,7 +155,7 @@ class Pullback(eqx.Module):
 
     def changes(self) -> PyTree:
         """What the step changed."""
-        return self.pull((_zeros(self.shapes), jnp.ones(())))[1]
+        return _arrays(self.pull((_zeros(self.shapes), jnp.ones(())))[1])
 
 
 def differentiated(step: InnerStep, state: PyTree, inputs: PyTree, wanted: PyTree) -> tuple[PyTree, Pullback]:
@@ -173,7 +173,12 @@ def differentiated(step: InnerStep, state: PyTree, inputs: PyTree, wanted: PyTre
     shapes = eqx.filter_eval_shape(_propose, step, state, inputs)
     zeros = _zeros(shapes)
     (changes, _), pull = jax.vjp(lambda active, zeros: propose(active, zeros, rest, inputs), active, zeros)
-    return changes, Pullback(pull, shapes)
+    return _arrays(changes), Pullback(pull, shapes)
+
+
+def _arrays(changes: PyTree) -> PyTree:
+    """The same changes; one that is a constant, the same at every step, comes out of a trace as a literal."""
+    return jax.tree.map(jnp.asarray, changes)
 
 
 def _zeros(shapes: PyTree) -> PyTree:
