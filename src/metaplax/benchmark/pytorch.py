@@ -1,4 +1,8 @@
-"""The same episode and the same exact gradient as an ordinary eager PyTorch loop, for comparison."""
+"""The same episode and the same exact gradient as an ordinary eager PyTorch loop, for comparison.
+
+Twice: with the terms added up as the equations read, each an outer product of its own; and with terms that
+share their post-synaptic factor merged before they are multiplied out, as metaplax does.
+"""
 
 import time
 from dataclasses import dataclass
@@ -29,11 +33,12 @@ class EagerCost:
     gradient: np.ndarray
 
 
-def eager_pytorch(case: Case, repeats: int = 3, key: jax.Array | None = None) -> EagerCost:
+def eager_pytorch(case: Case, merged: bool = False, repeats: int = 5, key: jax.Array | None = None) -> EagerCost:
     """Cost of one episode with its exact gradient in eager PyTorch, on the same arrays.
 
     Args:
         case: what is learned by which rule.
+        merged: merge outer products that share their post-synaptic factor.
         repeats: episodes that are timed, after one that is not.
         key: of the episode, and of the initial weights.
 
@@ -57,7 +62,7 @@ def eager_pytorch(case: Case, repeats: int = 3, key: jax.Array | None = None) ->
     def once() -> tuple[float, float, float, np.ndarray]:
         theta = torch.tensor(values, requires_grad=True)
         cpu, wall = time.process_time(), time.perf_counter()
-        loss = _episode(dict(zip(names, theta, strict=True)), start, episode, activation.beta, backprop)
+        loss = _episode(dict(zip(names, theta, strict=True)), start, episode, activation.beta, backprop, merged)
         (gradient,) = torch.autograd.grad(loss, theta)
         return time.process_time() - cpu, time.perf_counter() - wall, float(loss.detach()), gradient.numpy()
 
@@ -66,22 +71,22 @@ def eager_pytorch(case: Case, repeats: int = 3, key: jax.Array | None = None) ->
     return EagerCost(float(cpu), float(wall), loss, gradient)
 
 
-def _episode(theta, start, episode, beta: float, backprop: bool):
+def _episode(theta, start, episode, beta: float, backprop: bool, merged: bool):
     """Outer loss after one pass over the support set."""
     from torch.nn.functional import cross_entropy, softplus
 
     weights = list(start.weights)
     for x, target in zip(episode.support.x, episode.support.y, strict=True):
         feedback = weights if backprop else start.feedback
-        weights = _step(theta, weights, feedback, x, int(target), beta)
+        weights = _step(theta, weights, feedback, x, int(target), beta, merged)
     y = episode.query.x
     for weight in weights[:-1]:
         y = softplus(y @ weight.T, beta)
     return cross_entropy(y @ weights[-1].T, episode.query.y.long())
 
 
-def _step(theta, weights, feedback, x, target, beta: float):
-    """Weights after one example, every layer changed by its rank-one factors."""
+def _step(theta, weights, feedback, x, target: int, beta: float, merged: bool):
+    """Weights after one example."""
     import torch
     from torch.nn.functional import softplus
 
@@ -95,31 +100,47 @@ def _step(theta, weights, feedback, x, target, beta: float):
     errors = [output_error]
     for back, below in zip(reversed(feedback), reversed(y[:-1]), strict=True):
         errors.insert(0, (errors[0] @ back) * -torch.expm1(-beta * below))
-    changed = []
-    for layer, weight in enumerate(weights, start=1):
-        post, pre, post_error, pre_error = y[layer], y[layer - 1], errors[layer], errors[layer - 1]
-        reconstruction = post @ weight if theta.keys() & {"6", "7", "9"} else None
-        by_error, by_post = _factors(theta, post, pre, post_error, pre_error, z[layer - 1], reconstruction)
-        new = weight + torch.outer(post_error, by_error)
-        if by_post is not None:
-            new = new + torch.outer(post, by_post)
-        if "4" in theta:
-            new = new - theta["4"] * pre_error
-        changed.append(new - theta["3"] * weight if "3" in theta else new)
-    return changed
+    add = _merged if merged else _one_by_one
+    return [
+        add(theta, weight, _outer_products(theta.keys(), y[n + 1], y[n], errors[n + 1], errors[n], z[n], weight))
+        for n, weight in enumerate(weights)
+    ]
 
 
-def _factors(theta, post, pre, post_error, pre_error, drive, reconstruction):
-    """Pre-synaptic factors that go with the post-synaptic error, and with the post-synaptic activity."""
-    gate = reconstruction @ pre_error if theta.keys() & {"6", "7"} else None
-    by_error = -theta["0"] * pre
-    if "2" in theta:
-        by_error = by_error - theta["2"] * pre_error
-    if "5" in theta:
-        by_error = by_error - (theta["5"] * post.sum() + theta["7"] * gate) * pre
-    by_post = None
-    if "9" in theta:
-        by_post = theta["9"] * (pre - reconstruction)
-    if "1" in theta:
-        by_post = by_post - (theta["1"] + theta["6"] * gate + theta["8"] * (drive @ post_error)) * pre_error
-    return by_error, by_post
+def _outer_products(names, post, pre, post_error, pre_error, drive, weight):
+    """Post- and pre-synaptic factor of every term but the decay, with its sign (Eqs. 14-23)."""
+    reconstruction = post @ weight if names & {"6", "7", "9"} else 0.0 * pre
+    gate = reconstruction @ pre_error if names & {"6", "7"} else 0.0
+    factors = {
+        "0": lambda: (post_error, -pre),
+        "1": lambda: (post, -pre_error),
+        "2": lambda: (post_error, -pre_error),
+        "4": lambda: (post.new_ones(()).expand_as(post), -pre_error),
+        "5": lambda: (post_error, -post.sum() * pre),
+        "6": lambda: (post, -gate * pre_error),
+        "7": lambda: (post_error, -gate * pre),
+        "8": lambda: (post, -(drive @ post_error) * pre_error),
+        "9": lambda: (post, pre - reconstruction),
+    }
+    return {name: factors[name]() for name in names if name != "3"}
+
+
+def _one_by_one(theta, weight, products):
+    import torch
+
+    new = weight - theta["3"] * weight if "3" in theta else weight
+    for name, (post, pre) in products.items():
+        new = new + theta[name] * torch.outer(post, pre)
+    return new
+
+
+def _merged(theta, weight, products):
+    import torch
+
+    new = weight - theta["3"] * weight if "3" in theta else weight
+    by_post = {}
+    for name, (post, pre) in products.items():
+        by_post.setdefault(id(post), [post, 0.0])[1] += theta[name] * pre
+    for post, pre in by_post.values():
+        new = new + torch.outer(post, pre)
+    return new

@@ -29,7 +29,7 @@ class Benchmark:
         case: what was timed.
         devices: how many devices took part.
         costs: one per estimator and number of episodes.
-        eager: the PyTorch loop; nothing if PyTorch is not installed.
+        eager: the PyTorch loop as the equations read, and with merged terms; nothing without PyTorch.
         bytes_per_second: speed of matrix-vector products with the largest matrix.
         floor_seconds: time to read, at that speed, what the products of one exact gradient must read.
     """
@@ -37,7 +37,7 @@ class Benchmark:
     case: Case
     devices: int
     costs: tuple[Cost, ...]
-    eager: EagerCost | None
+    eager: tuple[EagerCost, EagerCost] | None
     bytes_per_second: float
     floor_seconds: float
 
@@ -46,7 +46,7 @@ class Benchmark:
         return [
             {
                 **asdict(cost),
-                "pytorch_ratio": self.eager and self.eager.cpu_seconds / cost.cpu_seconds,
+                "pytorch_ratio": self.eager and self.eager[0].cpu_seconds / cost.cpu_seconds,
                 "floor_ratio": cost.cpu_seconds / self.floor_seconds,
             }
             for cost in self.costs
@@ -54,7 +54,11 @@ class Benchmark:
 
     def summary(self) -> dict[str, Any]:
         """Everything, for a program to read."""
-        eager = self.eager and {"cpu_seconds": self.eager.cpu_seconds, "wall_seconds": self.eager.wall_seconds}
+        names = ("as_written", "merged")
+        eager = self.eager and {
+            name: {"cpu_seconds": cost.cpu_seconds, "wall_seconds": cost.wall_seconds}
+            for name, cost in zip(names, self.eager, strict=True)
+        }
         return {
             "case": asdict(self.case),
             "devices": self.devices,
@@ -88,7 +92,7 @@ def benchmark(
             costs.append(measure(case, ESTIMATORS[name], count, repeats))
     note("PyTorch")
     try:
-        eager = eager_pytorch(case)
+        eager = eager_pytorch(case), eager_pytorch(case, merged=True)
     except ImportError:
         eager = None
     note("bandwidth")

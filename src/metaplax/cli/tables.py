@@ -66,7 +66,9 @@ def benchmark(found: Benchmark) -> Table:
         table.add_row(
             row["estimator"], str(row["episodes"]), *seconds, memory, compiling, ratio, f"{row['floor_ratio']:.1f}"
         )
-    eager = f"{found.eager.cpu_seconds:.3f} CPU-s/episode" if found.eager else "not installed (pip install torch)"
+    eager = "not installed (pip install torch)"
+    if found.eager:
+        eager = f"{found.eager[0].cpu_seconds:.3f} CPU-s/episode ({found.eager[1].cpu_seconds:.3f} with merged terms)"
     speed = f"{found.bytes_per_second / 1e9:.0f} GB/s"
     table.caption = Text(f"eager PyTorch: {eager}; floor: {found.floor_seconds:.4f} s, at {speed}")
     return table
