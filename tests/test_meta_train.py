@@ -83,6 +83,22 @@ def test_spreading_trials_over_devices_changes_nothing(trials):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+@pytest.mark.parametrize(("trials", "episodes"), [(1, 3), (1, 1), (3, 2)])
+def test_results_do_not_depend_on_the_layout(trials, episodes):
+    spreads = [
+        series(train(steps=2, trials=trials, episodes=episodes, batching=batching), "theta0")
+        for batching in ("auto", "map", "vmap")
+    ]
+    for other in spreads[1:]:
+        np.testing.assert_allclose(other, spreads[0], rtol=1e-4)
+
+
+def test_episodes_of_one_trial_use_all_cores():
+    layout = spread(1, 3)
+    assert (layout.trial_devices, layout.episode_devices) == (1, 2)
+    assert (spread(5, 3).trial_devices, spread(5, 3).episode_devices) == (2, 1)
+
+
 class Poisoned(AbstractEstimator):
     """Reverse mode whose gradient is not finite in some episodes."""
 

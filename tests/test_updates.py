@@ -1,12 +1,13 @@
 """The algebra of updates: structure never changes the sum."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaplax.plasticity import Decay, Dense, GatedOuter, Outer, apply, merge, undo
+from metaplax.plasticity import Decay, Dense, GatedOuter, Outer, apply, merge, pull_back, undo
 
 POST, PRE = 3, 4
 KINDS = st.lists(
@@ -42,6 +43,17 @@ def test_apply_is_the_weight_plus_the_dense_sum(kinds, seed):
 def test_undo_runs_apply_backwards(kinds, seed):
     updates, weight, _ = build(kinds, seed)
     np.testing.assert_allclose(undo(apply(weight, updates), updates), weight, rtol=1e-4, atol=1e-4)
+
+
+@settings(deadline=None, max_examples=20)
+@given(kinds=KINDS, seed=st.integers(0, 1000))
+def test_pull_back_is_the_derivative_of_apply(kinds, seed):
+    updates, weight, draw = build(kinds, seed)
+    updates, weight_bar = merge(updates), draw(POST, PRE)
+    expected = jax.vjp(apply, weight, updates)[1](weight_bar)
+    found = pull_back(weight, updates, weight_bar)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
 
 
 @settings(deadline=None, max_examples=40)

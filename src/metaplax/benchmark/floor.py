@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax.interpreters.partial_eval import dce_jaxpr
 
 PRODUCTS = 2000
 """How many products the bandwidth is measured on."""
+FEW = 4
+"""With up to so many vectors at once, reading the matrix is what a product costs."""
 
 
 def product_bytes(function: Callable, *arguments) -> int:
-    """Bytes of matrices read by all products of a matrix with a vector in one call of a function.
+    """Bytes of matrices read by all products of a matrix with one or a few vectors in one call of a function.
 
-    Products with several vectors at once, and outer products, are not counted.
+    Products with many vectors at once, and outer products, are not counted.
     """
     jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
     return _bytes(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0])
@@ -43,16 +46,19 @@ def _bytes(jaxpr: Jaxpr) -> int:
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
-            total += _read_by_product(*(operand.aval for operand in equation.invars))
+            total += _read(equation)
         times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
         total += times * sum(_bytes(inner) for value in equation.params.values() for inner in _jaxprs(value))
     return total
 
 
-def _read_by_product(left: Any, right: Any) -> int:
-    if {left.ndim, right.ndim} != {1, 2}:
-        return 0
-    return max(left.size * left.dtype.itemsize, right.size * right.dtype.itemsize)
+def _read(product: JaxprEqn) -> int:
+    """Bytes of the matrix in a product of a matrix with one or a few vectors."""
+    operands: list[Any] = [operand.aval for operand in product.invars]
+    few, matrix = sorted(operands, key=lambda aval: aval.size)
+    summed = prod(matrix.shape[axis] for axis in product.params["dimension_numbers"][0][operands.index(matrix)])
+    is_matrix = matrix.ndim == 2 and summed < matrix.size
+    return matrix.size * matrix.dtype.itemsize if is_matrix and few.size <= FEW * summed else 0
 
 
 def _jaxprs(value) -> list[Jaxpr]:

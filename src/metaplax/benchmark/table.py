@@ -84,8 +84,12 @@ def benchmark(
         episodes: episodes per launch.
         repeats: timed launches per measurement.
         note: is told what is being measured.
+
+    Raises:
+        IncompatibleError: the network does not suit the built-in characters.
     """
-    costs = []
+    task, costs = case.task(), []
+    case.learner().check(jax.eval_shape(task.sample, jax.random.key(0)), task.classes)
     for name in estimators:
         for count in episodes:
             note(f"{name}, {count} episodes per launch")

@@ -215,8 +215,10 @@ def bench(arguments: list[str]) -> int:
     for name, values in (("episodes", asked.episodes), ("repeats", (asked.repeats,)), ("shots", (asked.shots,))):
         if not values or min(values) < 1:
             raise UsageError(f"{name} must be at least 1")
+    if len(asked.sizes) < 2 or min(asked.sizes) < 1:
+        raise UsageError(f"sizes needs at least two layers of at least one neuron each, not {asked.sizes}")
+    case = Case(asked.rule, asked.sizes, shots=asked.shots)
     try:
-        case = Case(asked.rule, asked.sizes, shots=asked.shots)
         restrict_to_cores(asked.cores)
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 from metaplax.estimators.record import Record
 from metaplax.estimators.segments import count_steps, in_segments
 from metaplax.learners import AbstractStructuredLearner, InnerStep, plain_loop
-from metaplax.plasticity import apply, merge, undo
+from metaplax.plasticity import apply, merge, pull_back, undo
 
 
 class Pass(eqx.Module):
@@ -123,13 +123,7 @@ def go_back(
         inputs, pullbacks, changes = this
         changes = _changes_again(pullbacks, step, inputs, after) if changes is None else changes.rebuild((step, inputs))
         before = jax.tree.map(undo, after, changes)
-        moving, resting = eqx.partition(before, wanted[1])
-        _, advance_pullback = jax.vjp(
-            lambda moving, changes: eqx.filter(_advance(eqx.combine(moving, resting), changes), wanted[1]),
-            moving,
-            changes,
-        )
-        before_bar, changes_bar = advance_pullback(after_bar)
+        before_bar, changes_bar = _pull_back(before, changes, after_bar)
         more = pullbacks.rebuild((step, inputs, before)).derivative(changes_bar)
         return (before, jax.tree.map(jnp.add, (step_bar, before_bar), more)), None
 
@@ -200,6 +194,15 @@ def _needs_state(pullbacks: Record, step: InnerStep, inputs: PyTree, state: PyTr
     jaxpr = jax.make_jaxpr(changes)(known, state).jaxpr
     _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return any(used[-len(jax.tree.leaves(state)) :])
+
+
+def _pull_back(before: PyTree, changes: PyTree, after_bar: PyTree) -> tuple[PyTree, PyTree]:
+    """Cotangents of the state before the changes and of the changes; ``None`` stands for a leaf without one."""
+    weights, structure = jax.tree.flatten(before)
+    leaves = zip(weights, *map(structure.flatten_up_to, (changes, after_bar)), strict=True)
+    pairs = [(None, updates) if bar is None else pull_back(weight, updates, bar) for weight, updates, bar in leaves]
+    befores, updates = zip(*pairs, strict=True)
+    return jax.tree.unflatten(structure, befores), jax.tree.unflatten(structure, updates)
 
 
 def _wanted(perturbed: tuple[PyTree, PyTree], step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:

@@ -38,6 +38,7 @@ from metaplax.plasticity.updates import (
     Outer,
     apply,
     merge,
+    pull_back,
     undo,
 )
 
@@ -77,6 +78,7 @@ __all__ = [
     "as_latex",
     "as_text",
     "merge",
+    "pull_back",
     "rules",
     "shared",
     "undo",

@@ -149,6 +149,22 @@ def undo(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) ->
     return weight
 
 
+def pull_back(
+    weight: Float[Array, "post pre"], updates: Changes, weight_bar: Float[Array, "post pre"]
+) -> tuple[Float[Array, "post pre"], Changes]:
+    """The derivative of :func:`apply`, backwards: cotangents of the weights before the updates, and of the updates."""
+    outers = tuple(update for update in updates if isinstance(update, Outer))
+    others = tuple(update for update in updates if not isinstance(update, Outer))
+    before_bar, others_bar = jax.vjp(apply, weight, others)[1](weight_bar)
+    if not outers:
+        return before_bar, others_bar
+    # One product for all post-synaptic factors reads the matrix once.
+    pre_bars = jnp.stack([update.post for update in outers]) @ weight_bar
+    outers_bar = (Outer(weight_bar @ update.pre, pre_bar) for update, pre_bar in zip(outers, pre_bars, strict=True))
+    from_outers, from_others = outers_bar, iter(others_bar)
+    return before_bar, tuple(next(from_outers if isinstance(u, Outer) else from_others) for u in updates)
+
+
 def _rate(decay: Decay) -> Coefficient:
     return jnp.ones(()) if decay.rate is None else decay.rate
 

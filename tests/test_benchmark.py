@@ -1,0 +1,106 @@
+"""The benchmark measures what it says, and its PyTorch loop computes the same gradient."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metaplax import benchmark
+from metaplax.benchmark import Case, bandwidth, measure, product_bytes
+from metaplax.cli import main
+from metaplax.estimators import Reversible
+from metaplax.learners import IncompatibleError
+
+SMALL = {"sizes": (784, 16, 12, 47), "shots": 3}
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("rule", ["bp", "f_bio", "pool"])
+def test_the_pytorch_loop_has_the_same_loss_and_gradient(rule, merged):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    case, key = Case(rule, **SMALL), jax.random.key(3)
+    eager = benchmark.eager_pytorch(case, merged, 1, key)
+    task_key, learner_key = jax.random.split(key)
+    (loss, _), gradient = Reversible().value_and_grad(case.learner(), case.task().sample(task_key), learner_key)
+    np.testing.assert_allclose(eager.loss, loss, rtol=1e-5)
+    expected = gradient.rule.coefficients.values
+    np.testing.assert_allclose(eager.gradient, expected, rtol=1e-3, atol=1e-4 * float(jnp.abs(expected).max()))
+
+
+def test_bytes_of_products():
+    matrix, vector = jnp.ones((3, 5)), jnp.ones(5)
+
+    def function(vector):
+        unused = matrix @ (2 * vector)
+        del unused
+        step = lambda v, _: ((matrix @ v) @ matrix, None)  # noqa: E731
+        return jax.lax.scan(step, vector, length=7)[0], jnp.outer(vector, vector) @ jnp.ones((5, 2))
+
+    assert product_bytes(function, vector) == 7 * 2 * matrix.nbytes
+
+
+def test_more_steps_read_more():
+    def floor(shots):
+        case = Case("f_bio", (784, 16, 12, 47), shots=shots)
+        episode = case.task().sample(jax.random.key(0))
+        return product_bytes(lambda e: Reversible().value_and_grad(case.learner(), e, jax.random.key(0)), episode)
+
+    weights = 4 * (784 * 16 + 16 * 12 + 12 * 47)
+    # Forwards, feedback, Oja's projection; all of them backwards, but for the input; the adjoint times the two
+    # pre-synaptic factors, and once with both post-synaptic ones.
+    assert 8 * weights < floor(3) / 15 < 9 * weights
+    assert floor(6) == 2 * floor(3)
+
+
+def test_bandwidth_is_a_speed():
+    assert bandwidth(20, 30, repeats=2) > 1e6
+
+
+def test_networks_that_do_not_suit_the_characters_are_refused():
+    with pytest.raises(IncompatibleError, match="47 classes, but the network 8 outputs"):
+        benchmark.benchmark(Case("fa", (784, 12, 8)))
+
+
+@pytest.mark.parametrize("episodes", [1, 3])
+def test_a_measurement(episodes):
+    cost = measure(Case("fa", **SMALL), Reversible(), episodes, repeats=2)
+    assert (cost.estimator, cost.episodes) == ("Reversible", episodes)
+    assert min(cost.cpu_seconds, cost.wall_seconds, cost.compile_seconds, cost.temporary_bytes) > 0
+
+
+def test_the_command(capsys, monkeypatch):
+    monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
+    monkeypatch.setattr("metaplax.benchmark.table.eager_pytorch", _not_installed)
+    words = "bench --rule fa --sizes 784 12 47 --shots 2 --repeats 1 --episodes 1 2 --estimators reversible forward"
+    assert main([*words.split(), "--json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert [(row["estimator"], row["episodes"]) for row in found["rows"]] == [
+        (name, count) for name in ("Reversible", "ForwardMode") for count in (1, 2)
+    ]
+    assert found["pytorch"] is None
+    for row in found["rows"]:
+        np.testing.assert_allclose(row["floor_ratio"], row["cpu_seconds"] / found["floor_seconds"])
+    assert "forward, 2 episodes per launch" in said.err
+    assert main(words.split()) == 0
+    assert "not installed" in capsys.readouterr().out
+
+
+def _not_installed(*_, **__):
+    raise ImportError
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--sizes 784", "sizes needs at least two layers"),
+        ("--episodes 0", "episodes must be at least 1"),
+        ("--cores 4096", "so 4096 cannot be used"),
+        ("--rule oja", "invalid choice"),
+    ],
+)
+def test_bad_input(words, sentence, capsys):
+    assert main(["bench", *words.split()]) == 2
+    assert sentence in capsys.readouterr().err
