@@ -36,7 +36,7 @@ def test_bytes_of_products():
         unused = matrix @ (2 * vector)
         del unused
         step = lambda v, _: ((matrix @ v) @ matrix, None)  # noqa: E731
-        return jax.lax.scan(step, vector, length=7)[0], jnp.outer(vector, vector) @ jnp.ones((5, 2))
+        return jax.lax.scan(step, vector, length=7)[0], jnp.outer(vector, vector) @ jnp.ones((5, 9))
 
     assert product_bytes(function, vector) == 7 * 2 * matrix.nbytes
 
