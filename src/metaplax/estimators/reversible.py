@@ -29,8 +29,9 @@ class Reversible(AbstractEstimator):
     step and direction. Memory ``O(T sqrt(P) + (T / anchor_every) P)``: per step only vectors are kept. Needs
     an :class:`~metaplax.learners.AbstractStructuredLearner` whose updates are outer products (with one
     coefficient for all, per neuron or per synapse) and decays; for other learners it warns and uses the
-    fallback, whose gradient is the same. Source: reversible learning is due to Maclaurin, Duvenaud & Adams
-    (2015), who store the lost bits where this stores factors.
+    fallback, whose gradient is the same. What is recovered is as exact as rounding allows: where weights grow
+    by orders of magnitude between two anchors, as many digits are lost. Source: reversible learning is due to
+    Maclaurin, Duvenaud & Adams (2015), who store the bits that a step loses where this stores its products.
 
     Args:
         anchor_every: a state is kept about every so many steps, so that rounding errors do not add up.
