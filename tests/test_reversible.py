@@ -16,7 +16,17 @@ from metaplax.estimators.record import Record
 from metaplax.estimators.reversible import obstacle
 from metaplax.estimators.reversible_loop import go, stretch_length
 from metaplax.learners import InnerStep, PlasticState
-from metaplax.plasticity import ALL_TERMS, AbstractTerm, Dense, Outer, PseudoGradient, Rule, shared, undo
+from metaplax.plasticity import (
+    ALL_TERMS,
+    AbstractTerm,
+    AbstractUpdate,
+    Dense,
+    Outer,
+    PseudoGradient,
+    Rule,
+    shared,
+    undo,
+)
 
 KEY = jax.random.key(5)
 SIZES = (5, 4, 3, 3)
@@ -43,6 +53,27 @@ class Saturating(AbstractTerm):
 
     def __call__(self, signals):
         return Dense(jnp.tanh(signals.weight))
+
+
+class Clip(AbstractUpdate):
+    """Weights are held within limits: what was beyond is lost."""
+
+    def scaled(self, coefficient):
+        return self
+
+    def dense(self, weight):
+        return jnp.clip(weight, -0.3, 0.3) - weight
+
+
+class Clipping(AbstractTerm):
+    """A term whose change cannot be undone although nothing in it is a matrix."""
+
+    name = "clip"
+    text = "clip(Wₗ)"
+    latex = r"\operatorname{clip}(W)"
+
+    def __call__(self, signals):
+        return Clip()
 
 
 class LearnedStart(mp.OnlinePlasticity):
@@ -102,6 +133,16 @@ def test_full_matrices_fall_back_and_say_so():
     with pytest.warns(FallbackWarning, match=sentence):
         found = gradient(Reversible(), learner, small.episode())
     np.testing.assert_allclose(found, gradient(Reverse(), learner, small.episode()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("x64")
+def test_clipping_falls_back_and_says_so():
+    learner = small.learner("random", Rule((PseudoGradient(), Clipping()), shared((0.03, 1.0))))
+    with pytest.warns(
+        FallbackWarning, match="Checkpointed takes its place: an update of the kind Clip cannot be undone"
+    ):
+        found = gradient(Reversible(), learner, small.episode())
+    np.testing.assert_allclose(found, gradient(Reverse(), learner, small.episode()), rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -12,6 +12,7 @@ from metaplax.estimators.checkpointed import Checkpointed
 from metaplax.estimators.reversible_loop import reversible_loop
 from metaplax.learners import AbstractLearner, AbstractStructuredLearner, join, split
 from metaplax.learners.base import Metrics
+from metaplax.plasticity import UNDOABLE, AbstractUpdate
 from metaplax.tasks import Episode
 
 ANCHOR_EVERY = 500
@@ -62,8 +63,8 @@ class Reversible(AbstractEstimator):
 def obstacle(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> str | None:
     """Why the updates of a learner cannot be undone, in half a sentence; nothing if they can.
 
-    An update can be undone if all that has to be kept of it are vectors: matrices in it, such as a
-    coefficient per synapse, must be constants of the learner.
+    An update can be undone if it is of a kind that :func:`~metaplax.plasticity.undo` knows, and all that has to be
+    kept of it are vectors: matrices in it, such as a coefficient per synapse, must be constants of the learner.
     """
     if not isinstance(learner, AbstractStructuredLearner):
         return f"the updates of {type(learner).__name__} are not written as structured updates"
@@ -74,6 +75,9 @@ def obstacle(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) ->
         return_shape=True,
     )
     jaxpr, changes = trace(arrays, state, example, key)
+    for update in jax.tree.leaves(changes, is_leaf=lambda node: isinstance(node, AbstractUpdate)):
+        if not isinstance(update, UNDOABLE):
+            return f"an update of the kind {type(update).__name__} cannot be undone"
     lasting = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
     paths = jax.tree_util.tree_leaves_with_path(changes)
     for (path, shape), variable in zip(paths, jaxpr.jaxpr.outvars, strict=True):

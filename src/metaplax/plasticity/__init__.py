@@ -29,6 +29,7 @@ from metaplax.plasticity.terms import (
     WeightDecay,
 )
 from metaplax.plasticity.updates import (
+    UNDOABLE,
     AbstractUpdate,
     Changes,
     Coefficient,
@@ -45,6 +46,7 @@ from metaplax.plasticity.updates import (
 __all__ = [
     "ALL_TERMS",
     "L1",
+    "UNDOABLE",
     "AbstractCoefficients",
     "AbstractPenalty",
     "AbstractTerm",

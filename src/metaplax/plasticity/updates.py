@@ -96,6 +96,9 @@ class Dense(AbstractUpdate):
         return self.matrix
 
 
+UNDOABLE = (Outer, GatedOuter, Decay, Dense)
+"""What :func:`undo` knows how to undo; an update of another kind may depend on the weights in any way."""
+
 Changes = tuple[AbstractUpdate, ...]
 """All updates of one matrix in one step."""
 
