@@ -24,7 +24,7 @@ ALLOWED = {
     | {"plasticity", "tasks", "training"},
     "reports": {"analysis", "plasticity", "training"},
     "benchmark": {"data", "estimators", "feedback", "learners", "networks", "plasticity", "tasks", "training"},
-    "cli": {"benchmark", "data", "experiments", "learners", "reports", "training"},
+    "cli": {"benchmark", "data", "estimators", "experiments", "learners", "reports", "training"},
 }  # fmt: skip
 ROOMS = sorted(ALLOWED)
 

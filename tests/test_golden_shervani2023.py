@@ -92,6 +92,4 @@ def test_gradient_in_single_precision(case):
     _, gradient = mp.estimators.Reversible().value_and_grad(learner, episode, jax.random.key(0))
     expected = load(case)["d_theta"]
     assert gradient.rule.coefficients.values.dtype == np.float32
-    np.testing.assert_allclose(
-        gradient.rule.coefficients.values, expected, rtol=1e-4, atol=1e-12
-    )
+    np.testing.assert_allclose(gradient.rule.coefficients.values, expected, rtol=1e-4, atol=1e-12)

@@ -4,15 +4,13 @@ from metaplax.benchmark.case import Case, RuleName
 from metaplax.benchmark.floor import bandwidth, product_bytes
 from metaplax.benchmark.measure import Cost, measure
 from metaplax.benchmark.pytorch import EagerCost, eager_pytorch
-from metaplax.benchmark.table import ESTIMATORS, Benchmark, EstimatorName, benchmark
+from metaplax.benchmark.table import Benchmark, benchmark
 
 __all__ = [
-    "ESTIMATORS",
     "Benchmark",
     "Case",
     "Cost",
     "EagerCost",
-    "EstimatorName",
     "RuleName",
     "bandwidth",
     "benchmark",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -10,15 +10,7 @@ from metaplax.benchmark.case import Case
 from metaplax.benchmark.floor import bandwidth, product_bytes
 from metaplax.benchmark.measure import Cost, measure
 from metaplax.benchmark.pytorch import EagerCost, eager_pytorch
-from metaplax.estimators import AbstractEstimator, Checkpointed, ForwardMode, Reverse, Reversible
-
-EstimatorName = Literal["reversible", "checkpointed", "reverse", "forward"]
-ESTIMATORS: dict[EstimatorName, AbstractEstimator] = {
-    "reversible": Reversible(),
-    "checkpointed": Checkpointed(),
-    "reverse": Reverse(),
-    "forward": ForwardMode(),
-}
+from metaplax.estimators import ESTIMATORS, EstimatorName, Reversible
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ def benchmark(
 
     Args:
         case: what is learned by which rule.
-        estimators: names out of ``ESTIMATORS``.
+        estimators: their short names.
         episodes: episodes per launch.
         repeats: timed launches per measurement.
         note: is told what is being measured.
@@ -93,7 +85,7 @@ def benchmark(
     for name in estimators:
         for count in episodes:
             note(f"{name}, {count} episodes per launch")
-            costs.append(measure(case, ESTIMATORS[name], count, repeats))
+            costs.append(measure(case, ESTIMATORS[name](), count, repeats))
     note("PyTorch")
     try:
         eager = eager_pytorch(case), eager_pytorch(case, merged=True)

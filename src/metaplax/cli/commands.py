@@ -12,9 +12,10 @@ from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
-from metaplax.benchmark import ESTIMATORS, Case, EstimatorName, RuleName, benchmark
+from metaplax.benchmark import Case, RuleName, benchmark
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
+from metaplax.estimators import ESTIMATORS, EstimatorName
 from metaplax.experiments import RunOptions
 from metaplax.training import Interruption, RunFolder, default_progress, restrict_to_cores, use_compilation_cache
 

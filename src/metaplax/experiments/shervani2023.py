@@ -14,7 +14,7 @@ import optax
 
 from metaplax.analysis import Published, alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
-from metaplax.estimators import AbstractEstimator, Checkpointed, ForwardMode, Reverse, Reversible
+from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName
 from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
 from metaplax.learners import AbstractLearner, OnlinePlasticity
@@ -36,12 +36,6 @@ LABELS = {
     "ehebb": "eHebb",
     "oja": "Oja",
     "f_bio": "three-term rule (F_bio)",
-}
-ESTIMATORS: dict[str, type[AbstractEstimator]] = {
-    "reversible": Reversible,
-    "checkpointed": Checkpointed,
-    "reverse": Reverse,
-    "forward": ForwardMode,
 }
 FEEDBACK: dict[str, type[AbstractFeedback]] = {
     "random": RandomFixed,
@@ -93,7 +87,7 @@ class OnlineRuleLearning(AbstractExperiment):
     meta_learning_rate: float = 1e-3
     meta_gradient_clip: float = 1000.0
     l1: float = 0.0
-    estimator: Literal["reversible", "checkpointed", "reverse", "forward"] = "reversible"
+    estimator: EstimatorName = "reversible"
     as_released: bool = False
 
     def __post_init__(self):
