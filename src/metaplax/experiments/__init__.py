@@ -1,6 +1,7 @@
 """Published experiments, one configuration each."""
 
-from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
+from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.registry import EXPERIMENTS, lookup
 from metaplax.experiments.run import RunOptions, preset, resume, run
 from metaplax.experiments.shervani2023 import OnlineRuleLearning
@@ -8,7 +9,10 @@ from metaplax.experiments.shervani2023 import OnlineRuleLearning
 __all__ = [
     "EXPERIMENTS",
     "AbstractExperiment",
+    "AbstractStudy",
+    "Conditions",
     "ConfigError",
+    "MetaTraining",
     "OnlineRuleLearning",
     "RunOptions",
     "lookup",

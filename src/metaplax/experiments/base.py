@@ -1,17 +1,16 @@
-"""What an experiment is: a configuration that builds task, learners and estimator, and what was published."""
+"""What an experiment is: a configuration that makes studies, one for each rule it compares, and what was published."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import optax
+from jaxtyping import Array, Key
 
 from metaplax.analysis import Published
 from metaplax.data import ImageSet
-from metaplax.estimators import AbstractEstimator
-from metaplax.learners import AbstractLearner
-from metaplax.tasks import AbstractTask
+from metaplax.plasticity import PrintedTerm
+from metaplax.training import AbstractJournal, AbstractProgress, Interruption
 
 
 class ConfigError(ValueError):
@@ -19,11 +18,64 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What all studies of an experiment share when they are conducted.
+
+    Attributes:
+        key: seed of everything random; studies with the same key see the same.
+        trials: independent repetitions.
+        journal: where rows and checkpoints go.
+        progress: shows how far it is.
+        interruption: asked now and then whether to stop.
+    """
+
+    key: Key[Array, ""]
+    trials: int
+    journal: AbstractJournal
+    progress: AbstractProgress
+    interruption: Interruption | None = None
+
+
+class AbstractStudy(ABC):
+    """One arm of an experiment: what is measured of one rule."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """The step after the last one that is recorded."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What a checkpoint must have been made with to be resumed."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse, before anything is compiled or written, what cannot work.
+
+        Raises:
+            IncompatibleError: one sentence saying what does not fit.
+        """
+
+    @abstractmethod
+    def conduct(self, conditions: Conditions) -> None:
+        """Measure, from where the journal's last checkpoint was.
+
+        Raises:
+            DivergedError: nothing finite came out any more.
+            Interrupted: somebody asked to stop; a checkpoint was written before.
+        """
+
+    def printed(self) -> tuple[PrintedTerm, ...]:
+        """How the rule is written; nothing if there is none."""
+        return ()
+
+
+@dataclass(frozen=True)
 class AbstractExperiment(ABC):
     """A configuration; its fields can all be set from the command line.
 
     Attributes:
-        episodes: meta-steps per rule.
         trials: independent repetitions.
         seed: of everything random.
         data: name of the data set.
@@ -35,32 +87,19 @@ class AbstractExperiment(ABC):
     published: ClassVar[Mapping[str, Published]] = {}
     labels: ClassVar[Mapping[str, str]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, object]]]
+    averaged: ClassVar[int] = 100
+    """Last rows of a study that a quantity is averaged over."""
+    axis: ClassVar[str] = "episode"
+    """What the steps of its studies count."""
 
-    episodes: int = 600
     trials: int = 20
     seed: int = 1
     data: str = "emnist"
 
     @abstractmethod
-    def learners(self) -> dict[str, AbstractLearner]:
-        """The learners that are meta-trained on the same episodes, by short name.
+    def studies(self, data: ImageSet) -> dict[str, AbstractStudy]:
+        """What is measured, in this order, by short name.
 
         Raises:
-            ConfigError: the configuration makes no sense.
+            ConfigError: the configuration makes no sense, or the data do not suffice.
         """
-
-    @abstractmethod
-    def task(self, data: ImageSet) -> AbstractTask:
-        """The distribution of episodes.
-
-        Raises:
-            ConfigError: the data do not suffice.
-        """
-
-    @abstractmethod
-    def meta_gradient(self) -> AbstractEstimator:
-        """The meta-gradient estimator."""
-
-    @abstractmethod
-    def optimizer(self) -> optax.GradientTransformation:
-        """The outer optimiser."""

@@ -2,11 +2,11 @@
 
 from difflib import get_close_matches
 
+from metaplax.experiments import shervani2023
 from metaplax.experiments.base import AbstractExperiment, ConfigError
-from metaplax.experiments.shervani2023 import Fig3, Fig5, Fig7, FigS2, Quickstart
 
 EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
-    experiment.name: experiment for experiment in (Quickstart, Fig3, Fig5, Fig7, FigS2)
+    experiment.name: experiment for experiment in shervani2023.EXPERIMENTS
 }
 
 

@@ -3,21 +3,19 @@
 import hashlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 
 from metaplax import data
 from metaplax._version import __version__
 from metaplax.analysis import quantities
-from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
 from metaplax.experiments.registry import lookup
-from metaplax.learners import AbstractLearner
 from metaplax.training import (
     AbstractProgress,
     DivergedError,
@@ -28,7 +26,6 @@ from metaplax.training import (
     RunFolder,
     RunFolderError,
     environment,
-    meta_train,
     use_all_cores,
 )
 
@@ -70,7 +67,7 @@ def run(
         raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
     use_all_cores()
     images = data.load(experiment.data, options.data_dir)
-    _check(experiment, images)
+    studies = _checked(experiment, images)
     config = {
         "experiment": experiment.name,
         "preset": options.preset,
@@ -81,13 +78,15 @@ def run(
         "version": __version__,
         "title": experiment.title,
         "source": experiment.source,
-        "rules": _rules(experiment),
+        "averaged": experiment.averaged,
+        "axis": experiment.axis,
+        "rules": _rules(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published.items()},
         "config": asdict(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
     with folder.writing():
-        _run(experiment, images, folder, progress, interruption)
+        _run(experiment, studies, folder, progress, interruption)
     return folder
 
 
@@ -115,7 +114,7 @@ def resume(
         if _fingerprint(images) != config["data_sha256"]:
             raise RunFolderError(f"the data {experiment.data!r} are not the same as when {path} was started")
         _warn_of_other_versions(folder)
-        _run(experiment, images, folder, progress, interruption)
+        _run(experiment, _checked(experiment, images), folder, progress, interruption)
     return folder
 
 
@@ -149,52 +148,41 @@ def preset(name: str, which: str) -> AbstractExperiment:
     return replace(kind(), **kind.presets[which])
 
 
-def _rules(experiment: AbstractExperiment) -> dict[str, Any]:
+def _rules(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy]) -> dict[str, Any]:
     """What a reader of the run folder needs to know of every rule: its label, and how it is written."""
     return {
         rule: {
             "label": experiment.labels.get(rule, rule),
-            "terms": [asdict(term) for term in learner.printed()],
+            "terms": [asdict(term) for term in study.printed()],
         }
-        for rule, learner in experiment.learners().items()
+        for rule, study in studies.items()
     }
 
 
-def _check(experiment: AbstractExperiment, images: data.ImageSet) -> None:
-    """Refuse, before anything is compiled or written, what cannot work."""
-    task, estimator = experiment.task(images), experiment.meta_gradient()
-    shapes = jax.eval_shape(task.sample, jax.random.key(0))
-    for learner in experiment.learners().values():
-        learner.check(shapes, task.classes)
-        estimator.check(learner)
+def _checked(experiment: AbstractExperiment, images: data.ImageSet) -> dict[str, AbstractStudy]:
+    """The studies; refuses, before anything is compiled or written, what cannot work."""
+    studies = experiment.studies(images)
+    for study in studies.values():
+        study.check()
+    return studies
 
 
 def _run(
     experiment: AbstractExperiment,
-    images: data.ImageSet,
+    studies: Mapping[str, AbstractStudy],
     folder: RunFolder,
     progress: Progress,
     interruption: Interruption | None,
 ) -> None:
-    task = experiment.task(images)
     seconds = folder.config()["checkpoint_seconds"]
-    finished = {row["rule"] for row in folder.rows() if row.get("final") and row["step"] == experiment.episodes}
-    for rule, learner in experiment.learners().items():
-        if rule in finished:
+    finished = {(row["rule"], row["step"]) for row in folder.rows() if row.get("final")}
+    for rule, study in studies.items():
+        if (rule, study.steps) in finished:
             continue
+        journal = FolderJournal(folder, rule, _belongs_to(experiment, rule, study), seconds)
+        key = jax.random.key(experiment.seed)
         try:
-            meta_train(
-                learner,
-                task,
-                experiment.meta_gradient(),
-                experiment.optimizer(),
-                experiment.episodes,
-                key=jax.random.key(experiment.seed),
-                trials=experiment.trials,
-                journal=FolderJournal(folder, rule, _belongs_to(experiment, rule, learner), seconds),
-                progress=progress(rule),
-                interruption=interruption,
-            )
+            study.conduct(Conditions(key, experiment.trials, journal, progress(rule), interruption))
         except Interrupted as error:
             error.add_note(f"rule {rule!r}; go on with: metaplax resume {folder.path}")
             raise
@@ -204,10 +192,10 @@ def _run(
     write_result(experiment, folder)
 
 
-def _belongs_to(experiment: AbstractExperiment, rule: str, learner: AbstractLearner) -> str:
+def _belongs_to(experiment: AbstractExperiment, rule: str, study: AbstractStudy) -> str:
     """What a checkpoint must have been made with to be resumed; more episodes may be asked for."""
     settings = {name: value for name, value in asdict(experiment).items() if name != "episodes"}
-    return f"{rule}: {eqx.tree_pformat(learner)} with {settings}"
+    return f"{rule}: {study.fingerprint} with {settings}"
 
 
 def _warn_of_other_versions(folder: RunFolder) -> None:
@@ -228,7 +216,9 @@ def write_result(experiment: AbstractExperiment, folder: RunFolder) -> None:
             "experiment": experiment.name,
             "preset": config["preset"],
             "data": config["data"],
-            "quantities": [quantity.as_json() for quantity in quantities(rows, experiment.published)],
+            "quantities": [
+                quantity.as_json() for quantity in quantities(rows, experiment.published, experiment.averaged)
+            ],
             "seconds": round(seconds, 1),
             "episodes_per_second": round(episodes / seconds, 3) if seconds else None,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -11,7 +11,7 @@ from metaplax.plasticity.coefficients import (
     shared,
 )
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
-from metaplax.plasticity.penalties import L1, AbstractPenalty, NoPenalty
+from metaplax.plasticity.penalties import L1, L2, AbstractPenalty, ElasticNet, NoPenalty
 from metaplax.plasticity.rules import Rule
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import (
@@ -46,6 +46,7 @@ from metaplax.plasticity.updates import (
 __all__ = [
     "ALL_TERMS",
     "L1",
+    "L2",
     "UNDOABLE",
     "AbstractCoefficients",
     "AbstractPenalty",
@@ -57,6 +58,7 @@ __all__ = [
     "Decay",
     "Dense",
     "DriveErrorActivity",
+    "ElasticNet",
     "ErrorHebb",
     "GatedOuter",
     "GlobalCoefficients",

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import equinox as eqx
 import jax
@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metaplax.plasticity.updates import Coefficient
+
+PerTerm = Sequence[float] | Float[Array, " terms"]
+"""One number per term."""
 
 Sharing = Literal["global", "layer", "neuron", "synapse"]
 
@@ -26,6 +29,10 @@ class AbstractCoefficients(eqx.Module):
         return shapes[0] == shapes[1]
 
     @abstractmethod
+    def filled(self, values: PerTerm) -> Self:
+        """The same structure, with one value for every coefficient of a term."""
+
+    @abstractmethod
     def at(self, layer: int, term: int) -> Coefficient:
         """Coefficient of term ``0..R-1`` in layer ``1..L``."""
 
@@ -39,6 +46,9 @@ class GlobalCoefficients(AbstractCoefficients):
 
     sharing: ClassVar[Sharing] = "global"
     values: Float[Array, " terms"]
+
+    def filled(self, values: PerTerm) -> Self:
+        return type(self)(jnp.asarray(values, self.values.dtype))
 
     def at(self, layer: int, term: int) -> Coefficient:
         del layer
@@ -54,6 +64,9 @@ class LayerCoefficients(AbstractCoefficients):
     sharing: ClassVar[Sharing] = "layer"
     values: Float[Array, "layers terms"]
 
+    def filled(self, values: PerTerm) -> Self:
+        return type(self)(jnp.broadcast_to(jnp.asarray(values, self.values.dtype), self.values.shape))
+
     def at(self, layer: int, term: int) -> Coefficient:
         return self.values[layer - 1, term]
 
@@ -66,6 +79,11 @@ class NeuronCoefficients(AbstractCoefficients):
 
     sharing: ClassVar[Sharing] = "neuron"
     values: tuple[Float[Array, "terms _"], ...]
+
+    def filled(self, values: PerTerm) -> Self:
+        return type(self)(
+            tuple(jnp.broadcast_to(jnp.asarray(values, leaf.dtype)[:, None], leaf.shape) for leaf in self.values)
+        )
 
     def at(self, layer: int, term: int) -> Coefficient:
         return self.values[layer - 1][term]
@@ -80,6 +98,14 @@ class SynapseCoefficients(AbstractCoefficients):
     sharing: ClassVar[Sharing] = "synapse"
     # One array per layer and term: an estimator recognises it and need not remember it at every step.
     values: tuple[tuple[Float[Array, "_ _"], ...], ...]
+
+    def filled(self, values: PerTerm) -> Self:
+        return type(self)(
+            tuple(
+                tuple(jnp.full_like(leaf, value) for leaf, value in zip(layer, values, strict=True))
+                for layer in self.values
+            )
+        )
 
     def at(self, layer: int, term: int) -> Coefficient:
         return self.values[layer - 1][term]

@@ -5,9 +5,12 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from metaplax.plasticity.coefficients import AbstractCoefficients
+
+Units = tuple[float, ...] | None
+"""For each term, what its coefficient is divided by before it is charged for; ``None`` for the paper's units."""
 
 
 class AbstractPenalty(eqx.Module):
@@ -27,15 +30,42 @@ class NoPenalty(AbstractPenalty):
 
 
 class L1(AbstractPenalty):
-    """``strength * sum_r |theta_r|`` over every coefficient; its derivative at 0 is 0.
+    """``strength * sum_r |theta_r / unit_r|`` over every coefficient; its derivative at 0 is 0.
 
     Source: Shervani-Tabar & Rosenbaum (2023), Eq. 6.
     """
 
     strength: float
+    units: Units = None
 
     def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
         # JAX gives |x| a slope of one at zero; the sign times x has the slope zero that the paper asks for.
-        leaves = jax.tree.leaves(coefficients)
-        amounts = [jnp.sum(jax.lax.stop_gradient(jnp.sign(leaf)) * leaf) for leaf in leaves]
-        return self.strength * jnp.sum(jnp.stack(amounts))
+        return self.strength * _total(coefficients, self.units, lambda x: jax.lax.stop_gradient(jnp.sign(x)) * x)
+
+
+class L2(AbstractPenalty):
+    """``strength * sum_r (theta_r / unit_r)^2`` over every coefficient."""
+
+    strength: float
+    units: Units = None
+
+    def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
+        return self.strength * _total(coefficients, self.units, jnp.square)
+
+
+class ElasticNet(AbstractPenalty):
+    """The sum of :class:`L1` and :class:`L2` (Zou & Hastie, 2005)."""
+
+    l1: float
+    l2: float
+    units: Units = None
+
+    def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
+        return L1(self.l1, self.units)(coefficients) + L2(self.l2, self.units)(coefficients)
+
+
+def _total(coefficients: AbstractCoefficients, units: Units, charge) -> Float[Array, ""]:
+    measured: PyTree = coefficients
+    if units is not None:
+        measured = jax.tree.map(jnp.divide, coefficients, coefficients.filled(units))
+    return jnp.sum(jnp.stack([jnp.sum(charge(leaf)) for leaf in jax.tree.leaves(measured)]))

@@ -1,5 +1,7 @@
 """Online classification: a few classes, one pass over their images in random order."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ class OnlineClassification(AbstractTask):
         queries: query images per class (Q).
         replacement: draw classes with replacement, so that an episode may hold one twice, as the
             published code does.
+        allowed: labels of the classes that episodes may hold; by default all.
         fixed_images: use the first ``shots + queries`` images of a class in every episode, as the published
             code does, instead of fresh ones.
 
@@ -35,6 +38,7 @@ class OnlineClassification(AbstractTask):
     images: UInt8[Array, "N pixels"]
     first: Int[Array, " classes"]
     count: Int[Array, " classes"]
+    labels: Int[Array, " allowed"]
     ways: int = eqx.field(static=True)
     shots: int = eqx.field(static=True)
     queries: int = eqx.field(static=True)
@@ -51,22 +55,28 @@ class OnlineClassification(AbstractTask):
         *,
         replacement: bool = False,
         fixed_images: bool = False,
+        allowed: Sequence[int] | None = None,
     ):
         for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         counts = data.counts()
-        if ways > len(counts) and not replacement:
-            raise ValueError(f"{data.name} has {len(counts)} classes, too few for {ways} different ones per episode")
-        if shots + queries > counts.min():
+        labels = np.arange(len(counts)) if allowed is None else np.asarray(allowed, int)
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(counts):
+            raise ValueError(f"{data.name} has classes 0 to {len(counts) - 1}, not all of {tuple(labels.tolist())}")
+        if not len(labels) or (ways > len(labels) and not replacement):
+            raise ValueError(f"{len(labels)} classes of {data.name} are too few for {ways} different ones per episode")
+        rarest = labels[counts[labels].argmin()]
+        if shots + queries > counts[rarest]:
             raise ValueError(
-                f"shots + queries = {shots + queries}, but {data.name} has only {counts.min()} images of class"
-                f" {data.class_names[counts.argmin()]!r}"
+                f"shots + queries = {shots + queries}, but {data.name} has only {counts[rarest]} images of class"
+                f" {data.class_names[rarest]!r}"
             )
         ordered = data.by_class()
         self.images = jnp.asarray(ordered.images.reshape(len(ordered.images), -1))
         self.first = jnp.asarray(np.concatenate([[0], np.cumsum(counts)[:-1]]), jnp.int32)
         self.count = jnp.asarray(counts, jnp.int32)
+        self.labels = jnp.asarray(labels, jnp.int32)
         self.ways, self.shots, self.queries = ways, shots, queries
         self.replacement, self.fixed_images = replacement, fixed_images
         self.most = int(counts.max())
@@ -77,7 +87,7 @@ class OnlineClassification(AbstractTask):
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         class_key, image_key, order_key = jax.random.split(key, 3)
-        classes = jax.random.choice(class_key, len(self.first), (self.ways,), replace=self.replacement)
+        classes = jax.random.choice(class_key, self.labels, (self.ways,), replace=self.replacement)
         rows = jax.vmap(self._draw)(classes, jax.random.split(image_key, self.ways))
         support, query = rows[:, : self.shots], rows[:, self.shots :]
         order = jax.random.permutation(order_key, self.ways * self.shots)

@@ -1,13 +1,16 @@
 """The outer loop, and all that keeps it safe: checkpoints, resume, progress, interruption."""
 
 from metaplax.training.checkpoints import CheckpointError, Checkpoints
+from metaplax.training.clip_to_recent import clip_to_recent
 from metaplax.training.compilation_cache import use_compilation_cache
 from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal
+from metaplax.training.keep_largest import keep_largest
 from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train
 from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.training.run_folder import RunFolder, RunFolderError, environment, finite
 from metaplax.training.spread import AbstractSpread, restrict_to_cores, spread, use_all_cores
+from metaplax.training.units import in_units, stability_radii, trusted_units
 
 __all__ = [
     "AbstractJournal",
@@ -27,12 +30,17 @@ __all__ = [
     "RichProgress",
     "RunFolder",
     "RunFolderError",
+    "clip_to_recent",
     "default_progress",
     "environment",
     "finite",
+    "in_units",
+    "keep_largest",
     "meta_train",
     "restrict_to_cores",
     "spread",
+    "stability_radii",
+    "trusted_units",
     "use_all_cores",
     "use_compilation_cache",
 ]

@@ -1,8 +1,7 @@
-"""Meta-learning plasticity rules for random feedback: Figs. 3, 5, 7 and S2, and the quickstart.
+"""Meta-learning the coefficients of plasticity rules on online character recognition.
 
 Shervani-Tabar & Rosenbaum, Meta-learning biologically plausible plasticity rules with random feedback
-pathways, Nature Communications 14:1805 (2023). In all of these, the coefficients of one or more rules are
-meta-learned on 5-way online character recognition by a deep network that starts afresh in every episode.
+pathways, Nature Communications 14:1805 (2023), Algorithm 1: the network starts afresh in every episode.
 """
 
 from collections.abc import Mapping
@@ -10,32 +9,42 @@ from dataclasses import dataclass, fields
 from math import isfinite
 from typing import ClassVar, Literal
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
-from metaplax.analysis import Published, alignment_angles, orthonormality_error
+from metaplax.analysis import alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
-from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName
-from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.estimators import ESTIMATORS, EstimatorName
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError
+from metaplax.experiments.meta_training import MetaTraining
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
-from metaplax.learners import AbstractLearner, OnlinePlasticity
+from metaplax.learners import AbstractLearner, OnlinePlasticity, split
 from metaplax.networks import MLP
-from metaplax.plasticity import L1, NoPenalty, Rule, rules
-from metaplax.tasks import AbstractTask, OnlineClassification
+from metaplax.plasticity import L1, AbstractPenalty, NoPenalty, Rule, rules
+from metaplax.tasks import OnlineClassification
+from metaplax.training import in_units, trusted_units
 
 PAPER = "Shervani-Tabar & Rosenbaum (2023)"
 RULES = {
     "bp": rules.gradient,
     "fa": rules.gradient,
+    "dfa": rules.gradient,
     "ehebb": rules.ehebb,
     "oja": rules.oja,
     "f_bio": rules.f_bio,
+    "pool": rules.pool,
 }
 LABELS = {
     "bp": "backprop (BP)",
     "fa": "feedback alignment (FA)",
+    "dfa": "direct feedback alignment (DFA)",
     "ehebb": "eHebb",
     "oja": "Oja",
     "f_bio": "three-term rule (F_bio)",
+    "pool": "pool of ten terms (F_pool)",
 }
 FEEDBACK: dict[str, type[AbstractFeedback]] = {
     "random": RandomFixed,
@@ -47,10 +56,6 @@ FEEDBACK: dict[str, type[AbstractFeedback]] = {
 MOST_WEIGHTS = 10**9
 SMOKE = {"episodes": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4}
 PRESETS = {"smoke": SMOKE, "quick": {"episodes": 150, "trials": 4}, "paper": {}}
-BP_AND_FA = {
-    "accuracy.bp": Published(0.70, "text on Fig. 3a, about 70 %"),
-    "accuracy.fa": Published(0.25, "text on Fig. 3a, about 25 %"),
-}
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class OnlineRuleLearning(AbstractExperiment):
     """Meta-learn the coefficients of one or more rules, each on the same episodes.
 
     Attributes:
+        episodes: meta-steps per rule.
         ways: classes per episode.
         shots: images per class to learn from, one pass.
         queries: images per class to be scored on.
@@ -66,7 +72,10 @@ class OnlineRuleLearning(AbstractExperiment):
         sharing: which synapses share a coefficient.
         meta_learning_rate: of Adam on the coefficients.
         meta_gradient_clip: largest norm of a meta-gradient; explosive episodes exceed it.
-        l1: strength of the L1 penalty on the coefficients.
+        meta_units: units in which coefficients are meta-learned: those of the paper, or units that are measured
+            before meta-training so that no step can make a term explode (:func:`metaplax.training.trusted_units`).
+        l1: strength of the L1 penalty on the coefficients, in the paper's units.
+        held_out: classes that meta-training never sees.
         estimator: how the meta-gradient is computed; all give the same.
         as_released: do what the published code does where that differs from the article: classes
             with replacement, the first images of a class in every episode, a stale feedback matrix
@@ -78,6 +87,7 @@ class OnlineRuleLearning(AbstractExperiment):
     labels: ClassVar[Mapping[str, str]] = LABELS
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = PRESETS
 
+    episodes: int = 600
     ways: int = 5
     shots: int = 50
     queries: int = 10
@@ -86,7 +96,9 @@ class OnlineRuleLearning(AbstractExperiment):
     sharing: Literal["global", "layer", "neuron", "synapse"] = "global"
     meta_learning_rate: float = 1e-3
     meta_gradient_clip: float = 1000.0
+    meta_units: Literal["paper", "measured"] = "paper"
     l1: float = 0.0
+    held_out: int = 0
     estimator: EstimatorName = "reversible"
     as_released: bool = False
 
@@ -100,23 +112,35 @@ class OnlineRuleLearning(AbstractExperiment):
         for name in ("episodes", "trials", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.l1 < 0:
-            raise ConfigError(f"l1 must not be negative, but is {self.l1}")
+        for name in ("l1", "held_out"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
         if len(self.sizes) < 2 or min(self.sizes) < 1:
             raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {self.sizes}")
         weights = sum(pre * post for pre, post in zip(self.sizes, self.sizes[1:], strict=False))
         if weights > MOST_WEIGHTS:
             raise ConfigError(f"sizes asks for {weights:,} weights; more than {MOST_WEIGHTS:,} do not fit a machine")
 
-    def learners(self) -> dict[str, AbstractLearner]:
-        return {arm: self._learner(arm) for arm in self.arms}
+    def studies(self, data: ImageSet) -> dict[str, AbstractStudy]:
+        task = self.task(data)
+        return {arm: self._study(arm, task) for arm in self.arms}
 
-    def _learner(self, arm: str) -> OnlinePlasticity:
+    def _study(self, arm: str, task: OnlineClassification) -> MetaTraining:
+        learner = self.learner(arm)
+        units = (1.0,) * len(learner.rule.terms)
+        if self.meta_units == "measured" and len(units) > 1:
+            units = trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
+        return MetaTraining(
+            learner, task, ESTIMATORS[self.estimator](), self.optimizer(arm, learner, units), self.episodes
+        )
+
+    def learner(self, arm: str) -> OnlinePlasticity:
+        """The learner of one arm, at the start of meta-training."""
         return OnlinePlasticity(
             network=MLP(self.sizes),
             rule=self.rule(arm),
             feedback=self._feedback(arm),
-            penalty=L1(self.l1) if self.l1 > 0 else NoPenalty(),
+            penalty=self.penalty(arm),
             probes=(alignment_angles, orthonormality_error),
         )
 
@@ -127,9 +151,19 @@ class OnlineRuleLearning(AbstractExperiment):
     def _feedback(self, arm: str) -> AbstractFeedback:
         if arm == "bp":
             return Symmetric("as_released" if self.as_released else "exact")
-        return FEEDBACK[self.feedback]()
+        return FEEDBACK["direct" if arm == "dfa" else self.feedback]()
 
-    def task(self, data: ImageSet) -> AbstractTask:
+    def penalty(self, arm: str) -> AbstractPenalty:
+        """What one arm is charged for its coefficients."""
+        del arm
+        return L1(self.l1) if self.l1 > 0 else NoPenalty()
+
+    def task(self, data: ImageSet) -> OnlineClassification:
+        """The distribution of episodes.
+
+        Raises:
+            ConfigError: the data do not suffice.
+        """
         try:
             return OnlineClassification(
                 data,
@@ -138,79 +172,30 @@ class OnlineRuleLearning(AbstractExperiment):
                 self.queries,
                 replacement=self.as_released,
                 fixed_images=self.as_released,
+                allowed=meta_training_classes(len(data.class_names), self.held_out),
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
-    def meta_gradient(self) -> AbstractEstimator:
-        return ESTIMATORS[self.estimator]()
-
-    def optimizer(self) -> optax.GradientTransformation:
+    def optimizer(self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...]) -> optax.GradientTransformation:
+        """The outer optimiser of one arm, which measures coefficients in these units."""
+        del arm
         adam = optax.adam(self.meta_learning_rate)
-        return adam if self.as_released else optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), adam)
+        if self.as_released:
+            return adam
+        if self.meta_units == "paper":
+            return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), adam)
+        return in_units(optax.chain(optax.clip(self.meta_gradient_clip), adam), per_coefficient(learner, units))
 
 
-@dataclass(frozen=True)
-class Quickstart(OnlineRuleLearning):
-    """Backprop, feedback alignment and a three-term rule on built-in characters, in a few minutes."""
-
-    name = "quickstart"
-    title = "A learned plasticity rule beside backprop and feedback alignment"
-    arms = ("bp", "fa", "f_bio")
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": SMOKE,
-        "quick": {},
-        "paper": {"episodes": 600, "trials": 20},
-    }
-
-    episodes: int = 150
-    trials: int = 4
-    data: str = "glyphs"
+def per_coefficient(learner: OnlinePlasticity, values: tuple[float, ...]) -> AbstractLearner:
+    """The meta-parameters of a learner with one value per term in place of its coefficients, and ones elsewhere."""
+    ones = jax.tree.map(jnp.ones_like, split(learner)[0])
+    filled = split(learner)[0].rule.coefficients.filled(values)
+    return eqx.tree_at(lambda tree: tree.rule.coefficients, ones, filled)
 
 
-@dataclass(frozen=True)
-class Fig3(OnlineRuleLearning):
-    """Backprop against feedback alignment, each with a meta-learned learning rate."""
-
-    name = "shervani2023/fig3"
-    title = "Feedback alignment fails where backprop succeeds"
-    arms = ("bp", "fa")
-    published = BP_AND_FA
-
-
-@dataclass(frozen=True)
-class Fig5(OnlineRuleLearning):
-    """The pseudo-gradient with Hebbian plasticity on the errors (eHebb)."""
-
-    name = "shervani2023/fig5"
-    title = "Error-based Hebbian plasticity aligns the teaching signals"
-    arms = ("ehebb",)
-    published: ClassVar[Mapping[str, Published]] = {
-        "accuracy.ehebb": Published(None, "text on Fig. 5: clearly above FA, below F_bio; no number is given")
-    }
-
-
-@dataclass(frozen=True)
-class Fig7(OnlineRuleLearning):
-    """The pseudo-gradient with Oja's rule."""
-
-    name = "shervani2023/fig7"
-    title = "Oja's rule improves learning without aligning the teaching signals"
-    arms = ("oja",)
-    published: ClassVar[Mapping[str, Published]] = {
-        "accuracy.oja": Published(None, "text on Fig. 7: clearly above FA, angles hardly smaller; no number is given")
-    }
-
-
-@dataclass(frozen=True)
-class FigS2(OnlineRuleLearning):
-    """The three-term rule F_bio."""
-
-    name = "shervani2023/figS2"
-    title = "Three local terms rival backprop under random feedback"
-    arms = ("f_bio",)
-    published: ClassVar[Mapping[str, Published]] = {
-        "accuracy.f_bio": Published(
-            0.70, "inferred: Fig. S2 is said to equal Fig. 4, which approaches backprop (about 70 %)"
-        )
-    }
+def meta_training_classes(classes: int, held_out: int) -> tuple[int, ...]:
+    """Which classes meta-training sees when so many are held out: the same ones in every run."""
+    order = np.random.default_rng(0).permutation(classes)
+    return tuple(sorted(int(label) for label in order[held_out:]))

@@ -1,0 +1,22 @@
+"""Shervani-Tabar & Rosenbaum (2023): every figure and table, and what lies beyond."""
+
+from metaplax.experiments.base import AbstractExperiment
+from metaplax.experiments.shervani2023.figures import Fig3, Fig5, Fig7, Fig8, FigS2, Quickstart
+from metaplax.experiments.shervani2023.online import OnlineRuleLearning
+from metaplax.experiments.shervani2023.pool import Fig4, FigS5, Path
+from metaplax.experiments.shervani2023.table1 import Table1
+
+EXPERIMENTS: tuple[type[AbstractExperiment], ...] = (
+    Quickstart,
+    Fig3,
+    Fig4,
+    Path,
+    Fig5,
+    Table1,
+    Fig7,
+    Fig8,
+    FigS2,
+    FigS5,
+)
+
+__all__ = ["EXPERIMENTS", "OnlineRuleLearning"]

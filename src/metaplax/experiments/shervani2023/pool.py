@@ -1,0 +1,127 @@
+"""Fig. 4 and what it leaves open: which of ten candidate terms survive, at which strength, under which regulariser."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import optax
+
+from metaplax.analysis import Published
+from metaplax.experiments.base import ConfigError
+from metaplax.experiments.shervani2023.figures import BP_AND_FA
+from metaplax.experiments.shervani2023.online import RULES, OnlineRuleLearning, per_coefficient
+from metaplax.learners import OnlinePlasticity
+from metaplax.plasticity import L1, L2, AbstractPenalty, ElasticNet, NoPenalty, Rule
+from metaplax.training import clip_to_recent, in_units, keep_largest
+
+
+@dataclass(frozen=True)
+class PoolLearning(OnlineRuleLearning):
+    """The pool of ten terms, meta-learned in units that keep every term from exploding.
+
+    Attributes:
+        clip_factor: no component of a meta-gradient may exceed so many times its recent root mean square.
+    """
+
+    name = "shervani2023/pool"
+    clip_factor: float = 2.0
+    meta_units: Literal["paper", "measured"] = "measured"
+
+    def rule(self, arm: str) -> Rule:
+        return RULES[arm if arm in RULES else "pool"](self.sharing, self.sizes)
+
+    def optimizer(self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...]) -> optax.GradientTransformation:
+        if self.meta_units == "paper" or len(units) == 1:
+            return super().optimizer(arm, learner, units)
+        steps = optax.chain(clip_to_recent(self.clip_factor), optax.adam(self.meta_learning_rate))
+        return in_units(optax.chain(steps, *self.selection(arm)), per_coefficient(learner, units))
+
+    def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
+        """What comes after the step of the optimiser."""
+        del arm
+        return ()
+
+
+@dataclass(frozen=True)
+class Fig4(PoolLearning):
+    """All ten terms with an L1 penalty, beside backprop and feedback alignment."""
+
+    name = "shervani2023/fig4"
+    title = "Which of ten local terms survive an L1 penalty"
+    arms = ("bp", "fa", "pool")
+    published: ClassVar[Mapping[str, Published]] = {
+        **BP_AND_FA,
+        "accuracy.pool": Published(
+            0.70, "inferred: text on Fig. 4a says it approaches backprop, about 70 %, by episode 300"
+        ),
+        **{
+            f"theta{term}.pool": Published(
+                0.0, "text on Fig. 4d: all but theta 0, 2 and 9 vanish after about 600 episodes"
+            )
+            for term in (1, 3, 4, 5, 6, 7, 8)
+        },
+    }
+
+    l1: float = 1.5
+
+    def penalty(self, arm: str) -> AbstractPenalty:
+        return super().penalty(arm) if arm == "pool" else NoPenalty()
+
+
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Path(PoolLearning):
+    """The pool under L1 penalties of different strength."""
+
+    name = "shervani2023/fig4-path"
+    title = "The regularisation path of ten local terms"
+    arms = tuple(f"pool_l1_{strength:g}" for strength in STRENGTHS)
+    labels: ClassVar[Mapping[str, str]] = {f"pool_l1_{strength:g}": f"λ = {strength:g}" for strength in STRENGTHS}
+
+    def penalty(self, arm: str) -> AbstractPenalty:
+        return L1(float(arm.removeprefix("pool_l1_")))
+
+
+@dataclass(frozen=True)
+class FigS5(PoolLearning):
+    """The pool under different regularisers.
+
+    Attributes:
+        l2: strength of the L2 penalty, alone and in the elastic net.
+        keep: how many terms are left by hard selection.
+    """
+
+    name = "shervani2023/figS5"
+    title = "L1 beside other ways to a sparse rule"
+    arms = ("pool_none", "pool_l1", "pool_l2", "pool_elastic", "pool_top")
+    labels: ClassVar[Mapping[str, str]] = {
+        "pool_none": "no penalty",
+        "pool_l1": "L1",
+        "pool_l2": "L2",
+        "pool_elastic": "elastic net",
+        "pool_top": "hard selection",
+    }
+
+    l1: float = 1.5
+    l2: float = 30.0
+    keep: int = 3
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.keep <= 10:
+            raise ConfigError(f"keep must be one to ten terms, not {self.keep}")
+
+    def penalty(self, arm: str) -> AbstractPenalty:
+        penalties = {
+            "pool_l1": L1(self.l1),
+            "pool_l2": L2(self.l2),
+            "pool_elastic": ElasticNet(self.l1 / 2, self.l2 / 2),
+        }
+        return penalties.get(arm, NoPenalty())
+
+    def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
+        if arm != "pool_top":
+            return ()
+        return (keep_largest(self.keep, self.episodes // 6, max(self.episodes // 2, self.episodes // 6 + 1)),)

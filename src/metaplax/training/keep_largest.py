@@ -1,0 +1,55 @@
+"""Hard selection: in the end only a few coefficients may differ from zero."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PyTree
+
+
+class KeepLargestState(NamedTuple):
+    """How many steps were taken."""
+
+    taken: Int[Array, ""]
+
+
+def keep_largest(count: int, first: int, last: int) -> optax.GradientTransformation:
+    """Iterative hard thresholding: after each step only the largest parameters in magnitude stay, the others are zero.
+
+    How many stay falls linearly from all at step ``first`` to ``count`` at step ``last``. Comes last in a chain,
+    inside of :func:`metaplax.training.in_units` if parameters are to be compared in units of their own.
+
+    Args:
+        count: how many stay in the end.
+        first: the last step at which all stay.
+        last: the step from which on only ``count`` stay.
+
+    Raises:
+        ValueError: ``count`` is below one, or ``last`` is not after ``first``.
+
+    Source: Blumensath & Davies, Iterative hard thresholding for compressed sensing (2009).
+    """
+    if count < 1:
+        raise ValueError(f"at least one parameter must stay, not {count}")
+    if last <= first:
+        raise ValueError(f"the last step of the selection must come after the first, not {last} after {first}")
+
+    def init(params: PyTree) -> KeepLargestState:
+        del params
+        return KeepLargestState(jnp.int32(0))
+
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
+        if params is None:
+            raise ValueError("keep_largest needs the parameters")
+        stepped = optax.apply_updates(params, updates)
+        magnitudes = jnp.concatenate([jnp.abs(leaf).ravel() for leaf in jax.tree.leaves(stepped)])
+        progress = jnp.clip((state.taken - first) / (last - first), 0, 1)
+        kept = jnp.round(len(magnitudes) + progress * (count - len(magnitudes))).astype(jnp.int32)
+        threshold = jnp.sort(magnitudes)[len(magnitudes) - jnp.maximum(kept, 1)]
+        selected = jax.tree.map(
+            lambda new, update, old: jnp.where(jnp.abs(new) >= threshold, update, -old), stepped, updates, params
+        )
+        return selected, KeepLargestState(state.taken + 1)
+
+    return optax.GradientTransformation(init, update)
