@@ -77,7 +77,8 @@ def test_public_names_exist_and_are_documented(room):
 def abstract_or_final():
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
-            name = f"metaplax.{room}" + ("" if path.stem == "__init__" else f".{path.stem}")
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(("metaplax", *(part for part in parts if part != "__init__")))
             for _, value in inspect.getmembers(importlib.import_module(name), inspect.isclass):
                 if value.__module__ == name:
                     yield value

@@ -2,9 +2,10 @@
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
-from metaplax.analysis.quantities import Published, Quantity, quantities
+from metaplax.analysis.quantities import LAST, Published, Quantity, quantities
 
 __all__ = [
+    "LAST",
     "Published",
     "Quantity",
     "alignment_angles",

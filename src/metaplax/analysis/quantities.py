@@ -11,7 +11,13 @@ from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
 LAST = 100
 """Episodes that a quantity is averaged over."""
 
-UNITS = {"accuracy": "fraction", "loss": "nats", "angle": "degrees", "orthonormality": "squared activity"}
+UNITS = {
+    "accuracy": "fraction",
+    "loss": "nats",
+    "angle": "degrees",
+    "orthonormality": "squared activity",
+    "onset": "images",
+}
 NOT_QUANTITIES = {"rule", "step", "seconds", "final", "masked"}
 
 
@@ -59,15 +65,23 @@ def quantities(
         final = [row for row in rows if row["rule"] == rule and row.get("final")]
         if not steps:
             continue
-        for name in steps[-1]:
+        for name in dict.fromkeys([*steps[-1], *(final[-1] if final else ())]):
             if name in NOT_QUANTITIES:
                 continue
-            source = final or steps[-1:] if name.startswith("theta") else steps[-last:]
+            source = _source(name, steps, final, last)
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
             found.append(_quantity(f"{name}.{rule}", _unit(name), per_trial, published))
-        masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
-        found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
+        if "masked" in steps[-1]:
+            masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
+            found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
     return found
+
+
+def _source(name: str, steps: list, final: list, last: int) -> list:
+    """The rows a quantity is averaged over: the last one if it has it, or else the last steps."""
+    if final and name in final[-1]:
+        return final[-1:]
+    return steps[-1:] if name.startswith("theta") else steps[-last:]
 
 
 def _quantity(name: str, unit: str, per_trial: np.ndarray, published: Mapping[str, Published]) -> Quantity:

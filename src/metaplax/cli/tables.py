@@ -21,7 +21,7 @@ def results(recorded: Recorded) -> Table:
     """Accuracy and loss of every rule, with intervals, beside what was published."""
     first = next(iter(recorded.quantities.values()))
     table = Table("rule", "accuracy", "98 % interval", "published", "loss", title=Text(recorded.title))
-    table.caption = Text(f"last 100 episodes, mean over {first['n']} trials; data: {recorded.data}")
+    table.caption = Text(f"last {recorded.averaged} steps, mean over {first['n']} trials; data: {recorded.data}")
     for rule, label in recorded.labels.items():
         accuracy, loss = (recorded.quantities.get(f"{name}.{rule}") for name in ("accuracy", "loss"))
         if accuracy and loss:

@@ -30,3 +30,20 @@ class ImageSet:
         """The same images sorted by class, in their original order within each class."""
         order = np.argsort(self.labels, kind="stable")
         return ImageSet(self.name, self.images[order], self.labels[order], self.class_names)
+
+    def divided(self, test: int, seed: int = 0) -> tuple["ImageSet", "ImageSet"]:
+        """The same images in two parts, chosen at random but the same in every run.
+
+        Args:
+            test: images in the second part.
+            seed: of the choice.
+
+        Raises:
+            ValueError: there are not more images than that.
+        """
+        if not 0 < test < len(self.images):
+            raise ValueError(f"{self.name} has {len(self.images)} images, so {test} cannot be set apart")
+        order = np.random.default_rng(seed).permutation(len(self.images))
+        parts = (np.sort(order[test:]), np.sort(order[:test]))
+        first, second = (ImageSet(self.name, self.images[p], self.labels[p], self.class_names) for p in parts)
+        return first, second

@@ -1,7 +1,7 @@
 """What an experiment is: a configuration that makes studies, one for each rule it compares, and what was published."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +10,10 @@ from jaxtyping import Array, Key
 from metaplax.analysis import Published
 from metaplax.data import ImageSet
 from metaplax.plasticity import PrintedTerm
-from metaplax.training import AbstractJournal, AbstractProgress, Interruption
+from metaplax.training import AbstractJournal, AbstractProgress, FolderJournal, Interruption
+
+Load = Callable[[str], ImageSet]
+"""From the name of a data set to its images."""
 
 
 class ConfigError(ValueError):
@@ -25,6 +28,7 @@ class Conditions:
         key: seed of everything random; studies with the same key see the same.
         trials: independent repetitions.
         journal: where rows and checkpoints go.
+        sibling: the journal of another study of the same experiment, by its name.
         progress: shows how far it is.
         interruption: asked now and then whether to stop.
     """
@@ -32,6 +36,7 @@ class Conditions:
     key: Key[Array, ""]
     trials: int
     journal: AbstractJournal
+    sibling: Callable[[str], FolderJournal]
     progress: AbstractProgress
     interruption: Interruption | None = None
 
@@ -96,9 +101,18 @@ class AbstractExperiment(ABC):
     seed: int = 1
     data: str = "emnist"
 
+    @property
+    def stride(self) -> int:
+        """How far a step goes on the axis."""
+        return 1
+
     @abstractmethod
-    def studies(self, data: ImageSet) -> dict[str, AbstractStudy]:
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         """What is measured, in this order, by short name.
+
+        Args:
+            data: the data set that was asked for.
+            load: loads others by name.
 
         Raises:
             ConfigError: the configuration makes no sense, or the data do not suffice.

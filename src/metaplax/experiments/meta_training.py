@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import optax
+from jaxtyping import PyTree
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractStudy, Conditions
-from metaplax.learners import AbstractLearner
+from metaplax.learners import AbstractLearner, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import AbstractTask
-from metaplax.training import meta_train
+from metaplax.training import CheckpointError, FolderJournal, meta_train, start
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class MetaTraining(AbstractStudy):
         estimator: of the meta-gradient.
         optimizer: the outer optimiser.
         episodes: number of meta-steps.
+        ceiling: outer loss above which an episode has exploded.
+        margin: how far the running mean of the loss may rise before the parameters go back.
     """
 
     learner: AbstractLearner
@@ -31,6 +34,8 @@ class MetaTraining(AbstractStudy):
     estimator: AbstractEstimator
     optimizer: optax.GradientTransformation
     episodes: int
+    ceiling: float = float("inf")
+    margin: float = float("inf")
 
     @property
     def steps(self) -> int:
@@ -53,11 +58,27 @@ class MetaTraining(AbstractStudy):
             self.optimizer,
             self.episodes,
             key=conditions.key,
+            ceiling=self.ceiling,
+            margin=self.margin,
             trials=conditions.trials,
             journal=conditions.journal,
             progress=conditions.progress,
             interruption=conditions.interruption,
         )
+
+    def trained(self, journal: FolderJournal, trials: int) -> PyTree:
+        """The meta-learned parameters, with a leading axis of trials, from the last checkpoint.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        before = start(split(self.learner)[0], self.optimizer, trials)
+        done, state = journal.checkpoints.latest(before)
+        if done < self.episodes:
+            raise CheckpointError(
+                f"{journal.rule!r} is not meta-trained yet: {done} of {self.episodes} meta-steps are done"
+            )
+        return state.parameters
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()

@@ -67,7 +67,7 @@ def run(
         raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
     use_all_cores()
     images = data.load(experiment.data, options.data_dir)
-    studies = _checked(experiment, images)
+    studies = _checked(experiment, images, options.data_dir)
     config = {
         "experiment": experiment.name,
         "preset": options.preset,
@@ -80,6 +80,7 @@ def run(
         "source": experiment.source,
         "averaged": experiment.averaged,
         "axis": experiment.axis,
+        "stride": experiment.stride,
         "rules": _rules(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published.items()},
         "config": asdict(experiment),
@@ -114,7 +115,7 @@ def resume(
         if _fingerprint(images) != config["data_sha256"]:
             raise RunFolderError(f"the data {experiment.data!r} are not the same as when {path} was started")
         _warn_of_other_versions(folder)
-        _run(experiment, _checked(experiment, images), folder, progress, interruption)
+        _run(experiment, _checked(experiment, images, data_dir or before), folder, progress, interruption)
     return folder
 
 
@@ -159,9 +160,9 @@ def _rules(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy])
     }
 
 
-def _checked(experiment: AbstractExperiment, images: data.ImageSet) -> dict[str, AbstractStudy]:
+def _checked(experiment: AbstractExperiment, images: data.ImageSet, data_dir: Path | None) -> dict[str, AbstractStudy]:
     """The studies; refuses, before anything is compiled or written, what cannot work."""
-    studies = experiment.studies(images)
+    studies = experiment.studies(images, lambda name: data.load(name, data_dir))
     for study in studies.values():
         study.check()
     return studies
@@ -176,13 +177,16 @@ def _run(
 ) -> None:
     seconds = folder.config()["checkpoint_seconds"]
     finished = {(row["rule"], row["step"]) for row in folder.rows() if row.get("final")}
+
+    def journal(rule: str) -> FolderJournal:
+        return FolderJournal(folder, rule, _belongs_to(experiment, rule, studies[rule]), seconds)
+
     for rule, study in studies.items():
         if (rule, study.steps) in finished:
             continue
-        journal = FolderJournal(folder, rule, _belongs_to(experiment, rule, study), seconds)
         key = jax.random.key(experiment.seed)
         try:
-            study.conduct(Conditions(key, experiment.trials, journal, progress(rule), interruption))
+            study.conduct(Conditions(key, experiment.trials, journal(rule), journal, progress(rule), interruption))
         except Interrupted as error:
             error.add_note(f"rule {rule!r}; go on with: metaplax resume {folder.path}")
             raise

@@ -1,9 +1,20 @@
 """How teaching signals reach each layer."""
 
 from metaplax.feedback.base import AbstractFeedback
+from metaplax.feedback.chain_and_direct import ChainAndDirect
 from metaplax.feedback.direct import Direct
 from metaplax.feedback.kolen_pollack import KolenPollack
+from metaplax.feedback.plastic import PlasticFeedback
 from metaplax.feedback.random_fixed import RandomFixed
 from metaplax.feedback.symmetric import SignSymmetric, Symmetric
 
-__all__ = ["AbstractFeedback", "Direct", "KolenPollack", "RandomFixed", "SignSymmetric", "Symmetric"]
+__all__ = [
+    "AbstractFeedback",
+    "ChainAndDirect",
+    "Direct",
+    "KolenPollack",
+    "PlasticFeedback",
+    "RandomFixed",
+    "SignSymmetric",
+    "Symmetric",
+]

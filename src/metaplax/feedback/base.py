@@ -50,6 +50,10 @@ class AbstractFeedback(eqx.Module):
         """
         return jax.tree.map(lambda _: (), state), changes
 
+    def scalars(self) -> dict[str, Float[Array, ""]]:
+        """Meta-learned numbers of the pathway worth plotting, by name."""
+        return {}
+
     def look_ahead(self, state: PyTree, final_weights: Weights) -> PyTree:
         """Tell the pathway how the episode will end; only asked for if :attr:`looks_ahead`."""
         del final_weights

@@ -11,7 +11,9 @@ from metaplax.learners.base import (
     plain_loop,
     split,
 )
+from metaplax.learners.equinox_mlp import from_equinox, into_equinox
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
+from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
 from metaplax.learners.structured import AbstractStructuredLearner
 
 __all__ = [
@@ -22,9 +24,13 @@ __all__ = [
     "Loop",
     "OnlinePlasticity",
     "PlasticState",
+    "PlasticityOptimizer",
     "freeze",
+    "from_equinox",
+    "into_equinox",
     "is_meta_parameter",
     "join",
     "plain_loop",
+    "plasticity_optimizer",
     "split",
 ]

@@ -93,7 +93,7 @@ class OnlinePlasticity(AbstractStructuredLearner):
         return loss + self.penalty(self.rule.coefficients), metrics
 
     def scalars(self) -> Metrics:
-        return self.rule.scalars()
+        return self.rule.scalars() | self.feedback.scalars()
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.rule.printed()

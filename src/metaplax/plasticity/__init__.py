@@ -11,8 +11,10 @@ from metaplax.plasticity.coefficients import (
     shared,
 )
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
+from metaplax.plasticity.further_terms import FURTHER_TERMS, CentredGradient, NormalisedGradient
+from metaplax.plasticity.library import LearnedRule, UnknownRuleError
 from metaplax.plasticity.penalties import L1, L2, AbstractPenalty, ElasticNet, NoPenalty
-from metaplax.plasticity.rules import Rule
+from metaplax.plasticity.rule import Rule
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import (
     ALL_TERMS,
@@ -45,6 +47,7 @@ from metaplax.plasticity.updates import (
 
 __all__ = [
     "ALL_TERMS",
+    "FURTHER_TERMS",
     "L1",
     "L2",
     "UNDOABLE",
@@ -53,6 +56,7 @@ __all__ = [
     "AbstractTerm",
     "AbstractUpdate",
     "ActivityErrorHebb",
+    "CentredGradient",
     "Changes",
     "Coefficient",
     "Decay",
@@ -63,8 +67,10 @@ __all__ = [
     "GatedOuter",
     "GlobalCoefficients",
     "LayerCoefficients",
+    "LearnedRule",
     "NeuronCoefficients",
     "NoPenalty",
+    "NormalisedGradient",
     "Oja",
     "Outer",
     "PopulationGatedGradient",
@@ -77,6 +83,7 @@ __all__ = [
     "Sharing",
     "Signals",
     "SynapseCoefficients",
+    "UnknownRuleError",
     "WeightDecay",
     "apply",
     "as_latex",

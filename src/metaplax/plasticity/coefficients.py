@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -29,7 +29,7 @@ class AbstractCoefficients(eqx.Module):
         return shapes[0] == shapes[1]
 
     @abstractmethod
-    def filled(self, values: PerTerm) -> Self:
+    def filled(self, values: PerTerm) -> "AbstractCoefficients":
         """The same structure, with one value for every coefficient of a term."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class GlobalCoefficients(AbstractCoefficients):
     sharing: ClassVar[Sharing] = "global"
     values: Float[Array, " terms"]
 
-    def filled(self, values: PerTerm) -> Self:
+    def filled(self, values: PerTerm) -> "AbstractCoefficients":
         return type(self)(jnp.asarray(values, self.values.dtype))
 
     def at(self, layer: int, term: int) -> Coefficient:
@@ -64,7 +64,7 @@ class LayerCoefficients(AbstractCoefficients):
     sharing: ClassVar[Sharing] = "layer"
     values: Float[Array, "layers terms"]
 
-    def filled(self, values: PerTerm) -> Self:
+    def filled(self, values: PerTerm) -> "AbstractCoefficients":
         return type(self)(jnp.broadcast_to(jnp.asarray(values, self.values.dtype), self.values.shape))
 
     def at(self, layer: int, term: int) -> Coefficient:
@@ -80,7 +80,7 @@ class NeuronCoefficients(AbstractCoefficients):
     sharing: ClassVar[Sharing] = "neuron"
     values: tuple[Float[Array, "terms _"], ...]
 
-    def filled(self, values: PerTerm) -> Self:
+    def filled(self, values: PerTerm) -> "AbstractCoefficients":
         return type(self)(
             tuple(jnp.broadcast_to(jnp.asarray(values, leaf.dtype)[:, None], leaf.shape) for leaf in self.values)
         )
@@ -99,7 +99,7 @@ class SynapseCoefficients(AbstractCoefficients):
     # One array per layer and term: an estimator recognises it and need not remember it at every step.
     values: tuple[tuple[Float[Array, "_ _"], ...], ...]
 
-    def filled(self, values: PerTerm) -> Self:
+    def filled(self, values: PerTerm) -> "AbstractCoefficients":
         return type(self)(
             tuple(
                 tuple(jnp.full_like(leaf, value) for leaf, value in zip(layer, values, strict=True))

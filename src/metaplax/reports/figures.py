@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -13,31 +12,21 @@ from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
 from metaplax.reports.recorded import Recorded
+from metaplax.reports.style import COLOURS, STYLE, plain
+from metaplax.reports.transfers import transfers
 
 WINDOW = 10
 """Episodes of the trailing moving average, as in the published plots."""
 
-COLOURS = ("#4c5a67", "#c44536", "#1f6f8b", "#6a4c93", "#2a9d5c", "#d98e04", "#8c564b", "#e377c2", "#7f7f7f", "#17becf")
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "metaplax",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-}
-
 
 @dataclass(frozen=True)
 class Curve:
-    """One line with a band: a series of shape ``(steps, trials)``."""
+    """One line with a band: a series of shape ``(steps, trials)``, and what its steps count."""
 
     label: str
     values: np.ndarray
+    axis: str = "episode"
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,10 +53,14 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
     arms = [(rule, distinct_label(run, rule, runs), run) for run in runs for rule in run.labels]
     drawn = []
     for name, caption in (
-        ("accuracy", "Query accuracy after each episode"),
-        ("loss", "Outer loss after each episode"),
+        ("accuracy", "Query accuracy"),
+        ("loss", "Outer loss"),
     ):
-        curves = [Curve(label, run.series[rule][name]) for rule, label, run in arms if name in run.series[rule]]
+        curves = [
+            Curve(label, run.series[rule][name], run.axis, run.stride)
+            for rule, label, run in arms
+            if name in run.series[rule]
+        ]
         if curves:
             drawn.append(Panel(name, caption + _fine_print(curves), _one_axes(curves, name)))
     for name, caption, pattern, dress in FAMILIES:
@@ -75,6 +68,11 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
         groups = [(label, curves) for label, curves in groups if curves]
         if groups:
             drawn.append(Panel(name, caption + _fine_print(groups[0][1]), _side_by_side(groups, dress)))
+    for run in runs:
+        figure = transfers(run)
+        if figure is not None:
+            name = "transfers" if len(runs) == 1 else f"transfers-{run.path.name}"
+            drawn.append(Panel(name, "Accuracy of the rules, as they are, elsewhere, with 98 % intervals.", figure))
     return drawn
 
 
@@ -105,7 +103,7 @@ SYMBOLS = {"coefficients": "θ", "angles": "α", "orthonormality": "E"}
 def _members(run: Recorded, rule: str, pattern: str) -> list[Curve]:
     found = [(re.fullmatch(pattern, name), values) for name, values in run.series[rule].items()]
     symbol = next(SYMBOLS[name] for name, _, p, _ in FAMILIES if p == pattern)
-    curves = [Curve(f"{symbol}{match.group(1)}", values) for match, values in found if match]
+    curves = [Curve(f"{symbol}{match.group(1)}", values, run.axis, run.stride) for match, values in found if match]
     if symbol == "α":
         # The output layer's own error is never fed back: its angle is zero by definition.
         curves = curves[:-1]
@@ -119,8 +117,9 @@ def distinct_label(run: Recorded, rule: str, runs: Sequence[Recorded]) -> str:
 
 
 def _fine_print(curves: Sequence[Curve]) -> str:
-    trials = curves[0].values.shape[1]
-    return f". Mean and 98 % bootstrap interval over {trials} trials; moving average over {WINDOW} episodes."
+    trials, first = curves[0].values.shape[1], curves[0]
+    smoothed = f"; moving average over {WINDOW} {first.axis}s" if first.stride == 1 else ""
+    return f" after each {first.axis}. Mean and 98 % bootstrap interval over {trials} trials{smoothed}."
 
 
 def _one_axes(curves: Sequence[Curve], name: str) -> Figure:
@@ -129,7 +128,7 @@ def _one_axes(curves: Sequence[Curve], name: str) -> Figure:
         axes = figure.subplots()
         for colour, curve in zip(_cycle(len(curves)), curves, strict=True):
             _draw(axes, curve, colour)
-        axes.set_xlabel("episode")
+        axes.set_xlabel(curves[0].axis)
         axes.set_ylabel(name)
         if name == "accuracy":
             axes.set_ylim(0, 1)
@@ -148,7 +147,7 @@ def _side_by_side(groups: Sequence[tuple[str, Sequence[Curve]]], dress: Callable
             for colour, curve in zip(_cycle(len(curves)), curves, strict=True):
                 _draw(axes, curve, colour)
             axes.set_title(plain(label), fontsize=10, loc="left")
-            axes.set_xlabel("episode")
+            axes.set_xlabel(curves[0].axis)
             dress(axes)
             axes.legend(fontsize=8 if len(curves) <= 6 else 6, ncols=2 if len(curves) <= 6 else 3)
         for axes in grid[len(groups) :]:
@@ -157,21 +156,16 @@ def _side_by_side(groups: Sequence[tuple[str, Sequence[Curve]]], dress: Callable
 
 
 def _draw(axes: Axes, curve: Curve, colour: str) -> None:
-    smooth = moving_average(curve.values)
+    smooth = moving_average(curve.values, WINDOW if curve.stride == 1 else 1)
     low, high = bootstrap_interval(smooth.T)
-    episodes = np.arange(1, len(smooth) + 1)
-    axes.fill_between(episodes, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(episodes, nan_mean(smooth, axis=1), color=colour, linewidth=1.6, label=plain(curve.label))
+    steps = curve.stride * np.arange(1, len(smooth) + 1)
+    axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(steps, nan_mean(smooth, axis=1), color=colour, linewidth=1.6, label=plain(curve.label))
 
 
 def moving_average(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
     """Mean over the last ``window`` steps (fewer at the start), leaving NaN out."""
     return np.stack([nan_mean(values[max(0, i + 1 - window) : i + 1], axis=0) for i in range(len(values))])
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")
 
 
 def equation(latex: str) -> Figure:

@@ -69,6 +69,7 @@ def _run(run: Recorded, runs: Sequence[Recorded]) -> dict[str, Any]:
         "preset": run.config["preset"],
         "source": run.config["source"],
         "data": run.data,
+        "averaged": f"{run.averaged} {'episodes' if run.stride == 1 else 'scores'}",
         "finished": bool(run.result),
         "seconds": run.result.get("seconds"),
         "episodes_per_second": run.result.get("episodes_per_second"),

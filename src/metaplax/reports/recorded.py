@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metaplax.analysis import Published, quantities
+from metaplax.analysis import LAST, Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
 from metaplax.training import RunFolder
 
@@ -39,14 +39,41 @@ class Recorded:
         return self.config["title"]
 
     @property
+    def axis(self) -> str:
+        """What steps count."""
+        return self.config.get("axis", "episode")
+
+    @property
+    def stride(self) -> int:
+        """How far a step goes on the axis."""
+        return self.config.get("stride", 1)
+
+    @property
+    def averaged(self) -> int:
+        """Last steps that a quantity is averaged over."""
+        return self.config.get("averaged", LAST)
+
+    @property
     def data(self) -> str:
         """What results are reported on."""
         return self.config["data"]
 
     @property
     def labels(self) -> dict[str, str]:
-        """For each rule that was run, what to call it."""
-        return {rule: self.config["rules"][rule]["label"] for rule in self.series if rule in self.config["rules"]}
+        """For each rule that was run, what to call it; :attr:`transfers` has those that were only used elsewhere."""
+        known = self.config["rules"]
+        return {rule: known[rule]["label"] for rule in self.series if rule in known and "." not in rule}
+
+    @property
+    def transfers(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """For each rule, and each condition it was used in as it was, the accuracy."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for name, quantity in self.quantities.items():
+            what, _, study = name.partition(".")
+            rule, _, condition = study.partition(".")
+            if what == "accuracy" and condition:
+                found.setdefault(rule, {})[condition] = quantity
+        return found
 
     def terms(self, rule: str) -> list[PrintedTerm]:
         """How the rule is written."""
@@ -88,6 +115,8 @@ def read(path: Path) -> Recorded:
         config=config,
         env=folder.read_json("env.json"),
         result=folder.read_json("result.json") if (path / "result.json").is_file() else {},
-        quantities={quantity.name: quantity.as_json() for quantity in quantities(rows, published)},
+        quantities={
+            quantity.name: quantity.as_json() for quantity in quantities(rows, published, config.get("averaged", LAST))
+        },
         series=series,
     )

@@ -1,6 +1,7 @@
-"""Episodes: what a learner sees."""
+"""Episodes and streams: what a learner sees."""
 
 from metaplax.tasks.classification import OnlineClassification
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
+from metaplax.tasks.stream import ImageStream
 
-__all__ = ["AbstractTask", "Episode", "Examples", "OnlineClassification"]
+__all__ = ["AbstractTask", "Episode", "Examples", "ImageStream", "OnlineClassification"]

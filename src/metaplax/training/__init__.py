@@ -3,10 +3,11 @@
 from metaplax.training.checkpoints import CheckpointError, Checkpoints
 from metaplax.training.clip_to_recent import clip_to_recent
 from metaplax.training.compilation_cache import use_compilation_cache
+from metaplax.training.drive import Step, drive
 from metaplax.training.interruption import Interrupted, Interruption
-from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal
+from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal, Row
 from metaplax.training.keep_largest import keep_largest
-from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train
+from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train, start
 from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.training.run_folder import RunFolder, RunFolderError, environment, finite
 from metaplax.training.spread import AbstractSpread, restrict_to_cores, spread, use_all_cores
@@ -28,10 +29,13 @@ __all__ = [
     "NoProgress",
     "PlainProgress",
     "RichProgress",
+    "Row",
     "RunFolder",
     "RunFolderError",
+    "Step",
     "clip_to_recent",
     "default_progress",
+    "drive",
     "environment",
     "finite",
     "in_units",
@@ -40,6 +44,7 @@ __all__ = [
     "restrict_to_cores",
     "spread",
     "stability_radii",
+    "start",
     "trusted_units",
     "use_all_cores",
     "use_compilation_cache",

@@ -1,6 +1,5 @@
 """The only outer loop: draw episodes, estimate the meta-gradient, take one optax step, record."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,11 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 from metaplax.estimators import AbstractEstimator
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.tasks import AbstractTask
-from metaplax.training.interruption import Interrupted, Interruption
+from metaplax.training.drive import Step, drive
+from metaplax.training.interruption import Interruption
 from metaplax.training.journal import AbstractJournal, MemoryJournal, Row
 from metaplax.training.progress import AbstractProgress, NoProgress
-from metaplax.training.retreat import Anchors
+from metaplax.training.retreat import Anchors, Best
 from metaplax.training.spread import AbstractSpread, Batching, spread
 
 ANCHORS = 8
@@ -34,6 +34,7 @@ class MetaState(eqx.Module):
     parameters: PyTree
     optimizer: PyTree
     anchors: Anchors
+    best: Best
     streak: Int[Array, "*trials"]
     masked: Int[Array, "*trials"]
 
@@ -69,6 +70,8 @@ def meta_train(
     trials: int = 1,
     episodes: int = 1,
     patience: int = 10,
+    ceiling: float = float("inf"),
+    margin: float = float("inf"),
     batching: Batching = "auto",
     journal: AbstractJournal | None = None,
     progress: AbstractProgress | None = None,
@@ -79,8 +82,9 @@ def meta_train(
     The episodes are a pure function of (``key``, trial, step, index in the batch), so that a run can be
     resumed without any state of a data loader, and two learners can be compared on the same episodes.
 
-    An episode whose loss or gradient is not finite is left out and counted. From the second meta-step in a row
-    without a finite episode on, the parameters go back by some steps for each.
+    An episode whose loss or gradient is not finite, or whose loss is above ``ceiling``, has exploded: it is left out
+    and counted. From the second meta-step in a row
+    without any other episode on, the parameters go back by some steps for each.
 
     Args:
         learner: where to start; its floating-point JAX arrays are meta-learned.
@@ -91,7 +95,11 @@ def meta_train(
         key: seed of everything.
         trials: independent repetitions, each with episodes and initial networks of its own.
         episodes: episodes per meta-step; their gradients are averaged.
-        patience: give up after so many meta-steps in a row without a finite episode.
+        patience: give up after so many meta-steps in a row in which every episode exploded.
+        ceiling: an outer loss that no episode should exceed, such as one and a half times that of an untrained
+            network. The gradients of such episodes are huge and lead nowhere.
+        margin: how far the running mean of the loss over about ten meta-steps may rise above its lowest value; then
+            the parameters go back to where it was lowest. An exploded episode counts with the ceiling.
         batching: how trials and episodes are laid out over the machine, see :func:`metaplax.training.spread`.
         journal: where rows and checkpoints go; by default rows are kept in memory.
         progress: shows how far it is.
@@ -114,7 +122,7 @@ def meta_train(
     interruption = Interruption() if interruption is None else interruption
 
     parameters, constants = split(learner)
-    first, state = journal.resume(_start(parameters, optimizer, trials))
+    first, state = journal.resume(start(parameters, optimizer, trials))
     trial_keys = jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
 
     # Arrays are arguments of the compiled step; Python numbers stay what they are.
@@ -123,36 +131,34 @@ def meta_train(
     def one_trial(task_arrays, step, state, trial_key):
         tasks = eqx.combine(task_arrays, task_constants)
         key = jax.random.fold_in(trial_key, step)
-        return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, state, key)
+        return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, (ceiling, margin), state, key)
 
-    take_step = jax.jit(layout.trials(one_trial))
-    _refuse_divergence(state, first, patience)
-    with progress.track(steps, first) as advance:
-        if interruption.requested:
-            raise Interrupted(interruption.requested, first)
-        if first < steps:
-            take_step = take_step.lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
-        for step in range(first, steps):
-            began = time.perf_counter()
-            state, record = take_step(task_arrays, jnp.int32(step), state, trial_keys)
-            row = {name: np.asarray(value) for name, value in record.items()}
-            journal.record(step, row, time.perf_counter() - began)
-            advance(row)
-            stop, diverged = interruption.requested, int(jnp.max(state.streak)) >= patience
-            if stop or diverged or journal.is_due(step + 1, steps):
-                journal.checkpoint(step + 1, state)
-            _refuse_divergence(state, step + 1, patience)
-            if stop and step + 1 < steps:
-                raise Interrupted(stop, step + 1)
+    def compiled(state: MetaState) -> Step:
+        take = jax.jit(layout.trials(one_trial))
+        take = take.lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
+        return lambda step, state: take(task_arrays, jnp.int32(step), state, trial_keys)
+
+    state = drive(
+        compiled,
+        state,
+        first,
+        steps,
+        journal=journal,
+        progress=progress,
+        interruption=interruption,
+        trouble=lambda state, done: _divergence(state, done, patience),
+    )
     learned = eqx.combine(state.parameters, constants)
     journal.finish(steps, {k: np.asarray(v) for k, v in jax.vmap(_scalars(constants))(state.parameters).items()})
     return MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
 
 
-def _start(parameters: PyTree, optimizer: optax.GradientTransformation, trials: int) -> MetaState:
+def start(parameters: PyTree, optimizer: optax.GradientTransformation, trials: int) -> MetaState:
+    """The state before the first meta-step, with a leading axis of trials."""
     optimizer_state = optimizer.init(parameters)
     anchors = Anchors.start((parameters, optimizer_state), ANCHORS)
-    one = MetaState(parameters, optimizer_state, anchors, jnp.int32(0), jnp.int32(0))
+    best = Best.start((parameters, optimizer_state))
+    one = MetaState(parameters, optimizer_state, anchors, best, jnp.int32(0), jnp.int32(0))
     return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], trials, axis=0), one)
 
 
@@ -167,17 +173,18 @@ def _meta_step(
     optimizer: optax.GradientTransformation,
     episodes: int,
     layout: AbstractSpread,
+    limits: tuple[float, float],
     state: MetaState,
     key: Key[Array, ""],
 ) -> tuple[MetaState, dict[str, Any]]:
     """One meta-step of one trial. Episodes that are not finite do not count; see :mod:`metaplax.training.retreat`."""
-    learner = eqx.combine(state.parameters, constants)
+    learner, (ceiling, margin) = eqx.combine(state.parameters, constants), limits
 
     def one_episode(key):
         task_key, learner_key = jax.random.split(key)
         (loss, metrics), gradient = estimator.value_and_grad(learner, tasks.sample(task_key), learner_key)
         # The norm, not just the entries: one whose square overflows would stop Adam for good.
-        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
+        finite = jnp.isfinite(loss) & (loss <= ceiling) & jnp.isfinite(optax.tree.norm(gradient))
         return {"loss": loss, **metrics}, gradient, finite
 
     records, gradients, finite = layout.episodes(one_episode, jax.random.split(key, episodes))
@@ -186,12 +193,15 @@ def _meta_step(
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
     masked, before = state.masked + episodes - count, (state.parameters, state.optimizer)
     stepped = eqx.apply_updates(state.parameters, updates)
-    taken = MetaState(stepped, optimizer_state, state.anchors.passed(before), jnp.int32(0), masked)
+    means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
+    (stepped, optimizer_state), best = state.best.after(
+        jnp.where(count > 0, means["loss"], ceiling), (stepped, optimizer_state), margin
+    )
+    taken = MetaState(stepped, optimizer_state, state.anchors.passed(before), best, jnp.int32(0), masked)
     streak = state.streak + 1
     (parameters, optimizer_state), anchors = state.anchors.exploded(before, streak)
-    left = MetaState(parameters, optimizer_state, anchors, streak, masked)
+    left = MetaState(parameters, optimizer_state, anchors, best, streak, masked)
     new_state = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
-    means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
     return new_state, {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
 
 
@@ -201,10 +211,12 @@ def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
     return jnp.sum(jnp.where(mask.reshape(shape), values, 0), axis=0)
 
 
-def _refuse_divergence(state: MetaState, done: int, patience: int) -> None:
+def _divergence(state: MetaState, done: int, patience: int) -> DivergedError | None:
+    """The error, if too many meta-steps in a row have given nothing finite."""
     trials = [str(i) for i, n in enumerate(np.asarray(state.streak)) if n >= patience]
-    if trials:
-        raise DivergedError(
-            f"meta-training diverged: {patience} meta-steps in a row up to step {done - 1} gave no finite loss and"
-            f" gradient (trial {', '.join(trials)}); try a smaller meta-learning rate or clip the meta-gradient harder"
-        )
+    if not trials:
+        return None
+    return DivergedError(
+        f"meta-training diverged: {patience} meta-steps in a row up to step {done - 1} gave no finite loss and"
+        f" gradient (trial {', '.join(trials)}); try a smaller meta-learning rate or clip the meta-gradient harder"
+    )

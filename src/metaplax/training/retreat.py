@@ -1,16 +1,21 @@
 """Going back when meta-training has walked into a region where episodes explode.
 
 Leaving out one explosive episode is enough when it was bad luck. When explosions follow each other, the
-parameters themselves are the problem, and no gradient is left to lead out: then the way back is the way we came.
+parameters themselves are the problem, and no gradient is left to lead out: then the way back is the way we came
+(:class:`Anchors`). A region can also be bad without explosions, with losses that are finite, large and chaotic:
+then it is back to the best there was (:class:`Best`).
 """
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 SPACING = 5
 """Finite meta-steps between two anchors."""
+
+MEMORY = 0.9
+"""Decay per meta-step of the running mean of the loss."""
 
 TOLERATED = 1
 """Explosive meta-steps in a row that are put down to bad luck."""
@@ -46,6 +51,36 @@ class Anchors(eqx.Module):
         newest = jax.tree.map(lambda leaf: leaf[0], self.kept)
         popped = jax.tree.map(lambda leaf: jnp.concatenate([leaf[1:], leaf[-1:]]), self.kept)
         return _choose(retreat, newest, current), Anchors(_choose(retreat, popped, self.kept), self.since)
+
+
+class Best(eqx.Module):
+    """Parameters and optimiser state where the running mean of the loss was lowest.
+
+    Attributes:
+        kept: those parameters and that state.
+        lowest: the running mean there.
+        recent: the running mean now.
+    """
+
+    kept: PyTree
+    lowest: Float[Array, "*trials"]
+    recent: Float[Array, "*trials"]
+
+    @staticmethod
+    def start(current: PyTree) -> "Best":
+        """Before the first meta-step."""
+        unknown = jnp.asarray(jnp.inf, jnp.result_type(float))
+        return Best(jax.tree.map(jnp.asarray, current), unknown, unknown)
+
+    def after(self, loss: Float[Array, ""], current: PyTree, margin: float) -> tuple[PyTree, "Best"]:
+        """After a meta-step to ``current`` with this loss: stay, or go back if the mean has risen by ``margin``."""
+        known = jnp.where(jnp.isfinite(loss), loss, self.recent)
+        recent = jnp.where(jnp.isfinite(self.recent), MEMORY * self.recent + (1 - MEMORY) * known, known)
+        lost = recent > self.lowest + margin
+        better = recent < self.lowest
+        kept = _choose(better, current, self.kept)
+        lowest = jnp.where(better, recent, self.lowest)
+        return _choose(lost, kept, current), Best(kept, lowest, jnp.where(lost, lowest, recent))
 
 
 def _choose(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:

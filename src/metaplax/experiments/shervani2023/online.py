@@ -6,7 +6,7 @@ pathways, Nature Communications 14:1805 (2023), Algorithm 1: the network starts 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from math import isfinite
+from math import isfinite, log
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -18,7 +18,7 @@ import optax
 from metaplax.analysis import alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
 from metaplax.estimators import ESTIMATORS, EstimatorName
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
 from metaplax.experiments.meta_training import MetaTraining
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
 from metaplax.learners import AbstractLearner, OnlinePlasticity, split
@@ -72,6 +72,10 @@ class OnlineRuleLearning(AbstractExperiment):
         sharing: which synapses share a coefficient.
         meta_learning_rate: of Adam on the coefficients.
         meta_gradient_clip: largest norm of a meta-gradient; explosive episodes exceed it.
+        ceiling: outer loss above which an episode has exploded and is left out, in multiples of the loss of chance,
+            ln(outputs); zero for none.
+        margin: how far, in nats, the running mean of the outer loss may rise above its lowest value before
+            meta-training goes back to where it was lowest; zero for never.
         meta_units: units in which coefficients are meta-learned: those of the paper, or units that are measured
             before meta-training so that no step can make a term explode (:func:`metaplax.training.trusted_units`).
         l1: strength of the L1 penalty on the coefficients, in the paper's units.
@@ -96,6 +100,8 @@ class OnlineRuleLearning(AbstractExperiment):
     sharing: Literal["global", "layer", "neuron", "synapse"] = "global"
     meta_learning_rate: float = 1e-3
     meta_gradient_clip: float = 1000.0
+    ceiling: float = 0.0
+    margin: float = 0.0
     meta_units: Literal["paper", "measured"] = "paper"
     l1: float = 0.0
     held_out: int = 0
@@ -112,7 +118,7 @@ class OnlineRuleLearning(AbstractExperiment):
         for name in ("episodes", "trials", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("l1", "held_out"):
+        for name in ("ceiling", "margin", "l1", "held_out"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
         if len(self.sizes) < 2 or min(self.sizes) < 1:
@@ -121,7 +127,8 @@ class OnlineRuleLearning(AbstractExperiment):
         if weights > MOST_WEIGHTS:
             raise ConfigError(f"sizes asks for {weights:,} weights; more than {MOST_WEIGHTS:,} do not fit a machine")
 
-    def studies(self, data: ImageSet) -> dict[str, AbstractStudy]:
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
+        del load
         task = self.task(data)
         return {arm: self._study(arm, task) for arm in self.arms}
 
@@ -131,7 +138,13 @@ class OnlineRuleLearning(AbstractExperiment):
         if self.meta_units == "measured" and len(units) > 1:
             units = trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
         return MetaTraining(
-            learner, task, ESTIMATORS[self.estimator](), self.optimizer(arm, learner, units), self.episodes
+            learner=learner,
+            task=task,
+            estimator=ESTIMATORS[self.estimator](),
+            optimizer=self.optimizer(arm, learner, units),
+            episodes=self.episodes,
+            ceiling=self.ceiling * log(self.sizes[-1]) if self.ceiling else float("inf"),
+            margin=self.margin or float("inf"),
         )
 
     def learner(self, arm: str) -> OnlinePlasticity:
@@ -139,7 +152,7 @@ class OnlineRuleLearning(AbstractExperiment):
         return OnlinePlasticity(
             network=MLP(self.sizes),
             rule=self.rule(arm),
-            feedback=self._feedback(arm),
+            feedback=self.pathway(arm),
             penalty=self.penalty(arm),
             probes=(alignment_angles, orthonormality_error),
         )
@@ -148,7 +161,8 @@ class OnlineRuleLearning(AbstractExperiment):
         """The rule of one arm, at the start of meta-training."""
         return RULES[arm](self.sharing, self.sizes)
 
-    def _feedback(self, arm: str) -> AbstractFeedback:
+    def pathway(self, arm: str) -> AbstractFeedback:
+        """The feedback pathway of one arm."""
         if arm == "bp":
             return Symmetric("as_released" if self.as_released else "exact")
         return FEEDBACK["direct" if arm == "dfa" else self.feedback]()
@@ -159,7 +173,15 @@ class OnlineRuleLearning(AbstractExperiment):
         return L1(self.l1) if self.l1 > 0 else NoPenalty()
 
     def task(self, data: ImageSet) -> OnlineClassification:
-        """The distribution of episodes.
+        """The distribution of episodes of meta-training.
+
+        Raises:
+            ConfigError: the data do not suffice.
+        """
+        return self.episodes_of(data, meta_training_classes(len(data.class_names), self.held_out))
+
+    def episodes_of(self, data: ImageSet, allowed: tuple[int, ...] | None) -> OnlineClassification:
+        """Episodes of some classes of a data set, or of all.
 
         Raises:
             ConfigError: the data do not suffice.
@@ -172,7 +194,7 @@ class OnlineRuleLearning(AbstractExperiment):
                 self.queries,
                 replacement=self.as_released,
                 fixed_images=self.as_released,
-                allowed=meta_training_classes(len(data.class_names), self.held_out),
+                allowed=allowed,
             )
         except ValueError as error:
             raise ConfigError(str(error)) from error

@@ -16,15 +16,16 @@ from metaplax.training import clip_to_recent, in_units, keep_largest
 
 
 @dataclass(frozen=True)
-class PoolLearning(OnlineRuleLearning):
+class AbstractPoolLearning(OnlineRuleLearning):
     """The pool of ten terms, meta-learned in units that keep every term from exploding.
 
     Attributes:
         clip_factor: no component of a meta-gradient may exceed so many times its recent root mean square.
     """
 
-    name = "shervani2023/pool"
     clip_factor: float = 2.0
+    ceiling: float = 1.5
+    margin: float = 0.5
     meta_units: Literal["paper", "measured"] = "measured"
 
     def rule(self, arm: str) -> Rule:
@@ -43,7 +44,7 @@ class PoolLearning(OnlineRuleLearning):
 
 
 @dataclass(frozen=True)
-class Fig4(PoolLearning):
+class Fig4(AbstractPoolLearning):
     """All ten terms with an L1 penalty, beside backprop and feedback alignment."""
 
     name = "shervani2023/fig4"
@@ -72,7 +73,7 @@ STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 @dataclass(frozen=True)
-class Path(PoolLearning):
+class Path(AbstractPoolLearning):
     """The pool under L1 penalties of different strength."""
 
     name = "shervani2023/fig4-path"
@@ -85,7 +86,7 @@ class Path(PoolLearning):
 
 
 @dataclass(frozen=True)
-class FigS5(PoolLearning):
+class FigS5(AbstractPoolLearning):
     """The pool under different regularisers.
 
     Attributes:

@@ -1,0 +1,132 @@
+"""Beyond the paper: what becomes of a learned rule, left as it is, on other classes, other images, other networks?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from metaplax.data import ImageSet
+from metaplax.experiments.base import AbstractStudy, ConfigError, Load
+from metaplax.experiments.meta_training import MetaTraining
+from metaplax.experiments.shervani2023.online import SMOKE, OnlineRuleLearning, meta_training_classes
+from metaplax.experiments.transfer import Transfer
+from metaplax.tasks import OnlineClassification
+
+FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""By which the learning rates of BP, FA and DFA are multiplied when they are tuned to a condition."""
+
+DEPTHS = (3, 4, 6, 8, 10)
+WIDTHS = (0.5, 2.0, 4.0)
+
+
+def of_depth(sizes: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Sizes of a network with so many layers of weights; hidden ones shrink evenly from the first to the last."""
+    first, last = sizes[1], sizes[-2]
+    hidden = [round(first + (last - first) * i / max(depth - 2, 1)) for i in range(depth - 1)]
+    return (sizes[0], *hidden, sizes[-1])
+
+
+def of_width(sizes: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    """Sizes of a network whose hidden layers are so many times as wide."""
+    return (sizes[0], *(max(1, round(factor * size)) for size in sizes[1:-1]), sizes[-1])
+
+
+Resize = Callable[[tuple[int, ...]], tuple[int, ...]]
+CONDITIONS: dict[str, tuple[str, Resize]] = {
+    "seen": ("seen", lambda sizes: sizes),
+    "held_out": ("held_out", lambda sizes: sizes),
+    **{f"depth{depth}": ("held_out", lambda sizes, depth=depth: of_depth(sizes, depth)) for depth in DEPTHS},
+    **{
+        f"width{width:g}".replace(".", "_"): ("held_out", lambda sizes, w=width: of_width(sizes, w)) for width in WIDTHS
+    },
+}
+"""For every condition: on which images, and what becomes of the sizes of the network."""
+
+
+@dataclass(frozen=True)
+class AbstractHeldOut(OnlineRuleLearning):
+    """Rules are meta-trained on some classes and then scored, as they are, on others.
+
+    Attributes:
+        test_episodes: episodes that each trial is scored on.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "smoke": {**SMOKE, "test_episodes": 1},
+        "quick": {"episodes": 150, "trials": 4},
+        "paper": {},
+    }
+
+    held_out: int = 10
+    test_episodes: int = 20
+
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
+        trainings = super().studies(data, load)
+        if self.test_episodes < 1:
+            raise ConfigError(f"test_episodes must be positive, not {self.test_episodes}")
+        unseen = self.held_out_task(data)
+        transfers = {f"{arm}.held_out": self.transfer(arm, study, unseen) for arm, study in trainings.items()}
+        return {**trainings, **transfers}
+
+    def held_out_task(self, data: ImageSet) -> OnlineClassification:
+        """Episodes of the classes that meta-training never sees.
+
+        Raises:
+            ConfigError: these are too few.
+        """
+        classes = len(data.class_names)
+        seen = meta_training_classes(classes, self.held_out)
+        return self.episodes_of(data, tuple(label for label in range(classes) if label not in seen))
+
+    def transfer(
+        self, arm: str, training: AbstractStudy, task: OnlineClassification, sizes: tuple[int, ...] | None = None
+    ) -> Transfer:
+        """The frozen rule of one arm on other episodes, in a network of other sizes if any are given."""
+        assert isinstance(training, MetaTraining)
+        learner = replace(self, sizes=sizes or self.sizes).learner(arm)
+        factors = FACTORS if len(learner.rule.terms) == 1 else (1.0,)
+        return Transfer(arm, training, learner, task, self.test_episodes, factors)
+
+
+@dataclass(frozen=True)
+class Generalisation(AbstractHeldOut):
+    """Meta-train on some classes, then freeze the rule and use it elsewhere.
+
+    Attributes:
+        conditions: where to use the rules, of those of ``CONDITIONS``.
+        other_data: data sets to use them on besides.
+    """
+
+    name = "shervani2023/generalisation"
+    title = "A learned rule on classes, images and networks it was not learned for"
+    arms = ("bp", "fa", "dfa", "f_bio")
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "smoke": {**SMOKE, "test_episodes": 1, "conditions": ("held_out", "depth4"), "other_data": ("glyphs",)},
+        "quick": {"episodes": 150, "trials": 4},
+        "paper": {},
+    }
+
+    episodes: int = 300
+    test_episodes: int = 5
+    conditions: tuple[str, ...] = tuple(CONDITIONS)
+    other_data: tuple[str, ...] = ("fashion_mnist", "glyphs")
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in self.conditions:
+            if name not in CONDITIONS:
+                raise ConfigError(f"there is no condition {name!r}: there are {', '.join(CONDITIONS)}")
+
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
+        trainings = OnlineRuleLearning.studies(self, data, load)
+        tasks = {"seen": self.task(data), "held_out": self.held_out_task(data)}
+        others = {name: self.episodes_of(load(name), None) for name in self.other_data}
+        conditions = {
+            **{name: CONDITIONS[name] for name in self.conditions},
+            **{name: (name, lambda sizes: sizes) for name in others},
+        }
+        transfers = {
+            f"{arm}.{condition}": self.transfer(arm, training, {**tasks, **others}[images], resize(self.sizes))
+            for condition, (images, resize) in conditions.items()
+            for arm, training in trainings.items()
+        }
+        return {**trainings, **transfers}

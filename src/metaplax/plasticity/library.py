@@ -1,0 +1,171 @@
+"""Rules that were learned and are shipped as data: use them without meta-training."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from metaplax.plasticity.coefficients import GlobalCoefficients, LayerCoefficients, Sharing
+from metaplax.plasticity.further_terms import FURTHER_TERMS
+from metaplax.plasticity.rule import Rule
+from metaplax.plasticity.terms import ALL_TERMS
+
+KNOWN = (*ALL_TERMS, *FURTHER_TERMS)
+"""Terms that a learned rule can be made of."""
+
+Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
+"""One number per term, or a row of them for each layer ``1..L``."""
+
+
+class UnknownRuleError(ValueError):
+    """There is no learned rule of this name; the message is one sentence with the nearest one."""
+
+
+@dataclass(frozen=True)
+class LearnedRule:
+    """What meta-training found, and where it comes from. Coefficients have no unit.
+
+    Attributes:
+        name: what it is loaded by, e.g. ``"shervani2023/f_bio"``.
+        summary: one sentence for people.
+        terms: names of the terms, as in :data:`~metaplax.plasticity.ALL_TERMS`.
+        coefficients: of the terms, each the mean over trials at the end of meta-training; one row per layer if
+            ``sharing`` is ``"layer"``.
+        ci_low: lower ends of their intervals (98 % bootstrap over trials), of the same shape.
+        ci_high: upper ends.
+        feedback: name of the pathway it was learned with, e.g. ``"random"`` or ``"symmetric"``.
+        provenance: ``experiment``, ``arm``, ``preset``, ``data``, ``trials``, ``episodes``, ``seed``, ``commit``,
+            ``sizes`` of the network, and ``accuracy`` (a fraction; ``mean``, ``ci_low`` and ``ci_high`` over trials,
+            each with the coefficients it had learned itself).
+        sharing: ``"global"`` or ``"layer"``.
+
+    Raises:
+        ValueError: a term is unknown, or the coefficients or their intervals do not fit the terms.
+    """
+
+    name: str
+    summary: str
+    terms: tuple[str, ...]
+    coefficients: Numbers
+    ci_low: Numbers
+    ci_high: Numbers
+    feedback: str
+    provenance: Mapping[str, Any] = field(hash=False)
+    sharing: Sharing = "global"
+
+    def __post_init__(self):
+        known = [term.name for term in KNOWN]
+        if strangers := [name for name in self.terms if name not in known]:
+            raise ValueError(f"{self.name} has a term {strangers[0]!r}, but there are only {', '.join(known)}")
+        if self.sharing not in ("global", "layer"):
+            raise ValueError(f"{self.name} shares its coefficients globally or per layer, not per {self.sharing!r}")
+        shapes = {_shape(numbers) for numbers in (self.coefficients, self.ci_low, self.ci_high)}
+        shape = shapes.pop()
+        if shapes or len(shape) != (1 if self.sharing == "global" else 2) or shape[-1] != len(self.terms):
+            raise ValueError(
+                f"{self.name} needs a coefficient and both ends of its interval for each of its {len(self.terms)} terms"
+                + (" in each layer" if self.sharing == "layer" else "")
+            )
+
+    @classmethod
+    def from_json(cls, text: str) -> "LearnedRule":
+        """A learned rule from the text of its file, in which ``sharing`` may be left out if it is ``"global"``.
+
+        Raises:
+            ValueError: the text is not JSON, or what it says does not fit together.
+        """
+        entry = json.loads(text)
+        try:
+            numbers = {key: _numbers(entry.pop(key)) for key in ("coefficients", "ci_low", "ci_high")}
+            return cls(terms=tuple(entry.pop("terms")), **numbers, **entry)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is not the file of a learned rule: {error}") from error
+
+    def as_json(self) -> str:
+        """The text of its file."""
+        entry = asdict(self)
+        if self.sharing == "global":
+            del entry["sharing"]
+        return json.dumps(entry, indent=1, ensure_ascii=False) + "\n"
+
+    def rule(self) -> Rule:
+        """The rule itself, ready for :class:`~metaplax.learners.OnlinePlasticity`.
+
+        One that has coefficients per layer fits networks of so many layers only.
+        """
+        terms = {term.name: term for term in KNOWN}
+        values = jnp.asarray(self.coefficients, jnp.result_type(float))
+        coefficients = GlobalCoefficients(values) if self.sharing == "global" else LayerCoefficients(values)
+        return Rule(tuple(terms[name]() for name in self.terms), coefficients)
+
+    def __str__(self) -> str:
+        accuracy = self.provenance["accuracy"]
+        return (
+            f"{self.name}: {self.summary}\n{self.rule()}\n"
+            f"learned by {self.provenance['experiment']} on {self.provenance['data']} with {self.feedback} feedback, "
+            f"accuracy {accuracy['mean']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
+        )
+
+
+def available() -> tuple[str, ...]:
+    """Names of all learned rules, sorted."""
+    return tuple(sorted(_entries()))
+
+
+def describe(name: str) -> LearnedRule:
+    """A learned rule with its intervals and provenance.
+
+    Raises:
+        UnknownRuleError: there is none of this name; the message gives the nearest one.
+    """
+    entries = _entries()
+    if name not in entries:
+        near = get_close_matches(name, entries, 1, 0.2)
+        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(sorted(entries))}"
+        raise UnknownRuleError(f"there is no learned rule {name!r}: {hint}")
+    return LearnedRule.from_json(entries[name].read_text(encoding="utf-8"))
+
+
+def load(name: str) -> Rule:
+    """A learned rule by name: its terms with the mean coefficients over trials.
+
+    Its coefficients are arrays as in any other rule, so meta-training may go on from there;
+    :func:`metaplax.learners.freeze` makes them constants.
+
+    Raises:
+        UnknownRuleError: there is none of this name; the message gives the nearest one.
+    """
+    return describe(name).rule()
+
+
+def _entries() -> dict[str, Traversable]:
+    """The files of all learned rules by name."""
+    return dict(_walk(files("metaplax.plasticity") / "learned", ""))
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".json"):
+            yield prefix + entry.name.removesuffix(".json"), entry
+
+
+def _numbers(values: list) -> Numbers:
+    if values and isinstance(values[0], list):
+        return tuple(tuple(map(float, row)) for row in values)
+    return tuple(map(float, values))
+
+
+def _shape(numbers: Numbers) -> tuple[int, ...]:
+    """Of a vector or a table; ``()`` if the rows are not of one length."""
+    try:
+        return np.shape(numbers)
+    except ValueError:
+        return ()

@@ -1,0 +1,73 @@
+"""Taking compiled steps one after the other, so that nothing is lost when somebody stops it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from metaplax.training.interruption import Interrupted, Interruption
+from metaplax.training.journal import AbstractJournal
+from metaplax.training.progress import AbstractProgress
+
+Step = Callable[[int, PyTree], tuple[PyTree, dict[str, Array]]]
+"""From the index of the step and the state before it to the state after it and what to record, per trial."""
+
+
+def drive(
+    compiled: Callable[[PyTree], Step],
+    state: PyTree,
+    first: int,
+    steps: int,
+    *,
+    journal: AbstractJournal,
+    progress: AbstractProgress,
+    interruption: Interruption,
+    trouble: Callable[[PyTree, int], Exception | None] = lambda state, done: None,
+) -> PyTree:
+    """Take the steps ``first .. steps - 1``; record each, checkpoint now and then, stop when asked.
+
+    Args:
+        compiled: makes the step, given a state; only called if there is something to do.
+        state: where to start.
+        first: index of the first step.
+        steps: index after the last one.
+        journal: where rows and checkpoints go.
+        progress: shows how far it is.
+        interruption: asked after every step whether to stop.
+        trouble: says of a state, and of the number of steps done, why it makes no sense to go on.
+
+    Returns:
+        the state after the last step.
+
+    Raises:
+        Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
+        Exception: what ``trouble`` returned; a checkpoint was written before.
+    """
+    refuse(trouble(state, first))
+    with progress.track(steps, first) as advance:
+        if interruption.requested:
+            raise Interrupted(interruption.requested, first)
+        take = compiled(state) if first < steps else None
+        for index in range(first, steps):
+            assert take is not None
+            began = time.perf_counter()
+            state, record = take(index, state)
+            row: dict[str, Any] = {name: np.asarray(value) for name, value in record.items()}
+            journal.record(index, row, time.perf_counter() - began)
+            advance(row)
+            done, stop = index + 1, interruption.requested
+            wrong = trouble(state, done)
+            if stop or wrong or journal.is_due(done, steps):
+                journal.checkpoint(done, state)
+            refuse(wrong)
+            if stop and done < steps:
+                raise Interrupted(stop, done)
+    return state
+
+
+def refuse(wrong: Exception | None) -> None:
+    """Raise it, if there is one."""
+    if wrong is not None:
+        raise wrong
