@@ -2,21 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-import optax
+from typing import ClassVar
 
 from metaplax.experiments.shervani2023.generalisation import AbstractHeldOut
-from metaplax.experiments.shervani2023.online import LABELS, per_coefficient
+from metaplax.experiments.shervani2023.online import LABELS
 from metaplax.feedback import AbstractFeedback, ChainAndDirect, Direct, PlasticFeedback
-from metaplax.learners import OnlinePlasticity
 from metaplax.plasticity import AbstractTerm, CentredGradient, ErrorHebb, Oja, PseudoGradient, Rule, rules
-from metaplax.training import clip_to_recent, in_units
 
 TERMS: dict[str, tuple[type[AbstractTerm], ...]] = {
     "f_bio": (PseudoGradient, ErrorHebb, Oja),
     "centred": (CentredGradient, ErrorHebb, Oja),
     "two": (CentredGradient, Oja),
+    "oja": (PseudoGradient, Oja),
 }
 FEEDBACK: dict[str, Callable[[], AbstractFeedback]] = {
     "direct": Direct,
@@ -29,23 +26,20 @@ FEEDBACK: dict[str, Callable[[], AbstractFeedback]] = {
 class Discover(AbstractHeldOut):
     """Candidate rules, meta-trained on the same episodes and scored on classes that meta-training never saw.
 
-    Candidates are named ``terms``, ``terms_pathway`` or ``terms_layer``, see ``TERMS`` and ``FEEDBACK``.
-
-    Attributes:
-        clip_factor: no component of a meta-gradient may exceed so many times its recent root mean square.
-    """
+    Candidates are named ``terms``, ``terms_pathway`` or ``terms_layer``, see ``TERMS`` and ``FEEDBACK``."""
 
     name = "shervani2023/discover"
     title = "Rules beyond the paper's"
     arms = (
         "bp",
         "f_bio",
-        "f_bio_layer",
         "f_bio_direct",
-        "centred",
-        "two",
         "centred_direct",
         "two_direct",
+        "oja_direct",
+        "centred",
+        "two",
+        "f_bio_layer",
         "centred_both",
         "centred_plastic",
     )
@@ -56,16 +50,14 @@ class Discover(AbstractHeldOut):
         "centred": "centred gradient, eHebb, Oja",
         "two": "centred gradient, Oja",
         "centred_direct": "centred gradient, eHebb, Oja; direct feedback",
+        "oja_direct": "gradient, Oja; direct feedback",
         "two_direct": "centred gradient, Oja; direct feedback",
         "centred_both": "centred gradient, eHebb, Oja; chain and direct feedback, learned gains",
         "centred_plastic": "centred gradient, eHebb, Oja; feedback that learns",
     }
 
     episodes: int = 400
-    clip_factor: float = 2.0
-    ceiling: float = 1.5
-    margin: float = 0.5
-    meta_units: Literal["paper", "measured"] = "measured"
+    safeguards: bool = True
 
     def rule(self, arm: str) -> Rule:
         terms, _, variant = arm.partition("_") if not arm.startswith("f_bio") else ("f_bio", "", arm[6:])
@@ -78,9 +70,3 @@ class Discover(AbstractHeldOut):
     def pathway(self, arm: str) -> AbstractFeedback:
         variant = arm.rpartition("_")[2]
         return FEEDBACK[variant]() if variant in FEEDBACK else super().pathway(arm)
-
-    def optimizer(self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...]) -> optax.GradientTransformation:
-        if self.as_released or arm == "bp":
-            return super().optimizer(arm, learner, units)
-        steps = optax.chain(clip_to_recent(self.clip_factor), optax.adam(self.meta_learning_rate))
-        return in_units(steps, per_coefficient(learner, units))

@@ -25,7 +25,7 @@ from metaplax.learners import AbstractLearner, OnlinePlasticity, split
 from metaplax.networks import MLP
 from metaplax.plasticity import L1, AbstractPenalty, NoPenalty, Rule, rules
 from metaplax.tasks import OnlineClassification
-from metaplax.training import in_units, trusted_units
+from metaplax.training import clip_to_recent, in_units, trusted_units
 
 PAPER = "Shervani-Tabar & Rosenbaum (2023)"
 RULES = {
@@ -54,6 +54,15 @@ FEEDBACK: dict[str, type[AbstractFeedback]] = {
     "kolen_pollack": KolenPollack,
 }
 MOST_WEIGHTS = 10**9
+CLIP = 2.0
+"""With safeguards, how far a component of the meta-gradient may exceed its recent root mean square."""
+
+CEILING = 1.5
+"""With safeguards, the outer loss that is too much, in multiples of that of chance."""
+
+MARGIN = 0.5
+"""With safeguards, how far the running mean of the outer loss may rise, in nats."""
+
 SMOKE = {"episodes": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4}
 PRESETS = {"smoke": SMOKE, "quick": {"episodes": 150, "trials": 4}, "paper": {}}
 
@@ -72,12 +81,11 @@ class OnlineRuleLearning(AbstractExperiment):
         sharing: which synapses share a coefficient.
         meta_learning_rate: of Adam on the coefficients.
         meta_gradient_clip: largest norm of a meta-gradient; explosive episodes exceed it.
-        ceiling: outer loss above which an episode has exploded and is left out, in multiples of the loss of chance,
-            ln(outputs); zero for none.
-        margin: how far, in nats, the running mean of the outer loss may rise above its lowest value before
-            meta-training goes back to where it was lowest; zero for never.
-        meta_units: units in which coefficients are meta-learned: those of the paper, or units that are measured
-            before meta-training so that no step can make a term explode (:func:`metaplax.training.trusted_units`).
+        safeguards: keep meta-training away from where episodes explode: coefficients are meta-learned in units
+            that are measured before (:func:`metaplax.training.trusted_units`), components of the meta-gradient are
+            clipped to their recent size (:func:`metaplax.training.clip_to_recent`), episodes that end with 1.5 times
+            the loss of chance are left out, and when the running mean of the loss has risen by 0.5 nats,
+            meta-training goes back to where it was lowest.
         l1: strength of the L1 penalty on the coefficients, in the paper's units.
         held_out: classes that meta-training never sees.
         estimator: how the meta-gradient is computed; all give the same.
@@ -100,9 +108,7 @@ class OnlineRuleLearning(AbstractExperiment):
     sharing: Literal["global", "layer", "neuron", "synapse"] = "global"
     meta_learning_rate: float = 1e-3
     meta_gradient_clip: float = 1000.0
-    ceiling: float = 0.0
-    margin: float = 0.0
-    meta_units: Literal["paper", "measured"] = "paper"
+    safeguards: bool = False
     l1: float = 0.0
     held_out: int = 0
     estimator: EstimatorName = "reversible"
@@ -118,7 +124,7 @@ class OnlineRuleLearning(AbstractExperiment):
         for name in ("episodes", "trials", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("ceiling", "margin", "l1", "held_out"):
+        for name in ("l1", "held_out"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
         if len(self.sizes) < 2 or min(self.sizes) < 1:
@@ -134,17 +140,14 @@ class OnlineRuleLearning(AbstractExperiment):
 
     def _study(self, arm: str, task: OnlineClassification) -> MetaTraining:
         learner = self.learner(arm)
-        units = (1.0,) * len(learner.rule.terms)
-        if self.meta_units == "measured" and len(units) > 1:
-            units = trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
+        limits = {"ceiling": CEILING * log(self.sizes[-1]), "margin": MARGIN} if self.safeguards else {}
         return MetaTraining(
             learner=learner,
             task=task,
             estimator=ESTIMATORS[self.estimator](),
-            optimizer=self.optimizer(arm, learner, units),
+            optimizer=self.optimizer(arm, learner, task),
             episodes=self.episodes,
-            ceiling=self.ceiling * log(self.sizes[-1]) if self.ceiling else float("inf"),
-            margin=self.margin or float("inf"),
+            **limits,
         )
 
     def learner(self, arm: str) -> OnlinePlasticity:
@@ -199,15 +202,24 @@ class OnlineRuleLearning(AbstractExperiment):
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
-    def optimizer(self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...]) -> optax.GradientTransformation:
-        """The outer optimiser of one arm, which measures coefficients in these units."""
-        del arm
+    def optimizer(
+        self, arm: str, learner: OnlinePlasticity, task: OnlineClassification
+    ) -> optax.GradientTransformation:
+        """The outer optimiser of one arm."""
         adam = optax.adam(self.meta_learning_rate)
         if self.as_released:
             return adam
-        if self.meta_units == "paper":
+        # A single coefficient is a learning rate: there is nothing to weigh it against.
+        if not self.safeguards or len(learner.rule.terms) == 1:
             return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), adam)
-        return in_units(optax.chain(optax.clip(self.meta_gradient_clip), adam), per_coefficient(learner, units))
+        units = trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
+        steps = optax.chain(clip_to_recent(CLIP), adam, *self.selection(arm))
+        return in_units(steps, per_coefficient(learner, units))
+
+    def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
+        """What comes after the step of the optimiser."""
+        del arm
+        return ()
 
 
 def per_coefficient(learner: OnlinePlasticity, values: tuple[float, ...]) -> AbstractLearner:

@@ -2,45 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import optax
 
 from metaplax.analysis import Published
 from metaplax.experiments.base import ConfigError
 from metaplax.experiments.shervani2023.figures import BP_AND_FA
-from metaplax.experiments.shervani2023.online import RULES, OnlineRuleLearning, per_coefficient
-from metaplax.learners import OnlinePlasticity
+from metaplax.experiments.shervani2023.online import RULES, OnlineRuleLearning
 from metaplax.plasticity import L1, L2, AbstractPenalty, ElasticNet, NoPenalty, Rule
-from metaplax.training import clip_to_recent, in_units, keep_largest
+from metaplax.training import keep_largest
 
 
 @dataclass(frozen=True)
 class AbstractPoolLearning(OnlineRuleLearning):
-    """The pool of ten terms, meta-learned in units that keep every term from exploding.
+    """The pool of ten terms, meta-learned with safeguards, without which it explodes within a few episodes."""
 
-    Attributes:
-        clip_factor: no component of a meta-gradient may exceed so many times its recent root mean square.
-    """
-
-    clip_factor: float = 2.0
-    ceiling: float = 1.5
-    margin: float = 0.5
-    meta_units: Literal["paper", "measured"] = "measured"
+    safeguards: bool = True
 
     def rule(self, arm: str) -> Rule:
         return RULES[arm if arm in RULES else "pool"](self.sharing, self.sizes)
-
-    def optimizer(self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...]) -> optax.GradientTransformation:
-        if self.meta_units == "paper" or len(units) == 1:
-            return super().optimizer(arm, learner, units)
-        steps = optax.chain(clip_to_recent(self.clip_factor), optax.adam(self.meta_learning_rate))
-        return in_units(optax.chain(steps, *self.selection(arm)), per_coefficient(learner, units))
-
-    def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
-        """What comes after the step of the optimiser."""
-        del arm
-        return ()
 
 
 @dataclass(frozen=True)
