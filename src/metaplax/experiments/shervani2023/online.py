@@ -206,15 +206,14 @@ class OnlineRuleLearning(AbstractExperiment):
         self, arm: str, learner: OnlinePlasticity, task: OnlineClassification
     ) -> optax.GradientTransformation:
         """The outer optimiser of one arm."""
-        adam = optax.adam(self.meta_learning_rate)
+        steps = (optax.adam(self.meta_learning_rate), *self.selection(arm))
         if self.as_released:
-            return adam
+            return optax.chain(*steps)
         # A single coefficient is a learning rate: there is nothing to weigh it against.
         if not self.safeguards or len(learner.rule.terms) == 1:
-            return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), adam)
+            return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), *steps)
         units = trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
-        steps = optax.chain(clip_to_recent(CLIP), adam, *self.selection(arm))
-        return in_units(steps, per_coefficient(learner, units))
+        return in_units(optax.chain(clip_to_recent(CLIP), *steps), per_coefficient(learner, units))
 
     def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
         """What comes after the step of the optimiser."""
