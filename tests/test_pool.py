@@ -28,7 +28,7 @@ EHEBB = {
     "all": (True, True, True),
 }
 
-NO_TASK: Any = None  # units are measured on a task; these tests say what they are
+NO_TASK = mp.tasks.OnlineClassification(mp.data.glyphs(2), 2, 1, 1)
 
 
 @pytest.fixture
@@ -100,12 +100,11 @@ def test_only_the_pool_of_fig_4_is_charged(arm, penalty, feedback, terms):
     assert len(learner.rule.terms) == terms
 
 
-@pytest.mark.parametrize("safeguards", [False, True])
-def test_arms_of_one_term_step_in_the_papers_units(safeguards):
-    experiment = Fig4(sizes=small.SIZES, safeguards=safeguards, meta_learning_rate=0.01)
+def test_arms_of_one_term_step_in_the_papers_units():
+    experiment = Fig4(sizes=small.SIZES, meta_learning_rate=0.01)
     learner = experiment.learner("fa")
     parameters = mp.learners.split(learner)[0]
-    optimizer = experiment.optimizer("fa", learner, NO_TASK)
+    optimizer = experiment.optimizer("fa", learner, experiment.units(learner, NO_TASK))
     updates: Any = optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
     np.testing.assert_allclose(updates.rule.coefficients.values, [-0.01], rtol=1e-3)
 
@@ -140,24 +139,18 @@ def test_hard_selection_leaves_so_many_terms(tmp_path, monkeypatch):
     np.testing.assert_array_equal(left, [[1, 1], [10, 10], [10, 10], [7, 7], [4, 4], [4, 4], [4, 4]])
 
 
-@pytest.mark.parametrize("safeguards", [False, True])
-def test_hard_selection_with_and_without_safeguards(safeguards, monkeypatch):
-    monkeypatch.setattr("metaplax.experiments.shervani2023.online.trusted_units", lambda *_: (1.0, 0.125) * 5)
-    assert left_after_hard_selection(safeguards) == 4
-
-
-def left_after_hard_selection(safeguards: bool) -> int:
-    """How many coefficients differ from zero after random meta-gradients."""
-    experiment = FigS5(sizes=small.SIZES, episodes=6, keep=4, safeguards=safeguards)
+@pytest.mark.parametrize("units", [None, (1.0, 0.125) * 5])
+def test_hard_selection_in_any_units(units):
+    experiment = FigS5(sizes=small.SIZES, episodes=6, keep=4)
     learner = experiment.learner("pool_top")
-    optimizer = experiment.optimizer("pool_top", learner, NO_TASK)
+    optimizer = experiment.optimizer("pool_top", learner, units)
     parameters: Any = mp.learners.split(learner)[0]
     state = optimizer.init(parameters)
     for key in jax.random.split(jax.random.key(0), experiment.episodes):
         gradient = jax.tree.map(lambda leaf, key=key: jax.random.normal(key, leaf.shape), parameters)
         updates, state = optimizer.update(gradient, state, parameters)
         parameters = jax.tree.map(jnp.add, parameters, updates)
-    return np.count_nonzero(parameters.rule.coefficients.values)
+    assert np.count_nonzero(parameters.rule.coefficients.values) == 4
 
 
 @pytest.mark.usefixtures("few_glyphs")

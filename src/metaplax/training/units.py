@@ -58,7 +58,7 @@ def stability_radii(
         return jnp.max(jax.lax.map(loss, jax.random.split(key, episodes)))
 
     tried = jnp.asarray(np.concatenate([[0.0], SIZES, -SIZES]), jnp.result_type(float))
-    measure = jax.jit(lambda direction: jax.lax.map(worst, tried[:, None] * direction))
+    measure = jax.jit(lambda direction: jax.lax.map(worst, jnp.outer(tried, direction)))
     return tuple(_first_explosion(np.asarray(measure(direction))) for direction in jnp.eye(count, dtype=tried.dtype))
 
 

@@ -145,7 +145,7 @@ class OnlineRuleLearning(AbstractExperiment):
             learner=learner,
             task=task,
             estimator=ESTIMATORS[self.estimator](),
-            optimizer=self.optimizer(arm, learner, task),
+            optimizer=self.optimizer(arm, learner, self.units(learner, task)),
             episodes=self.episodes,
             **limits,
         )
@@ -202,17 +202,22 @@ class OnlineRuleLearning(AbstractExperiment):
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
+    def units(self, learner: OnlinePlasticity, task: OnlineClassification) -> tuple[float, ...] | None:
+        """Units that coefficients are meta-learned in; ``None`` for the paper's."""
+        # A single coefficient is a learning rate: there is nothing to weigh it against.
+        if not self.safeguards or len(learner.rule.terms) == 1:
+            return None
+        return trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
+
     def optimizer(
-        self, arm: str, learner: OnlinePlasticity, task: OnlineClassification
+        self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...] | None
     ) -> optax.GradientTransformation:
         """The outer optimiser of one arm."""
         steps = (optax.adam(self.meta_learning_rate), *self.selection(arm))
         if self.as_released:
             return optax.chain(*steps)
-        # A single coefficient is a learning rate: there is nothing to weigh it against.
-        if not self.safeguards or len(learner.rule.terms) == 1:
+        if units is None:
             return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), *steps)
-        units = trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
         return in_units(optax.chain(clip_to_recent(CLIP), *steps), per_coefficient(learner, units))
 
     def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
