@@ -102,7 +102,11 @@ def test_help_of_an_experiment_lists_its_fields(capsys):
 def test_list(capsys):
     assert main(["list", "--json"]) == 0
     names = [entry["name"] for entry in json.loads(capsys.readouterr().out)]
-    assert names == ["quickstart", *(f"shervani2023/{f}" for f in ("fig3", "fig5", "fig7", "figS2"))]
+    shervani = (
+        "fig1", "fig3", "fig4", "fig4-path", "fig5", "table1", "fig7", "fig8", "figS1", "figS2", "figS5",
+        "generalisation", "discover",
+    )  # fmt: skip
+    assert names == ["quickstart", *(f"shervani2023/{name}" for name in shervani)]
     assert main(["list"]) == 0
     assert "quickstart" in capsys.readouterr().out
 

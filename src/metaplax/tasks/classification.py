@@ -61,11 +61,11 @@ class OnlineClassification(AbstractTask):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         counts = data.counts()
-        labels = np.arange(len(counts)) if allowed is None else np.asarray(allowed, int)
+        labels = np.arange(len(counts)) if allowed is None else np.unique(np.asarray(allowed, int))
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(counts):
             raise ValueError(f"{data.name} has classes 0 to {len(counts) - 1}, not all of {tuple(labels.tolist())}")
         if not len(labels) or (ways > len(labels) and not replacement):
-            raise ValueError(f"{len(labels)} classes of {data.name} are too few for {ways} different ones per episode")
+            raise ValueError(f"{data.name} has {len(labels)} classes, too few for {ways} different ones per episode")
         rarest = labels[counts[labels].argmin()]
         if shots + queries > counts[rarest]:
             raise ValueError(

@@ -27,10 +27,10 @@ def clip_to_recent(factor: float, decay: float = 0.95) -> optax.GradientTransfor
         decay: of the running mean per step.
 
     Raises:
-        ValueError: ``factor`` is not positive, or ``decay`` is not in ``(0, 1)``.
+        ValueError: ``factor`` is not above one, so that the bound could never grow, or ``decay`` is not in ``(0, 1)``.
     """
-    if not factor > 0 or not 0 < decay < 1:
-        raise ValueError(f"a positive factor and a decay between 0 and 1 are needed, not {factor} and {decay}")
+    if not factor > 1 or not 0 < decay < 1:
+        raise ValueError(f"a factor above 1 and a decay between 0 and 1 are needed, not {factor} and {decay}")
 
     def init(params: PyTree) -> ClipToRecentState:
         return ClipToRecentState(jax.tree.map(jnp.zeros_like, params), jnp.int32(0))
@@ -41,7 +41,7 @@ def clip_to_recent(factor: float, decay: float = 0.95) -> optax.GradientTransfor
         seen = 1 - decay ** jnp.maximum(state.taken, 1)
 
         def clip(component: Array, square: Array) -> Array:
-            bound = jnp.where(state.taken > 0, factor * jnp.sqrt(square / seen.astype(square.dtype)), jnp.inf)
+            bound = jnp.where(square > 0, factor * jnp.sqrt(square / seen.astype(square.dtype)), jnp.inf)
             return jnp.clip(component, -bound, bound)
 
         clipped = jax.tree.map(clip, updates, state.square)

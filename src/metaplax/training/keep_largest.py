@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, PyTree
 
 
@@ -42,14 +43,13 @@ def keep_largest(count: int, first: int, last: int) -> optax.GradientTransformat
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         if params is None:
             raise ValueError("keep_largest needs the parameters")
-        stepped = optax.apply_updates(params, updates)
-        magnitudes = jnp.concatenate([jnp.abs(leaf).ravel() for leaf in jax.tree.leaves(stepped)])
+        stepped, unravel = ravel_pytree(optax.apply_updates(params, updates))
         progress = jnp.clip((state.taken - first) / (last - first), 0, 1)
-        kept = jnp.round(len(magnitudes) + progress * (count - len(magnitudes))).astype(jnp.int32)
-        threshold = jnp.sort(magnitudes)[len(magnitudes) - jnp.maximum(kept, 1)]
-        selected = jax.tree.map(
-            lambda new, update, old: jnp.where(jnp.abs(new) >= threshold, update, -old), stepped, updates, params
-        )
+        kept = jnp.round(stepped.size + progress * (count - stepped.size)).astype(jnp.int32)
+        # By rank and not by a threshold, which equal magnitudes would pass together.
+        rank = jnp.argsort(jnp.argsort(-jnp.abs(stepped)))
+        stays = unravel((rank < kept).astype(stepped.dtype))
+        selected = jax.tree.map(lambda s, update, old: jnp.where(s > 0, update, -old), stays, updates, params)
         return selected, KeepLargestState(state.taken + 1)
 
     return optax.GradientTransformation(init, update)

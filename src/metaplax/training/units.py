@@ -98,6 +98,10 @@ def in_units(optimizer: optax.GradientTransformation, units: PyTree) -> optax.Gr
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
         measured = None if params is None else jax.tree.map(jnp.divide, params, units)
         updates, state = optimizer.update(jax.tree.map(jnp.multiply, updates, units), state, measured)
-        return jax.tree.map(jnp.multiply, updates, units), state
+        back = jax.tree.map(jnp.multiply, updates, units)
+        if params is not None:
+            # What is to be exactly zero must not be missed by the rounding of the units.
+            back = jax.tree.map(lambda b, u, m, p: jnp.where(u == -m, -p, b), back, updates, measured, params)
+        return back, state
 
     return optax.GradientTransformation(init, update)

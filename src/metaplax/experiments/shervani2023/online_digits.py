@@ -30,6 +30,7 @@ class AbstractOnlineDigits(AbstractExperiment):
     """
 
     coefficients: ClassVar[Mapping[str, tuple[float, ...]]]
+    arms: ClassVar[tuple[str, ...]]
     source: ClassVar[str] = PAPER
     axis: ClassVar[str] = "image"
     averaged: ClassVar[int] = 10
@@ -70,7 +71,7 @@ class AbstractOnlineDigits(AbstractExperiment):
         if self.images > len(train.images):
             raise ConfigError(f"{data.name} leaves {len(train.images)} images to learn from, fewer than {self.images}")
         pieces = self.images // self.every
-        return {arm: OnlineLearning(self._learner(arm), stream, self.every, pieces) for arm in self.coefficients}
+        return {arm: OnlineLearning(self._learner(arm), stream, self.every, pieces) for arm in self.arms}
 
     def _learner(self, arm: str) -> OnlinePlasticity:
         rule, _, _ = arm.partition("_hand")
@@ -86,6 +87,7 @@ class Fig1(AbstractOnlineDigits):
 
     name = "shervani2023/fig1"
     title = "Feedback alignment learns poorly in deep networks"
+    arms = ("bp", "fa", "fa_hand", "dfa", "f_bio")
     coefficients: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "bp": (0.0176,),
         "fa": (0.0109,),
@@ -111,6 +113,7 @@ class FigS1(AbstractOnlineDigits):
 
     name = "shervani2023/figS1"
     title = "Direct feedback alignment is better than feedback alignment, and worse than backprop"
+    arms = ("bp", "fa", "dfa")
     coefficients: ClassVar[Mapping[str, tuple[float, ...]]] = {"bp": (0.0029,), "fa": (0.0029,), "dfa": (0.0021,)}
     labels: ClassVar[Mapping[str, str]] = {
         "bp": "backprop (BP)",

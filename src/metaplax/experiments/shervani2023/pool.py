@@ -72,7 +72,7 @@ class FigS5(AbstractPoolLearning):
 
     Attributes:
         l2: strength of the L2 penalty, alone and in the elastic net.
-        keep: how many terms are left by hard selection.
+        keep: how many coefficients are left by hard selection; with one per term, how many terms.
     """
 
     name = "shervani2023/figS5"
@@ -94,6 +94,8 @@ class FigS5(AbstractPoolLearning):
         super().__post_init__()
         if not 1 <= self.keep <= 10:
             raise ConfigError(f"keep must be one to ten terms, not {self.keep}")
+        if not 0 <= self.l2 < float("inf"):
+            raise ConfigError(f"l2 must be a finite number that is not negative, not {self.l2}")
 
     def penalty(self, arm: str) -> AbstractPenalty:
         penalties = {
