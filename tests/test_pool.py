@@ -13,7 +13,7 @@ import metaplax as mp
 import small
 from metaplax.estimators import Reverse
 from metaplax.experiments import ConfigError, RunOptions, preset, run
-from metaplax.experiments.shervani2023.pool import STRENGTHS, Fig4, FigS5, Path
+from metaplax.experiments.shervani2023.pool import STRENGTHS, Fig4, Fig4Path, FigS5
 from metaplax.experiments.shervani2023.table1 import EHEBB_IN, Table1
 from metaplax.feedback import RandomFixed, Symmetric
 from metaplax.plasticity import L1, L2, ElasticNet, NoPenalty
@@ -82,7 +82,7 @@ def test_each_arm_of_fig_s5_has_its_penalty():
 
 
 def test_each_arm_of_the_path_has_its_strength():
-    assert [Path().learner(arm).penalty for arm in Path.arms] == [L1(strength) for strength in STRENGTHS]
+    assert [Fig4Path().learner(arm).penalty for arm in Fig4Path.arms] == [L1(strength) for strength in STRENGTHS]
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_arms_of_one_term_step_in_the_papers_units():
     np.testing.assert_allclose(updates.rule.coefficients.values, [-0.01], rtol=1e-3)
 
 
-@pytest.mark.parametrize("arm", [arm for experiment in (FigS5, Path) for arm in experiment.arms])
+@pytest.mark.parametrize("arm", [arm for experiment in (FigS5, Fig4Path) for arm in experiment.arms])
 def test_all_arms_start_with_the_same_ten_terms(arm):
-    experiment = FigS5() if arm in FigS5.arms else Path()
+    experiment = FigS5() if arm in FigS5.arms else Fig4Path()
     assert experiment.rule(arm) == mp.rules.pool()
 
 

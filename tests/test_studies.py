@@ -72,7 +72,7 @@ def test_a_stream_shows_every_image_once_and_none_it_is_scored_on():
     train, test = mp.data.glyphs(4).divided(47)
     stream = ImageStream(train, test, 47)
     key = jax.random.key(0)
-    pieces = [stream.piece(key, first, 47) for first in range(0, 141, 47)]
+    pieces = [stream.piece(stream.order(key), first, 47) for first in range(0, 141, 47)]
     seen = np.concatenate([np.asarray(piece.x * 255).round().astype(np.uint8) for piece in pieces])
     everything = train.images.reshape(141, -1)
     assert sorted(map(bytes, seen)) == sorted(map(bytes, everything))

@@ -110,6 +110,8 @@ def _show(folder: RunFolder, as_json: bool) -> int:
     console.print(tables.results(recorded))
     for equation in recorded.equations():
         console.print(equation, highlight=False, markup=False, soft_wrap=True)
+    for finding in recorded.findings:
+        console.print(f"finding: {finding}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"run folder  {folder.path}\nreport      {report}", highlight=False, markup=False, soft_wrap=True)
     return 0
 

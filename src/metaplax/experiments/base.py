@@ -2,15 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import isfinite
 from typing import ClassVar
 
-from jaxtyping import Array, Key
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
 
-from metaplax.analysis import Published
+from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.plasticity import PrintedTerm
-from metaplax.training import AbstractJournal, AbstractProgress, FolderJournal, Interruption
+from metaplax.training import AbstractJournal, AbstractProgress, FolderJournal, Interruption, Step, drive
 
 Load = Callable[[str], ImageSet]
 """From the name of a data set to its images."""
@@ -38,7 +41,24 @@ class Conditions:
     journal: AbstractJournal
     sibling: Callable[[str], FolderJournal]
     progress: AbstractProgress
-    interruption: Interruption | None = None
+    interruption: Interruption
+
+    def keys(self) -> Key[Array, " trials"]:
+        """A key for every trial."""
+        return jax.vmap(lambda trial: jax.random.fold_in(self.key, trial))(jnp.arange(self.trials))
+
+    def drive(self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
+        """Take all steps from where the journal's last checkpoint was, see :func:`metaplax.training.drive`."""
+        first, state = self.journal.resume(state)
+        return drive(
+            compiled,
+            state,
+            first,
+            steps,
+            journal=self.journal,
+            progress=self.progress,
+            interruption=self.interruption,
+        )
 
 
 class AbstractStudy(ABC):
@@ -97,14 +117,50 @@ class AbstractExperiment(ABC):
     axis: ClassVar[str] = "episode"
     """What the steps of its studies count."""
 
+    scan: ClassVar[tuple[str, Mapping[str, float]] | None] = None
+    """If studies differ in one number: what it is called, and its value in each study."""
+
     trials: int = 20
     seed: int = 1
     data: str = "emnist"
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not isfinite(value):
+                raise ConfigError(f"{field.name} must be a finite number, not {value}")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must be in 0 ... 4294967295, not {self.seed}")
+        self.require_positive("trials")
+
+    def require_positive(self, *names: str) -> None:
+        """Refuse fields that are not above zero.
+
+        Raises:
+            ConfigError: the first of these that is not.
+        """
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
 
     @property
     def stride(self) -> int:
         """How far a step goes on the axis."""
         return 1
+
+    def label(self, study: str) -> str:
+        """What to call a study."""
+        return self.labels.get(study, study)
+
+    def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
+        """What follows from the quantities of a run, in sentences.
+
+        Args:
+            quantities: by name.
+            studies: by short name.
+        """
+        del quantities, studies
+        return ()
 
     @abstractmethod
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:

@@ -12,7 +12,7 @@ from metaplax.experiments.base import AbstractStudy, Conditions
 from metaplax.learners import AbstractLearner, freeze, join, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import Episode, ImageStream
-from metaplax.training import Interruption, Row, Step, drive, spread
+from metaplax.training import Row, Step, spread
 
 ONSET = 0.25
 """Accuracy above which a network is said to have begun to learn."""
@@ -44,39 +44,37 @@ class OnlineLearning(AbstractStudy):
 
     def check(self) -> None:
         key = jax.random.key(0)
-        shapes = jax.eval_shape(lambda: Episode(self.stream.piece(key, 0, self.every), self.stream.query(key)))
+        shapes = jax.eval_shape(
+            lambda: Episode(self.stream.piece(self.stream.order(key), 0, self.every), self.stream.query(key))
+        )
         self.learner.check(shapes, self.stream.classes)
 
     def conduct(self, conditions: Conditions) -> None:
         layout = spread(conditions.trials)
-        keys = jax.vmap(lambda trial: jax.random.fold_in(conditions.key, trial))(jnp.arange(conditions.trials))
         parameters, constants = split(freeze(self.learner))
         learner = join(parameters, constants)
         arrays, statics = eqx.partition(self.stream, eqx.is_array)
 
-        def one_trial(arrays: PyTree, piece: Array, state: PyTree, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-            stream = eqx.combine(arrays, statics)
-            stream_key, query_key, learner_key = jax.random.split(key, 3)
-            examples = stream.piece(stream_key, piece * self.every, self.every)
+        keys = conditions.keys()
+
+        def begin(key: Key[Array, ""]) -> tuple[Array, PyTree]:
+            return self.stream.order(jax.random.split(key, 3)[0]), learner.init(jax.random.fold_in(key, 0))
+
+        def one_trial(
+            arrays: PyTree, piece: Array, before: tuple[Array, PyTree], key: Key[Array, ""]
+        ) -> tuple[PyTree, PyTree]:
+            (order, state), stream = before, eqx.combine(arrays, statics)
+            _, query_key, learner_key = jax.random.split(key, 3)
+            examples = stream.piece(order, piece * self.every, self.every)
             state = learner.adapt(state, examples, jax.random.fold_in(learner_key, piece))
             loss, metrics = learner.evaluate(state, stream.query(query_key))
-            return state, {"loss": loss, **metrics}
+            return (order, state), {"loss": loss, **metrics}
 
         def compiled(state: PyTree) -> Step:
             take = jax.jit(layout.trials(one_trial)).lower(arrays, jnp.int32(0), state, keys).compile()
             return lambda piece, state: take(arrays, jnp.int32(piece), state, keys)
 
-        start = jax.vmap(lambda key: learner.init(jax.random.fold_in(key, 0)))(keys)
-        first, state = conditions.journal.resume(start)
-        drive(
-            compiled,
-            state,
-            first,
-            self.pieces,
-            journal=conditions.journal,
-            progress=conditions.progress,
-            interruption=conditions.interruption or Interruption(),
-        )
+        conditions.drive(compiled, jax.vmap(begin)(keys), self.pieces)
         scalars = {name: np.full(conditions.trials, value) for name, value in learner.scalars().items()}
         conditions.journal.finish(self.pieces, {**scalars, "onset": self._onset(conditions.journal.rows())})
 

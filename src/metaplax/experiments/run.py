@@ -81,6 +81,7 @@ def run(
         "averaged": experiment.averaged,
         "axis": experiment.axis,
         "stride": experiment.stride,
+        "scan": {"name": experiment.scan[0], "values": dict(experiment.scan[1])} if experiment.scan else None,
         "rules": _rules(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published.items()},
         "config": asdict(experiment),
@@ -153,7 +154,7 @@ def _rules(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy])
     """What a reader of the run folder needs to know of every rule: its label, and how it is written."""
     return {
         rule: {
-            "label": experiment.labels.get(rule, rule),
+            "label": experiment.label(rule),
             "terms": [asdict(term) for term in study.printed()],
         }
         for rule, study in studies.items()
@@ -175,7 +176,7 @@ def _run(
     progress: Progress,
     interruption: Interruption | None,
 ) -> None:
-    seconds = folder.config()["checkpoint_seconds"]
+    seconds, asked = folder.config()["checkpoint_seconds"], interruption or Interruption()
     finished = {(row["rule"], row["step"]) for row in folder.rows() if row.get("final")}
 
     def journal(rule: str) -> FolderJournal:
@@ -186,14 +187,14 @@ def _run(
             continue
         key = jax.random.key(experiment.seed)
         try:
-            study.conduct(Conditions(key, experiment.trials, journal(rule), journal, progress(rule), interruption))
+            study.conduct(Conditions(key, experiment.trials, journal(rule), journal, progress(rule), asked))
         except Interrupted as error:
             error.add_note(f"rule {rule!r}; go on with: metaplax resume {folder.path}")
             raise
         except DivergedError as error:
             error.add_note(f"rule {rule!r}; what was recorded is in {folder.path}")
             raise
-    write_result(experiment, folder)
+    write_result(experiment, studies, folder)
 
 
 def _belongs_to(experiment: AbstractExperiment, rule: str, study: AbstractStudy) -> str:
@@ -209,20 +210,20 @@ def _warn_of_other_versions(folder: RunFolder) -> None:
         warnings.warn(f"results may differ in their last digits: {', '.join(changed)}", stacklevel=2)
 
 
-def write_result(experiment: AbstractExperiment, folder: RunFolder) -> None:
+def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy], folder: RunFolder) -> None:
     """Write ``result.json`` from the rows of a run."""
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     episodes = experiment.trials * sum("seconds" in row for row in rows)
+    found = quantities(rows, experiment.published, experiment.averaged)
     folder.write_json(
         "result.json",
         {
             "experiment": experiment.name,
             "preset": config["preset"],
             "data": config["data"],
-            "quantities": [
-                quantity.as_json() for quantity in quantities(rows, experiment.published, experiment.averaged)
-            ],
+            "quantities": [quantity.as_json() for quantity in found],
+            "findings": list(experiment.findings({quantity.name: quantity for quantity in found}, studies)),
             "seconds": round(seconds, 1),
             "episodes_per_second": round(episodes / seconds, 3) if seconds else None,
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

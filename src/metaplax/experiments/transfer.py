@@ -13,7 +13,7 @@ from metaplax.experiments.meta_training import MetaTraining
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import AbstractTask
-from metaplax.training import Interruption, Step, drive, spread
+from metaplax.training import Step, spread
 
 TUNING = 1 << 20
 """Index of the first episode that learning rates are tuned on, far from those that are scored."""
@@ -63,7 +63,7 @@ class Transfer(AbstractStudy):
         found = jax.tree.leaves(self.training.trained(conditions.sibling(self.origin), conditions.trials))
         learned = jax.tree.unflatten(jax.tree.structure(own), found)
         layout = spread(conditions.trials)
-        keys = jax.vmap(lambda trial: jax.random.fold_in(conditions.key, trial))(jnp.arange(conditions.trials))
+        keys = conditions.keys()
         arrays, statics = eqx.partition(self.task, eqx.is_array)
 
         def one_trial(arrays: PyTree, index: Array, parameters: PyTree, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
@@ -72,22 +72,13 @@ class Transfer(AbstractStudy):
             loss, metrics = join(parameters, constants).run(task.sample(task_key), learner_key)
             return parameters, {"loss": loss, **metrics}
 
-        take = jax.jit(layout.trials(one_trial))
+        take = jax.jit(layout.trials(one_trial)).lower(arrays, jnp.int32(0), learned, keys).compile()
 
         def step(index: int, parameters: PyTree) -> tuple[PyTree, dict[str, Array]]:
             return take(arrays, jnp.int32(index), parameters, keys)
 
         factor = self._tuned(step, learned)
-        first, parameters = conditions.journal.resume(jax.tree.map(lambda leaf: factor * leaf, learned))
-        drive(
-            lambda _: step,
-            parameters,
-            first,
-            self.episodes,
-            journal=conditions.journal,
-            progress=conditions.progress,
-            interruption=conditions.interruption or Interruption(),
-        )
+        conditions.drive(lambda _: step, jax.tree.map(lambda leaf: factor * leaf, learned), self.episodes)
         conditions.journal.finish(self.episodes, {"factor": np.full(conditions.trials, factor)})
 
     def _tuned(self, step: Step, learned: PyTree) -> float:

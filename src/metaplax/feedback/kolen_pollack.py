@@ -1,15 +1,14 @@
 """Kolen-Pollack feedback: the feedback weights learn by the same rule as the forward weights."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
 
-from metaplax.feedback.base import AbstractFeedback, Errors, LayerChanges
-from metaplax.feedback.random_fixed import RandomFixed
-from metaplax.networks import MLP, Activity, Weights
+from metaplax.feedback.base import LayerChanges
+from metaplax.feedback.random_fixed import AbstractRandomFeedback
+from metaplax.networks import Weights
 from metaplax.plasticity import Decay
 
 
-class KolenPollack(AbstractFeedback):
+class KolenPollack(AbstractRandomFeedback):
     """Random feedback that receives every change of the forward weights; both decay.
 
     Whatever the rule, ``W_l - B_l`` shrinks by the decay at every step, so that the two align.
@@ -28,14 +27,6 @@ class KolenPollack(AbstractFeedback):
     def __check_init__(self):
         if not 0 <= self.decay < 1:
             raise ValueError(f"the decay of Kolen-Pollack feedback is a fraction in [0, 1), not {self.decay}")
-
-    def init(self, key: Key[Array, ""], network: MLP) -> Weights:
-        return RandomFixed().init(key, network)
-
-    def errors(
-        self, state: Weights, network: MLP, weights: Weights, activity: Activity, output_error: Float[Array, " n_L"]
-    ) -> Errors:
-        return RandomFixed().errors(state, network, weights, activity, output_error)
 
     def learn(self, state: Weights, changes: LayerChanges) -> tuple[LayerChanges, LayerChanges]:
         decayed = tuple(

@@ -1,15 +1,15 @@
 """Feedback that learns by a rule that is itself meta-learned."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
-from metaplax.feedback.base import AbstractFeedback, Errors, LayerChanges
-from metaplax.feedback.random_fixed import RandomFixed
-from metaplax.networks import MLP, Activity, Weights
+from metaplax.feedback.base import LayerChanges
+from metaplax.feedback.random_fixed import AbstractRandomFeedback
+from metaplax.networks import Weights
 from metaplax.plasticity import Decay
 
 
-class PlasticFeedback(AbstractFeedback):
+class PlasticFeedback(AbstractRandomFeedback):
     """Random feedback that receives a meta-learned share of every forward change, and decays at a meta-learned rate.
 
     ``B_l <- (1 - decay) B_l + share * Delta W_l``. With a share of one it is what Kolen & Pollack (1994) proposed,
@@ -25,14 +25,6 @@ class PlasticFeedback(AbstractFeedback):
 
     def __init__(self, share: float = 0.0, decay: float = 0.0):
         self.share, self.decay = jnp.asarray(share, float), jnp.asarray(decay, float)
-
-    def init(self, key: Key[Array, ""], network: MLP) -> Weights:
-        return RandomFixed().init(key, network)
-
-    def errors(
-        self, state: Weights, network: MLP, weights: Weights, activity: Activity, output_error: Float[Array, " n_L"]
-    ) -> Errors:
-        return RandomFixed().errors(state, network, weights, activity, output_error)
 
     def learn(self, state: Weights, changes: LayerChanges) -> tuple[LayerChanges, LayerChanges]:
         del state

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
 from metaplax.reports.recorded import Recorded
+from metaplax.reports.scan import SCAN_CAPTION, scan
 from metaplax.reports.style import COLOURS, STYLE, plain
 from metaplax.reports.transfers import transfers
 
@@ -73,6 +74,10 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
         if figure is not None:
             name = "transfers" if len(runs) == 1 else f"transfers-{run.path.name}"
             drawn.append(Panel(name, "Accuracy of the rules, as they are, elsewhere, with 98 % intervals.", figure))
+        path = scan(run)
+        if path is not None:
+            name = "path" if len(runs) == 1 else f"path-{run.path.name}"
+            drawn.append(Panel(name, SCAN_CAPTION, path))
     return drawn
 
 

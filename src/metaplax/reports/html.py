@@ -74,6 +74,7 @@ def _run(run: Recorded, runs: Sequence[Recorded]) -> dict[str, Any]:
         "seconds": run.result.get("seconds"),
         "episodes_per_second": run.result.get("episodes_per_second"),
         "rules": [_rule(run, rule, distinct_label(run, rule, runs), done[rule]) for rule in run.labels],
+        "findings": run.findings,
         "quantities": list(run.quantities.values()),
         "config": json.dumps(run.config["config"], indent=1, ensure_ascii=False),
         "env": json.dumps(run.env, indent=1, ensure_ascii=False),

@@ -49,6 +49,17 @@ class Recorded:
         return self.config.get("stride", 1)
 
     @property
+    def scan(self) -> tuple[str, dict[str, float]] | None:
+        """If rules differ in one number: what it is called, and its value for each of them."""
+        found = self.config.get("scan")
+        return (found["name"], found["values"]) if found else None
+
+    @property
+    def findings(self) -> list[str]:
+        """What follows from the quantities, in sentences."""
+        return self.result.get("findings", [])
+
+    @property
     def averaged(self) -> int:
         """Last steps that a quantity is averaged over."""
         return self.config.get("averaged", LAST)

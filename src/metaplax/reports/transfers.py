@@ -1,13 +1,11 @@
 """The figure of rules used elsewhere, as they are."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import COLOURS, STYLE, plain
+from metaplax.reports.style import COLOURS, STYLE, plain, points
 
 
 def transfers(run: Recorded) -> Figure | None:
@@ -26,7 +24,7 @@ def transfers(run: Recorded) -> Figure | None:
                 if by_condition.get(c, {}).get("mean") is not None
             ]
             places = np.asarray([k for k, _ in known]) + 0.6 * (row / max(len(found) - 1, 1) - 0.5)
-            means, errors = _points([quantity for _, quantity in known])
+            means, errors = points([quantity for _, quantity in known])
             colour = COLOURS[row % len(COLOURS)]
             axes.errorbar(
                 means, places, xerr=errors, fmt="o", ms=4, color=colour, label=plain(run.labels.get(rule, rule))
@@ -37,10 +35,3 @@ def transfers(run: Recorded) -> Figure | None:
         axes.set_xlabel("accuracy")
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
-
-
-def _points(quantities: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Means, and how far the interval reaches to either side, of shape ``(2, points)``."""
-    means = np.asarray([quantity["mean"] for quantity in quantities], float)
-    ends = np.asarray([[quantity["ci_low"], quantity["ci_high"]] for quantity in quantities], float).reshape(-1, 2).T
-    return means, np.abs(ends - means)

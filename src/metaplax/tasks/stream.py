@@ -39,9 +39,12 @@ class ImageStream(eqx.Module):
         self.test_images, self.test_labels = _flat(test)
         self.queries, self.classes = queries, len(train.class_names)
 
-    def piece(self, key: Key[Array, ""], first: Int[Array, ""] | int, length: int) -> Examples:
-        """``length`` images of the stream that this key stands for, from number ``first`` on."""
-        order = jax.random.permutation(key, len(self.images))
+    def order(self, key: Key[Array, ""]) -> Int[Array, " train"]:
+        """An order in which to stream the images."""
+        return jax.random.permutation(key, len(self.images))
+
+    def piece(self, order: Int[Array, " train"], first: Int[Array, ""] | int, length: int) -> Examples:
+        """``length`` images of the stream in this order, from number ``first`` on."""
         rows = jax.lax.dynamic_slice_in_dim(order, first, length)
         return _examples(self.images[rows], self.labels[rows])
 

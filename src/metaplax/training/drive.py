@@ -49,9 +49,10 @@ def drive(
     with progress.track(steps, first) as advance:
         if interruption.requested:
             raise Interrupted(interruption.requested, first)
-        take = compiled(state) if first < steps else None
+        if first >= steps:
+            return state
+        take = compiled(state)
         for index in range(first, steps):
-            assert take is not None
             began = time.perf_counter()
             state, record = take(index, state)
             row: dict[str, Any] = {name: np.asarray(value) for name, value in record.items()}

@@ -194,14 +194,13 @@ def _meta_step(
     masked, before = state.masked + episodes - count, (state.parameters, state.optimizer)
     stepped = eqx.apply_updates(state.parameters, updates)
     means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
-    (stepped, optimizer_state), best = state.best.after(
-        jnp.where(count > 0, means["loss"], ceiling), (stepped, optimizer_state), margin
+    taken = (stepped, optimizer_state), state.anchors.passed(before), jnp.int32(0)
+    left = (*state.anchors.exploded(before, state.streak + 1), state.streak + 1)
+    current, anchors, streak = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
+    (parameters, optimizer_state), best = state.best.after(
+        jnp.where(count > 0, means["loss"], ceiling), current, margin
     )
-    taken = MetaState(stepped, optimizer_state, state.anchors.passed(before), best, jnp.int32(0), masked)
-    streak = state.streak + 1
-    (parameters, optimizer_state), anchors = state.anchors.exploded(before, streak)
-    left = MetaState(parameters, optimizer_state, anchors, best, streak, masked)
-    new_state = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
+    new_state = MetaState(parameters, optimizer_state, anchors, best, streak, masked)
     return new_state, {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
 
 

@@ -6,7 +6,7 @@ from metaplax.experiments.shervani2023.figures import Fig3, Fig5, Fig7, Fig8, Fi
 from metaplax.experiments.shervani2023.generalisation import Generalisation
 from metaplax.experiments.shervani2023.online import OnlineRuleLearning
 from metaplax.experiments.shervani2023.online_digits import Fig1, FigS1
-from metaplax.experiments.shervani2023.pool import Fig4, FigS5, Path
+from metaplax.experiments.shervani2023.pool import Fig4, Fig4Path, FigS5
 from metaplax.experiments.shervani2023.table1 import Table1
 
 EXPERIMENTS: tuple[type[AbstractExperiment], ...] = (
@@ -14,7 +14,7 @@ EXPERIMENTS: tuple[type[AbstractExperiment], ...] = (
     Fig1,
     Fig3,
     Fig4,
-    Path,
+    Fig4Path,
     Fig5,
     Table1,
     Fig7,

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from metaplax.analysis import Quantity
+from metaplax.experiments.base import AbstractStudy
 from metaplax.experiments.shervani2023.generalisation import AbstractHeldOut
 from metaplax.experiments.shervani2023.online import LABELS
 from metaplax.feedback import AbstractFeedback, ChainAndDirect, Direct, PlasticFeedback
-from metaplax.plasticity import AbstractTerm, CentredGradient, ErrorHebb, Oja, PseudoGradient, Rule, rules
+from metaplax.plasticity import AbstractTerm, CentredGradient, ErrorHebb, Oja, PseudoGradient, Rule, as_text, rules
 
 TERMS: dict[str, tuple[type[AbstractTerm], ...]] = {
     "f_bio": (PseudoGradient, ErrorHebb, Oja),
@@ -59,6 +61,29 @@ class Discover(AbstractHeldOut):
     episodes: int = 400
     safeguards: bool = True
 
+    def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
+        scores = {arm: quantities[f"accuracy.{arm}.held_out"] for arm in self.arms}
+        rivals = {arm: scores[arm] for arm in ("f_bio", "bp") if arm in scores}
+        better = [
+            arm
+            for arm, score in scores.items()
+            if arm not in rivals
+            and score.ci_low > rivals["f_bio"].ci_high
+            and all(score.mean >= rival.mean for rival in rivals.values())
+        ]
+        told = [f"{self.label(arm)} {told_interval(score)}" for arm, score in rivals.items()]
+        if not better:
+            best = max(scores, key=lambda arm: scores[arm].mean)
+            return (
+                "no candidate is above F_bio with intervals apart and not below BP on held-out classes; the best is"
+                f" {self.label(best)} {told_interval(scores[best])}, beside {' and '.join(told)}",
+            )
+        shortest = min(better, key=lambda arm: (coefficients(arm, quantities), -scores[arm].mean))
+        return (
+            f"the shortest rule above {' and '.join(told)} on held-out classes is"
+            f" {self.label(shortest)} {told_interval(scores[shortest])}: {learned(shortest, quantities, studies)}",
+        )
+
     def rule(self, arm: str) -> Rule:
         terms, _, variant = arm.partition("_") if not arm.startswith("f_bio") else ("f_bio", "", arm[6:])
         if terms not in TERMS:
@@ -70,3 +95,20 @@ class Discover(AbstractHeldOut):
     def pathway(self, arm: str) -> AbstractFeedback:
         variant = arm.rpartition("_")[2]
         return FEEDBACK[variant]() if variant in FEEDBACK else super().pathway(arm)
+
+
+def told_interval(quantity: Quantity) -> str:
+    """Mean and interval."""
+    return f"{quantity.mean:.3f} [{quantity.ci_low:.3f}, {quantity.ci_high:.3f}]"
+
+
+def coefficients(arm: str, quantities: Mapping[str, Quantity]) -> int:
+    """How many coefficients a rule has."""
+    return sum(name.startswith("theta") and name.endswith(f".{arm}") for name in quantities)
+
+
+def learned(arm: str, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> str:
+    """The rule of an arm as an equation, with its coefficients if all layers share them."""
+    terms = studies[arm].printed()
+    values = [quantities.get(f"theta{term.name}.{arm}") for term in terms]
+    return as_text(terms, [value.mean for value in values if value] if all(values) else None)

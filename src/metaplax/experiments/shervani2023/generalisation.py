@@ -11,7 +11,7 @@ from metaplax.experiments.shervani2023.online import SMOKE, OnlineRuleLearning, 
 from metaplax.experiments.transfer import Transfer
 from metaplax.tasks import OnlineClassification
 
-FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 """By which the learning rates of BP, FA and DFA are multiplied when they are tuned to a condition."""
 
 DEPTHS = (3, 4, 6, 8, 10)
@@ -59,13 +59,20 @@ class AbstractHeldOut(OnlineRuleLearning):
     held_out: int = 10
     test_episodes: int = 20
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.require_positive("test_episodes")
+
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
-        trainings = super().studies(data, load)
-        if self.test_episodes < 1:
-            raise ConfigError(f"test_episodes must be positive, not {self.test_episodes}")
+        del load
+        trainings = self.trainings(data)
         unseen = self.held_out_task(data)
         transfers = {f"{arm}.held_out": self.transfer(arm, study, unseen) for arm, study in trainings.items()}
         return {**trainings, **transfers}
+
+    def label(self, study: str) -> str:
+        arm, _, condition = study.partition(".")
+        return f"{super().label(arm)}, {condition.replace('_', ' ')}" if condition else super().label(arm)
 
     def held_out_task(self, data: ImageSet) -> OnlineClassification:
         """Episodes of the classes that meta-training never sees.
@@ -78,11 +85,10 @@ class AbstractHeldOut(OnlineRuleLearning):
         return self.episodes_of(data, tuple(label for label in range(classes) if label not in seen))
 
     def transfer(
-        self, arm: str, training: AbstractStudy, task: OnlineClassification, sizes: tuple[int, ...] | None = None
+        self, arm: str, training: MetaTraining, task: OnlineClassification, sizes: tuple[int, ...] | None = None
     ) -> Transfer:
         """The frozen rule of one arm on other episodes, in a network of other sizes if any are given."""
-        assert isinstance(training, MetaTraining)
-        learner = replace(self, sizes=sizes or self.sizes).learner(arm)
+        learner = replace(replace(self, sizes=sizes or self.sizes).learner(arm), probes=())
         factors = FACTORS if len(learner.rule.terms) == 1 else (1.0,)
         return Transfer(arm, training, learner, task, self.test_episodes, factors)
 
@@ -94,14 +100,23 @@ class Generalisation(AbstractHeldOut):
     Attributes:
         conditions: where to use the rules, of those of ``CONDITIONS``.
         other_data: data sets to use them on besides.
+        streams: lengths of streams, in images, to use them on besides; multiples of the number of classes.
+        streams_of: data set whose classes, all of them, are streamed.
     """
 
     name = "shervani2023/generalisation"
     title = "A learned rule on classes, images and networks it was not learned for"
     arms = ("bp", "fa", "dfa", "f_bio")
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {**SMOKE, "test_episodes": 1, "conditions": ("held_out", "depth4"), "other_data": ("glyphs",)},
-        "quick": {"episodes": 150, "trials": 4},
+        "smoke": {
+            **SMOKE,
+            "test_episodes": 1,
+            "conditions": ("held_out", "depth4"),
+            "other_data": ("glyphs",),
+            "streams": (94,),
+            "streams_of": "glyphs",
+        },
+        "quick": {"episodes": 150, "trials": 4, "test_episodes": 2, "streams": (50, 250, 1000)},
         "paper": {},
     }
 
@@ -109,6 +124,8 @@ class Generalisation(AbstractHeldOut):
     test_episodes: int = 5
     conditions: tuple[str, ...] = tuple(CONDITIONS)
     other_data: tuple[str, ...] = ("fashion_mnist", "glyphs")
+    streams: tuple[int, ...] = (50, 250, 1000, 5000, 20_000)
+    streams_of: str = "fashion_mnist"
 
     def __post_init__(self):
         super().__post_init__()
@@ -117,16 +134,27 @@ class Generalisation(AbstractHeldOut):
                 raise ConfigError(f"there is no condition {name!r}: there are {', '.join(CONDITIONS)}")
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
-        trainings = OnlineRuleLearning.studies(self, data, load)
+        trainings = self.trainings(data)
         tasks = {"seen": self.task(data), "held_out": self.held_out_task(data)}
-        others = {name: self.episodes_of(load(name), None) for name in self.other_data}
-        conditions = {
-            **{name: CONDITIONS[name] for name in self.conditions},
-            **{name: (name, lambda sizes: sizes) for name in others},
+        places = {
+            **{name: (tasks[CONDITIONS[name][0]], CONDITIONS[name][1](self.sizes)) for name in self.conditions},
+            **{name: (self.episodes_of(load(name), None), self.sizes) for name in self.other_data},
+            **{f"stream{length}": (self.stream(load(self.streams_of), length), self.sizes) for length in self.streams},
         }
         transfers = {
-            f"{arm}.{condition}": self.transfer(arm, training, {**tasks, **others}[images], resize(self.sizes))
-            for condition, (images, resize) in conditions.items()
+            f"{arm}.{place}": self.transfer(arm, training, task, sizes)
+            for place, (task, sizes) in places.items()
             for arm, training in trainings.items()
         }
         return {**trainings, **transfers}
+
+    def stream(self, data: ImageSet, length: int) -> OnlineClassification:
+        """Streams of so many images of all classes of a data set.
+
+        Raises:
+            ConfigError: the data do not suffice, or classes cannot all have the same number of images.
+        """
+        ways = len(data.class_names)
+        if length < 1 or length % ways:
+            raise ConfigError(f"a stream of the {ways} classes of {data.name} needs a multiple of {ways}, not {length}")
+        return replace(self, ways=ways, shots=length // ways).episodes_of(data, None)

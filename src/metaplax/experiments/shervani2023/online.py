@@ -4,9 +4,10 @@ Shervani-Tabar & Rosenbaum, Meta-learning biologically plausible plasticity rule
 pathways, Nature Communications 14:1805 (2023), Algorithm 1: the network starts afresh in every episode.
 """
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from math import isfinite, log
+from dataclasses import dataclass
+from math import log
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -115,26 +116,23 @@ class OnlineRuleLearning(AbstractExperiment):
     as_released: bool = False
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not isfinite(value):
-                raise ConfigError(f"{field.name} must be a finite number, not {value}")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed must be in 0 ... 4294967295, not {self.seed}")
-        for name in ("episodes", "trials", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        super().__post_init__()
+        self.require_positive("episodes", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip")
         for name in ("l1", "held_out"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {self.sizes}")
-        weights = sum(pre * post for pre, post in zip(self.sizes, self.sizes[1:], strict=False))
-        if weights > MOST_WEIGHTS:
-            raise ConfigError(f"sizes asks for {weights:,} weights; more than {MOST_WEIGHTS:,} do not fit a machine")
+        check_sizes(self.sizes)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del load
+        return dict(self.trainings(data))
+
+    def trainings(self, data: ImageSet) -> dict[str, MetaTraining]:
+        """Meta-training of every arm, on the same episodes.
+
+        Raises:
+            ConfigError: the data do not suffice.
+        """
         task = self.task(data)
         return {arm: self._study(arm, task) for arm in self.arms}
 
@@ -224,6 +222,19 @@ class OnlineRuleLearning(AbstractExperiment):
         """What comes after the step of the optimiser."""
         del arm
         return ()
+
+
+def check_sizes(sizes: tuple[int, ...]) -> None:
+    """Refuse networks that are none, or that no machine can hold.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {sizes}")
+    weights = sum(pre * post for pre, post in itertools.pairwise(sizes))
+    if weights > MOST_WEIGHTS:
+        raise ConfigError(f"sizes asks for {weights:,} weights; more than {MOST_WEIGHTS:,} do not fit a machine")
 
 
 def per_coefficient(learner: OnlinePlasticity, values: tuple[float, ...]) -> AbstractLearner:

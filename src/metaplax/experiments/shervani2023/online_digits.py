@@ -8,11 +8,11 @@ from metaplax.analysis import Published, alignment_angles
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
 from metaplax.experiments.online_learning import OnlineLearning
-from metaplax.experiments.shervani2023.online import FEEDBACK, PAPER, RULES
+from metaplax.experiments.shervani2023.online import FEEDBACK, PAPER, check_sizes
 from metaplax.feedback import Symmetric
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
-from metaplax.plasticity import Rule
+from metaplax.plasticity import Rule, rules
 from metaplax.tasks import ImageStream
 
 MOST_TEST_IMAGES = 10_000
@@ -29,7 +29,8 @@ class AbstractOnlineDigits(AbstractExperiment):
         sizes: neurons per layer, input first.
     """
 
-    coefficients: ClassVar[Mapping[str, tuple[float, ...]]]
+    by_hand: ClassVar[Mapping[str, float]]
+    """Learning rates of arms whose rule was not meta-learned."""
     arms: ClassVar[tuple[str, ...]]
     source: ClassVar[str] = PAPER
     axis: ClassVar[str] = "image"
@@ -47,15 +48,11 @@ class AbstractOnlineDigits(AbstractExperiment):
     sizes: tuple[int, ...] = (784, 170, 130, 100, 70, 47)
 
     def __post_init__(self):
-        for name in ("trials", "images", "every", "queries"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        super().__post_init__()
+        self.require_positive("images", "every", "queries")
         if self.images % self.every:
             raise ConfigError(f"images must be a multiple of every = {self.every}, not {self.images}")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed must be in 0 ... 4294967295, not {self.seed}")
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {self.sizes}")
+        check_sizes(self.sizes)
 
     @property
     def stride(self) -> int:
@@ -75,10 +72,14 @@ class AbstractOnlineDigits(AbstractExperiment):
 
     def _learner(self, arm: str) -> OnlinePlasticity:
         rule, _, _ = arm.partition("_hand")
-        start = RULES[rule]()
         feedback = Symmetric() if rule == "bp" else FEEDBACK["direct" if rule == "dfa" else "random"]()
-        fixed = Rule(start.terms, start.coefficients.filled(self.coefficients[arm]))
-        return OnlinePlasticity(MLP(self.sizes), fixed, feedback, probes=(alignment_angles,))
+        return OnlinePlasticity(MLP(self.sizes), self._rule(arm), feedback, probes=(alignment_angles,))
+
+    def _rule(self, arm: str) -> Rule:
+        if arm not in self.by_hand:
+            return rules.load(f"shervani2023/{arm}")
+        start = rules.gradient()
+        return Rule(start.terms, start.coefficients.filled((self.by_hand[arm],)))
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,7 @@ class Fig1(AbstractOnlineDigits):
     name = "shervani2023/fig1"
     title = "Feedback alignment learns poorly in deep networks"
     arms = ("bp", "fa", "fa_hand", "dfa", "f_bio")
-    coefficients: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "bp": (0.0176,),
-        "fa": (0.0109,),
-        "fa_hand": (0.0029,),
-        "dfa": (0.0021,),
-        "f_bio": (0.0117, -0.0463, 0.0056),
-    }
+    by_hand: ClassVar[Mapping[str, float]] = {"fa_hand": 0.0029, "dfa": 0.0021}
     labels: ClassVar[Mapping[str, str]] = {
         "bp": "backprop (BP)",
         "fa": "feedback alignment (FA), meta-learned rate",
@@ -112,9 +107,9 @@ class FigS1(AbstractOnlineDigits):
     """Direct feedback alignment beside backprop and feedback alignment, all with one learning rate that suits each."""
 
     name = "shervani2023/figS1"
-    title = "Direct feedback alignment is better than feedback alignment, and worse than backprop"
+    title = "Direct feedback alignment beside backprop and feedback alignment"
     arms = ("bp", "fa", "dfa")
-    coefficients: ClassVar[Mapping[str, tuple[float, ...]]] = {"bp": (0.0029,), "fa": (0.0029,), "dfa": (0.0021,)}
+    by_hand: ClassVar[Mapping[str, float]] = {"bp": 0.0029, "fa": 0.0029, "dfa": 0.0021}
     labels: ClassVar[Mapping[str, str]] = {
         "bp": "backprop (BP)",
         "fa": "feedback alignment (FA)",

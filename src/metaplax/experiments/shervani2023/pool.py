@@ -51,19 +51,21 @@ class Fig4(AbstractPoolLearning):
 
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
+STRENGTH_OF = {f"pool_l1_{strength:g}": strength for strength in STRENGTHS}
 
 
 @dataclass(frozen=True)
-class Path(AbstractPoolLearning):
+class Fig4Path(AbstractPoolLearning):
     """The pool under L1 penalties of different strength."""
 
     name = "shervani2023/fig4-path"
     title = "The regularisation path of ten local terms"
-    arms = tuple(f"pool_l1_{strength:g}" for strength in STRENGTHS)
-    labels: ClassVar[Mapping[str, str]] = {f"pool_l1_{strength:g}": f"λ = {strength:g}" for strength in STRENGTHS}
+    arms = tuple(STRENGTH_OF)
+    labels: ClassVar[Mapping[str, str]] = {arm: f"λ = {strength:g}" for arm, strength in STRENGTH_OF.items()}
+    scan = ("λ", STRENGTH_OF)
 
     def penalty(self, arm: str) -> AbstractPenalty:
-        return L1(float(arm.removeprefix("pool_l1_")))
+        return L1(STRENGTH_OF[arm])
 
 
 @dataclass(frozen=True)
