@@ -2,13 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metaplax import reports
+from metaplax.reports import Recorded
 from metaplax.reports.figures import moving_average
+from metaplax.reports.scan import scan
 from metaplax.training import RunFolder, RunFolderError
 
 HOSTILE = '<script>alert("x")</script> $\\frac{1$ & {{ 7*7 }}'
@@ -46,7 +50,7 @@ def recorded(tmp_path, name="demo", label="learned rule", steps=30, finished=Tru
             folder.append({"rule": rule, "step": step, "seconds": 0.1, "masked": [0, 0, 1], **values})
         folder.append({"rule": rule, "step": steps, "final": True, **{n: [0.01, 0.02, 0.03] for n in names}})
     if finished:
-        folder.write_json("result.json", {"seconds": 6.0, "episodes_per_second": 30.0})
+        folder.write_json("result.json", {"seconds": 6.0, "episodes_per_second": 30.0, "findings": [f"it is {label}"]})
     folder.close()
     return folder.path
 
@@ -193,3 +197,30 @@ def test_comparison_of_a_run_with_itself(tmp_path):
     assert {row["name"] for row in rows} == run.quantities.keys()
     assert all(row["difference"] == 0 and row["overlap"] for row in rows)
     assert json.dumps(rows)
+
+
+def scanned(strengths: dict[str, float]) -> Recorded:
+    """A run whose rules differ in the strength of a penalty; the second has lost its second term."""
+    terms = [{"name": name, "text": name, "latex": name, "sign": 1} for name in ("0", "2")]
+    ends = {"first": {"0": (0.1, 0.3), "2": (0.2, 0.4)}, "second": {"0": (0.1, 0.2), "2": (-0.1, 0.1)}}
+    quantities = {}
+    for rule in ("first", "second"):
+        quantities[f"accuracy.{rule}"] = {"mean": 0.7, "ci_low": 0.6, "ci_high": 0.8}
+        for term, (low, high) in ends[rule].items():
+            quantities[f"theta{term}.{rule}"] = {"mean": (low + high) / 2, "ci_low": low, "ci_high": high}
+    config = {
+        "rules": {rule: {"label": rule, "terms": terms} for rule in ("first", "second")},
+        "scan": {"name": "λ", "values": strengths},
+    }
+    series = {rule: {"accuracy": np.ones((2, 3))} for rule in ("first", "second")}
+    return Recorded(Path("run"), config, {}, {}, quantities, series)
+
+
+def test_the_regularisation_path():
+    figure = scan(scanned({"first": 0.1, "second": 10.0}))
+    assert figure is not None
+    path, price = figure.axes
+    drawn = {line.get_label(): line.get_xydata() for line in path.lines if str(line.get_label()).startswith("θ")}
+    assert np.allclose(drawn["θ2"], [[0.1, 0.3], [10, 0]])
+    assert [line.get_xdata()[0] for line in price.lines] == [2, 1], "how many terms are left"
+    assert scan(replace(scanned({}), config={"rules": {}, "scan": None})) is None
