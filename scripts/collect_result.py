@@ -1,11 +1,17 @@
-"""Keep the result of a run under ``docs/results``: what was asked for, where, and what came out.
+"""Keep the result of a run under ``docs/results``: what was asked for, where, what came out, and its figures.
 
 Usage: ``.venv/bin/python scripts/collect_result.py RUN_FOLDER ...``
 """
 
+import io
 import json
 import sys
 from pathlib import Path
+
+from PIL import Image
+
+from metaplax import reports
+from metaplax.reports.figures import Panel, panels
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
@@ -28,6 +34,22 @@ def collect(folder: Path) -> Path:
     return target
 
 
+def draw(folder: Path) -> list[Path]:
+    """The figures of a run as small PNG files."""
+    run = reports.read(folder)
+    name = f"{run.config['experiment'].replace('/', '-')}-{run.config['preset']}"
+    return [png(panel, RESULTS / "figures" / f"{name}-{panel.name}.png") for panel in panels([run])]
+
+
+def png(panel: Panel, target: Path) -> Path:
+    """A figure in few colours, which is all that lines on white need."""
+    drawn = io.BytesIO()
+    panel.figure.savefig(drawn, dpi=80, format="png", bbox_inches="tight", pad_inches=0.05)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.open(drawn).convert("RGB").quantize(64).save(target, optimize=True)
+    return target
+
+
 def without_folders(command: list[str]) -> list[str]:
     """The command without where this machine keeps its runs."""
     kept, skip = [], False
@@ -41,4 +63,4 @@ def without_folders(command: list[str]) -> list[str]:
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        print(collect(Path(name)))
+        print(collect(Path(name)), *draw(Path(name)), sep="\n")

@@ -1,6 +1,6 @@
 """How teaching signals reach each layer."""
 
-from metaplax.feedback.base import AbstractFeedback
+from metaplax.feedback.base import AbstractFeedback, chain
 from metaplax.feedback.chain_and_direct import ChainAndDirect
 from metaplax.feedback.direct import Direct
 from metaplax.feedback.kolen_pollack import KolenPollack
@@ -17,4 +17,5 @@ __all__ = [
     "RandomFixed",
     "SignSymmetric",
     "Symmetric",
+    "chain",
 ]
