@@ -172,6 +172,20 @@ def test_a_download_with_a_wrong_checksum_is_refused(monkeypatch, no_cache_no_we
     assert not list(no_cache_no_web.rglob("*ubyte*"))
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_progress_is_shown_where_it_can_be(installed, monkeypatch, tmp_path):
+    asked = []
+
+    def retrieve(*_, progressbar, **__):
+        asked.append(progressbar)
+        return tmp_path / "downloaded"
+
+    monkeypatch.setattr(files.pooch, "retrieve", retrieve)
+    monkeypatch.setattr(files, "find_spec", lambda name: object() if installed else None)
+    mp.data.fetch_all("mnist", progress=True)
+    assert asked == [installed] * 4
+
+
 def omniglot_zip(path, members):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():

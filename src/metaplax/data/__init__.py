@@ -1,6 +1,7 @@
 """Pixels and labels: published files are found or downloaded, verified and parsed; glyphs are rendered."""
 
 from metaplax.data.catalog import CATALOG, Dataset, load
+from metaplax.data.cifar10 import cifar10
 from metaplax.data.errors import DataError
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import emnist, fashion_mnist, mnist
@@ -13,6 +14,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "ImageSet",
+    "cifar10",
     "emnist",
     "fashion_mnist",
     "fetch_all",

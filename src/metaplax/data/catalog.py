@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from metaplax.data.cifar10 import CIFAR10_FILES, cifar10
 from metaplax.data.errors import DataError
 from metaplax.data.files import PublishedFile
 from metaplax.data.glyphs import glyphs
@@ -39,6 +40,12 @@ CATALOG: dict[str, Dataset] = {
     "mnist": Dataset("MNIST: 10 digits, 60,000 + 10,000 images of 28x28", mnist, MNIST_FILES, HALVES),
     "fashion_mnist": Dataset(
         "Fashion-MNIST: 10 kinds of clothing, 60,000 + 10,000 images of 28x28", fashion_mnist, FASHION_FILES, HALVES
+    ),
+    "cifar10": Dataset(
+        "CIFAR-10: 10 kinds of animals and vehicles, 50,000 + 10,000 colour images of 32x32",
+        cifar10,
+        CIFAR10_FILES,
+        HALVES,
     ),
     "omniglot": Dataset(
         "Omniglot: 964 + 659 characters x 20 images of 105x105, read as 28x28",

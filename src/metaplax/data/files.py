@@ -3,16 +3,15 @@
 import hashlib
 import os
 import warnings
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import pooch
 import requests
 
+from metaplax.data.archives import read_member
 from metaplax.data.errors import DataError
 from metaplax.data.idx import refuse_html
 
@@ -26,9 +25,10 @@ class PublishedFile:
     Attributes:
         name: file name.
         url: where it can be downloaded.
-        md5: checksum of the published file; empty where it is only published inside ``archive``.
+        md5: checksum of the published file; may be empty where it is only published inside ``archive``.
         archive: the published archive that holds this file, if it is not published on its own.
         member: its path inside the archive.
+        places: paths where it may lie in a folder, besides directly in it.
     """
 
     name: str
@@ -36,6 +36,7 @@ class PublishedFile:
     md5: str = ""
     archive: "PublishedFile | None" = None
     member: str = ""
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ def locate(dataset: str, file: PublishedFile, data_dir: Path | None) -> FoundFil
     Raises:
         DataError: the file cannot be read, or is a web page.
     """
-    for folder in search_folders(dataset, data_dir):
-        path = folder / file.name
+    candidates = product(search_folders(dataset, data_dir), (file.name, *file.places))
+    for folder, place in candidates:
+        path = folder / place
         if not path.is_file():
             continue
         try:
@@ -125,8 +127,10 @@ def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress
         archive = fetch(dataset, file.archive, data_dir, progress=progress)
         # Only what is known to be the published data may be found in the cache later.
         return _extract(archive, file, folder if archive.is_published else folder / "unverified")
+    # Pooch draws its bar with tqdm, and refuses to download where that is not installed.
+    bar = progress and find_spec("tqdm") is not None
     try:
-        path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=progress)
+        path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=bar)
     except (requests.RequestException, OSError) as error:
         raise DataError(
             f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): put it into a folder and"
@@ -138,8 +142,7 @@ def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress
 
 
 def _extract(archive: FoundFile, file: PublishedFile, folder: Path) -> FoundFile:
-    with reading_archive(archive.path), zipfile.ZipFile(archive.path) as opened:
-        content = opened.read(file.member)
+    content = read_member(archive.path, file.member)
     target = folder / file.name
     partial = target.with_name(target.name + ".partial")
     try:
@@ -148,19 +151,4 @@ def _extract(archive: FoundFile, file: PublishedFile, folder: Path) -> FoundFile
         partial.replace(target)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
-    return FoundFile(target, archive.is_published)
-
-
-@contextmanager
-def reading_archive(path: Path) -> Iterator[None]:
-    """Say in one sentence what is wrong with a zip file or an image in it.
-
-    Raises:
-        DataError: something is.
-    """
-    try:
-        yield
-    except KeyError as error:
-        raise DataError(f"{path} does not hold what it should: {error.args[0]}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, SyntaxError) as error:
-        raise DataError(f"{path} is truncated or damaged: {error}") from error
+    return FoundFile(target, archive.is_published or hashlib.md5(content).hexdigest() == file.md5)

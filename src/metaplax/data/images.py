@@ -8,17 +8,18 @@ from jaxtyping import Int, UInt8
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A set of grey-scale images with class labels.
+    """A set of grey-scale or colour images with class labels.
 
     Attributes:
         name: what results on it are reported as, e.g. ``"emnist"``.
-        images: shape ``(N, height, width)``, 0 is background and 255 is ink.
+        images: shape ``(N, height, width)``, 0 is background and 255 is ink; in colour ``(N, height, width, 3)``,
+            red, green and blue from 0 to 255.
         labels: shape ``(N,)``, values ``0..len(class_names) - 1``.
         class_names: what each label stands for.
     """
 
     name: str
-    images: UInt8[np.ndarray, "N height width"]
+    images: UInt8[np.ndarray, "N height width *channels"]
     labels: Int[np.ndarray, " N"]
     class_names: tuple[str, ...]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from metaplax.data.catalog import lookup
 from metaplax.data.errors import DataError
-from metaplax.data.files import fetch, locate
+from metaplax.data.files import FoundFile, PublishedFile, fetch, locate
 
 
 def fetch_all(name: str, data_dir: Path | None = None, *, progress: bool = False) -> None:
@@ -35,7 +35,7 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
     dataset = lookup(name)
     state = {"name": name, "summary": dataset.summary, "where": "built in", "state": "ready", "problem": None}
     try:
-        found = [locate(name, file, data_dir) for file in dataset.files]
+        found = _on_disk(name, dataset.files, data_dir)
         present = [file for file in found if file is not None]
         if dataset.files and not present and not parse:
             return state | {"where": "–", "state": f"not here: metaplax data fetch {name}"}
@@ -56,3 +56,11 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
     except DataError as error:
         return state | {"problem": str(error)}
     return state
+
+
+def _on_disk(name: str, files: Sequence[PublishedFile], data_dir: Path | None) -> list[FoundFile | None]:
+    """Where each file is, or the archive that holds it."""
+    found = [locate(name, file, data_dir) for file in files]
+    packed = {file.archive for file, at in zip(files, found, strict=True) if at is None and file.archive}
+    archives = {archive: locate(name, archive, data_dir) for archive in packed}
+    return [at or (archives[file.archive] if file.archive else None) for file, at in zip(files, found, strict=True)]

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from metaplax.data.archives import reading_archive
 from metaplax.data.errors import DataError
-from metaplax.data.files import PublishedFile, fetch, reading_archive
+from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.images import ImageSet
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"

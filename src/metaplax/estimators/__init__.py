@@ -2,18 +2,30 @@
 
 from metaplax.estimators.base import AbstractEstimator
 from metaplax.estimators.checkpointed import Checkpointed
+from metaplax.estimators.contrastive import Contrastive
 from metaplax.estimators.forward_mode import ForwardMode
+from metaplax.estimators.implicit import PROBLEMS, AbstractImplicit
+from metaplax.estimators.linear_solves import T1T2, ConjugateGradient, ImplicitDirect, Neumann
 from metaplax.estimators.named import ESTIMATORS, EstimatorName
 from metaplax.estimators.reverse import Reverse
 from metaplax.estimators.reversible import FallbackWarning, Reversible
+from metaplax.estimators.truncated import Truncated
 
 __all__ = [
     "ESTIMATORS",
+    "PROBLEMS",
+    "T1T2",
     "AbstractEstimator",
+    "AbstractImplicit",
     "Checkpointed",
+    "ConjugateGradient",
+    "Contrastive",
     "EstimatorName",
     "FallbackWarning",
     "ForwardMode",
+    "ImplicitDirect",
+    "Neumann",
     "Reverse",
     "Reversible",
+    "Truncated",
 ]

@@ -37,6 +37,14 @@ class AbstractEstimator(eqx.Module):
             raise IncompatibleError("the learner has no meta-parameters: every array in it is frozen")
 
 
+class AbstractUnrolled(AbstractEstimator):
+    """Differentiates in reverse through the steps of the inner loop."""
+
+    def check(self, learner: AbstractLearner) -> None:
+        super().check(learner)
+        learner.check_unrolled()
+
+
 def meta_parameter_count(learner: AbstractLearner) -> int:
     """How many numbers of a learner are meta-learned."""
     return sum(leaf.size for leaf in jax.tree.leaves(split(learner)[0]))

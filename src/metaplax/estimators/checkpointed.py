@@ -7,14 +7,14 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, differentiate
+from metaplax.estimators.base import AbstractUnrolled, differentiate
 from metaplax.estimators.segments import count_steps, in_segments
-from metaplax.learners import AbstractLearner, InnerStep, plain_loop
+from metaplax.learners import AbstractInnerStep, AbstractLearner, plain_loop
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
 
-class Checkpointed(AbstractEstimator):
+class Checkpointed(AbstractUnrolled):
     """Exact gradient by backpropagation, with the inner state kept only every so many steps.
 
     Time ``O(T P)`` with one more forward pass than :class:`~metaplax.estimators.Reverse`; memory
@@ -40,7 +40,7 @@ class Checkpointed(AbstractEstimator):
         return differentiate(learner, episode, key, partial(checkpointed_loop, every=self.every))
 
 
-def checkpointed_loop(step: InnerStep, state: PyTree, inputs: PyTree, *, every: int | None = None) -> PyTree:
+def checkpointed_loop(step: AbstractInnerStep, state: PyTree, inputs: PyTree, *, every: int | None = None) -> PyTree:
     """Run an inner loop that, when it is differentiated, keeps the state only every so many steps."""
     steps = count_steps(inputs)
     block = eqx.filter_checkpoint(plain_loop)

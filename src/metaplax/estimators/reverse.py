@@ -2,13 +2,13 @@
 
 from jaxtyping import Array, Float, Key
 
-from metaplax.estimators.base import AbstractEstimator, differentiate
+from metaplax.estimators.base import AbstractUnrolled, differentiate
 from metaplax.learners import AbstractLearner
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
 
-class Reverse(AbstractEstimator):
+class Reverse(AbstractUnrolled):
     """Exact gradient by backpropagation through all inner updates.
 
     Time ``O(T P)``, memory ``O(T P)``: the whole inner state is kept at every step. Needs a learner

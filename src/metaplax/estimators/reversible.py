@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from metaplax.estimators.base import AbstractEstimator, differentiate
+from metaplax.estimators.base import AbstractEstimator, AbstractUnrolled, differentiate
 from metaplax.estimators.checkpointed import Checkpointed
 from metaplax.estimators.reversible_loop import reversible_loop
 from metaplax.learners import AbstractLearner, AbstractStructuredLearner, join, split
@@ -23,7 +23,7 @@ class FallbackWarning(UserWarning):
     """Another estimator computes the same gradient, because the one asked for does not apply."""
 
 
-class Reversible(AbstractEstimator):
+class Reversible(AbstractUnrolled):
     """Exact gradient by backpropagation, with the inner states recovered by undoing the updates.
 
     Time ``O(T P)``, with a small constant: matrix-vector products and one fused change of each matrix per

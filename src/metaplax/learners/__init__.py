@@ -1,6 +1,7 @@
 """Inner loops: what changes within an episode, by which update, and how the result is scored."""
 
 from metaplax.learners.base import (
+    AbstractInnerStep,
     AbstractLearner,
     IncompatibleError,
     InnerStep,
@@ -11,17 +12,36 @@ from metaplax.learners.base import (
     plain_loop,
     split,
 )
+from metaplax.learners.descent import Descent
+from metaplax.learners.energy import AbstractEnergyLearner, AbstractMinimiser, Augmented, EnergyState
+from metaplax.learners.energy_network import AbstractNetworkLearner
 from metaplax.learners.equinox_mlp import from_equinox, into_equinox
+from metaplax.learners.gain_modulation import GainModulation, Modulation
+from metaplax.learners.newton import Inexact, Newton
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
 from metaplax.learners.structured import AbstractStructuredLearner
+from metaplax.learners.synapses import ComplexSynapse, MetaRegularised
 
 __all__ = [
+    "AbstractEnergyLearner",
+    "AbstractInnerStep",
     "AbstractLearner",
+    "AbstractMinimiser",
+    "AbstractNetworkLearner",
     "AbstractStructuredLearner",
+    "Augmented",
+    "ComplexSynapse",
+    "Descent",
+    "EnergyState",
+    "GainModulation",
     "IncompatibleError",
+    "Inexact",
     "InnerStep",
     "Loop",
+    "MetaRegularised",
+    "Modulation",
+    "Newton",
     "OnlinePlasticity",
     "PlasticState",
     "PlasticityOptimizer",

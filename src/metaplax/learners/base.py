@@ -19,7 +19,7 @@ from metaplax.tasks import Episode
 
 Metrics = dict[str, Float[Array, ""]]
 
-Loop = Callable[["InnerStep", PyTree, PyTree], PyTree]
+Loop = Callable[[Any, PyTree, PyTree], PyTree]
 """How to run an inner loop: ``loop(step, state, inputs)`` is the state after all ``inputs``, one after the other."""
 
 
@@ -73,6 +73,22 @@ class AbstractLearner(eqx.Module):
         loss, metrics = self.evaluate(state, episode.query)
         return loss, jax.lax.stop_gradient(metrics)
 
+    def for_trial(self, key: Key[Array, ""]) -> "AbstractLearner":
+        """The learner as it is at the start of one trial of meta-training, in the same structure.
+
+        Here it may draw what differs from trial to trial, such as where its parameters start; by default it is as it
+        is.
+        """
+        del key
+        return self
+
+    def check_unrolled(self) -> None:
+        """Refuse to be differentiated in reverse through the inner loop; by default nothing speaks against it.
+
+        Raises:
+            IncompatibleError: one sentence saying why that cannot be.
+        """
+
     def scalars(self) -> Metrics:
         """Meta-parameters worth plotting, by name; recorded at every meta-step, before it is taken."""
         return {}
@@ -82,8 +98,16 @@ class AbstractLearner(eqx.Module):
         return ()
 
 
-class InnerStep(eqx.Module):
+class AbstractInnerStep(eqx.Module):
     """One step of an inner loop. Everything it depends on is a leaf of it, so that a loop can tell what is given."""
+
+    @abstractmethod
+    def __call__(self, state: PyTree, inputs: PyTree) -> PyTree:
+        """State after one more step, given what is different in every step."""
+
+
+class InnerStep(AbstractInnerStep):
+    """One more example."""
 
     learner: AbstractLearner
     key: Key[Array, ""]
@@ -94,7 +118,7 @@ class InnerStep(eqx.Module):
         return self.learner.update(state, example, jax.random.fold_in(self.key, index))
 
 
-def plain_loop(step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
+def plain_loop(step: AbstractInnerStep, state: PyTree, inputs: PyTree) -> PyTree:
     """Run an inner loop with ``jax.lax.scan``."""
     return jax.lax.scan(lambda state, inputs: (step(state, inputs), None), state, inputs)[0]
 

@@ -87,7 +87,7 @@ class OnlinePlasticity(AbstractStructuredLearner):
     def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
         logits = jax.vmap(lambda x: self.network.forward(state.weights, x).logits)(query.x)
         loss = self.network.readout.loss(logits, query.y)
-        metrics = {"accuracy": jnp.mean(jnp.argmax(logits, axis=1) == query.y, dtype=logits.dtype)}
+        metrics = self.network.readout.metrics(logits, query.y)
         for probe in self.probes:
             metrics |= probe(self.network, self.feedback, state, query)
         return loss + self.penalty(self.rule.coefficients), metrics

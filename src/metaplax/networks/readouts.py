@@ -5,7 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Num
 
 
 class AbstractReadout(eqx.Module):
@@ -16,12 +16,16 @@ class AbstractReadout(eqx.Module):
         """Output activity ``y_L``."""
 
     @abstractmethod
-    def error(self, output: Float[Array, " n"], target: Int[Array, ""]) -> Float[Array, " n"]:
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         """Output error ``e_L``, the derivative of the loss with respect to the logits."""
 
     @abstractmethod
-    def loss(self, logits: Float[Array, "batch n"], target: Int[Array, " batch"]) -> Float[Array, ""]:
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         """Mean loss over a batch."""
+
+    @abstractmethod
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        """What people look at besides the loss, as means over a batch."""
 
 
 class SoftmaxCrossEntropy(AbstractReadout):
@@ -30,9 +34,28 @@ class SoftmaxCrossEntropy(AbstractReadout):
     def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
         return jax.nn.softmax(logits)
 
-    def error(self, output: Float[Array, " n"], target: Int[Array, ""]) -> Float[Array, " n"]:
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         return output - jax.nn.one_hot(target, output.shape[-1], dtype=output.dtype)
 
-    def loss(self, logits: Float[Array, "batch n"], target: Int[Array, " batch"]) -> Float[Array, ""]:
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         log_probability = jax.nn.log_softmax(logits)
         return -jnp.mean(jnp.take_along_axis(log_probability, target[:, None], axis=1))
+
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        return {"accuracy": jnp.mean(jnp.argmax(logits, axis=1) == target, dtype=logits.dtype)}
+
+
+class SquaredError(AbstractReadout):
+    """Linear output with half the squared error (summed over outputs, mean over the batch)."""
+
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        return logits
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        return output - target
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        return 0.5 * jnp.mean(jnp.sum((logits - target) ** 2, axis=1))
+
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        return {"squared_error": 2 * self.loss(logits, target)}

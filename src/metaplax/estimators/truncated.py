@@ -1,0 +1,68 @@
+"""Reverse mode through the last inner steps only."""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key, PyTree
+
+from metaplax.estimators.base import AbstractUnrolled, differentiate
+from metaplax.estimators.checkpointed import checkpointed_loop
+from metaplax.estimators.segments import count_steps
+from metaplax.learners import AbstractInnerStep, AbstractLearner, plain_loop
+from metaplax.learners.base import Metrics
+from metaplax.tasks import Episode
+
+
+class Truncated(AbstractUnrolled):
+    """Backpropagation through the last ``steps`` inner updates; what came before counts as given.
+
+    Biased: how the meta-parameters act through earlier updates is left out, so that nothing is learned about where
+    the inner loop starts. Time ``O(T P)``, memory ``O(sqrt(steps) P)``. Needs a learner that can be differentiated.
+    Source: Williams & Peng (1990); Shaban et al. (2019).
+
+    Args:
+        steps: how many updates; all of them if there are no more.
+        reach_start: whether the derivative with respect to the state before these updates is taken for the one with
+            respect to where the inner loop starts, as in the published code of Zucchet et al. (2022).
+
+    Raises:
+        ValueError: ``steps`` is below one.
+    """
+
+    steps: int
+    reach_start: bool = False
+
+    def __check_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"the last 1, 2, ... updates can be differentiated, not {self.steps}")
+
+    def value_and_grad(
+        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
+    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+        loop = partial(truncated_loop, last=self.steps, reach_start=self.reach_start)
+        return differentiate(learner, episode, key, loop)
+
+
+def truncated_loop(
+    step: AbstractInnerStep, state: PyTree, inputs: PyTree, *, last: int, reach_start: bool = False
+) -> PyTree:
+    """Run an inner loop of which only the last steps are differentiated."""
+    first = max(0, count_steps(inputs) - last)
+    head, tail = (jax.tree.map(lambda x, cut=cut: x[cut], inputs) for cut in (slice(first), slice(first, None)))
+    if first:
+        reached = stop(plain_loop(stop(step), stop(state), head))
+        state = straight_through(reached, state) if reach_start else reached
+    return checkpointed_loop(step, state, tail)
+
+
+def stop(tree: PyTree) -> PyTree:
+    """The same numbers, as constants."""
+    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
+
+
+def straight_through(value: PyTree, source: PyTree) -> PyTree:
+    """The numbers of ``value`` with the derivative of ``source``."""
+    return jax.tree.map(
+        lambda v, s: v + (s - jax.lax.stop_gradient(s)) if eqx.is_inexact_array(v) else v, value, source
+    )

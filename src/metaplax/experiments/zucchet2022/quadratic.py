@@ -1,0 +1,97 @@
+"""The problem on which every meta-gradient has a closed form."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from metaplax.learners import AbstractEnergyLearner, AbstractMinimiser, EnergyState, IncompatibleError, Newton
+from metaplax.tasks import AbstractTask, Episode
+
+
+class Bowl(eqx.Module):
+    """``0.5 (fast - centre)' curvature (fast - centre)``."""
+
+    curvature: Float[Array, "n n"]
+    centre: Float[Array, " n"]
+
+    def __call__(self, fast: Float[Array, " n"]) -> Float[Array, ""]:
+        """Its value."""
+        away = fast - self.centre
+        return 0.5 * away @ self.curvature @ away
+
+
+class Quadratic(AbstractEnergyLearner):
+    """``E = bowl(fast) + 0.5 sum_i strength_i (omega_i - fast_i) ** 2``; the outer loss is another bowl.
+
+    A complex synapse for each of ``n`` fast parameters. Source: Zucchet et al. (2022), section 3.1.
+
+    Args:
+        omega: where the fast parameters are drawn to, and start.
+        strength: how strongly.
+        minimiser: how the energy is minimised.
+    """
+
+    omega: Float[Array, " n"]
+    strength: Float[Array, " n"]
+    minimiser: AbstractMinimiser = Newton()
+
+    def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
+        del key
+        return self.omega, ()
+
+    def charge(self, fast: Float[Array, " n"]) -> Float[Array, ""]:
+        return 0.5 * jnp.sum(self.strength * (self.omega - fast) ** 2)
+
+    def misfit(
+        self, fast: Float[Array, " n"], buffers: PyTree, examples: Bowl, training: bool
+    ) -> tuple[Float[Array, ""], PyTree]:
+        del training
+        return examples(fast), buffers
+
+    def evaluate(self, state: EnergyState, query: Bowl) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        return query(state.fast), {}
+
+    def check(self, episode: Episode, classes: int | None = None) -> None:
+        del classes
+        for part in (episode.support, episode.query):
+            if not isinstance(part, Bowl) or part.centre.shape != self.omega.shape:
+                raise IncompatibleError(f"this learner takes bowls of {self.omega.shape[0]} parameters")
+
+    def minimum(self, episode: Episode, beta: float = 0.0) -> Float[Array, " n"]:
+        """``phi_beta``, the minimiser of ``E + beta C``."""
+        inner, outer = episode.support, episode.query
+        matrix = inner.curvature + jnp.diag(self.strength) + beta * outer.curvature
+        drive = inner.curvature @ inner.centre + self.strength * self.omega + beta * outer.curvature @ outer.centre
+        return jnp.linalg.solve(matrix, drive)
+
+    def exact(self, episode: Episode) -> "Quadratic":
+        """The meta-gradient, in the learner's own structure."""
+        free = self.minimum(episode)
+        matrix = episode.support.curvature + jnp.diag(self.strength)
+        pull = jnp.linalg.solve(matrix, episode.query.curvature @ (free - episode.query.centre))
+        return eqx.tree_at(
+            lambda tree: (tree.omega, tree.strength), self, (self.strength * pull, (self.omega - free) * pull)
+        )
+
+
+class RandomBowls(AbstractTask):
+    """Bowls of random orientation; curvatures are log-uniform between ``1 / condition`` and 1.
+
+    Args:
+        size: number of parameters.
+        condition: ratio of the largest to the smallest curvature.
+    """
+
+    size: int
+    condition: float = 10.0
+
+    def sample(self, key: Key[Array, ""]) -> Episode:
+        support, query = jax.random.split(key)
+        return Episode(self._bowl(support), self._bowl(query))
+
+    def _bowl(self, key: Key[Array, ""]) -> Bowl:
+        turn, bend, place = jax.random.split(key, 3)
+        rotation, _ = jnp.linalg.qr(jax.random.normal(turn, (self.size, self.size)))
+        curvatures = self.condition ** -jax.random.uniform(bend, (self.size,))
+        return Bowl(rotation @ jnp.diag(curvatures) @ rotation.T, jax.random.normal(place, (self.size,)))

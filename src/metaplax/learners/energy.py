@@ -1,0 +1,174 @@
+"""Inner loops that minimise an energy: what contrastive and implicit meta-gradients need."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from equinox import AbstractVar
+from jaxtyping import Array, Float, Key, PyTree
+
+from metaplax.learners.base import AbstractLearner, Loop
+
+
+class EnergyState(eqx.Module):
+    """What changes while an energy is minimised.
+
+    Attributes:
+        fast: the parameters that are minimised over.
+        buffers: running statistics of the network, if it has any.
+        minimiser: what the minimiser remembers.
+    """
+
+    fast: PyTree
+    buffers: PyTree
+    minimiser: PyTree
+
+
+class Augmented(eqx.Module):
+    """What is minimised: ``E + beta * misfit(query)``.
+
+    Attributes:
+        learner: whose energy it is.
+        support: examples to learn from.
+        query: examples that nudge, if there are any.
+        beta: how much, and whether towards (positive) or away from (negative) their targets.
+    """
+
+    learner: "AbstractEnergyLearner"
+    support: PyTree
+    query: PyTree | None
+    beta: Float[Array, ""]
+
+    def __call__(self, fast: PyTree, buffers: PyTree, *, training: bool = True) -> tuple[Float[Array, ""], PyTree]:
+        """Its value, and the network's buffers after that."""
+        return self.learner.augmented(fast, buffers, self.support, self.query, self.beta, training=training)
+
+
+class AbstractMinimiser(eqx.Module):
+    """How an energy is minimised."""
+
+    @abstractmethod
+    def init(self, fast: PyTree) -> PyTree:
+        """What it remembers before the first step."""
+
+    @abstractmethod
+    def settle(self, energy: Augmented, state: EnergyState, key: Key[Array, ""], loop: Loop | None) -> EnergyState:
+        """Minimise from where the state is.
+
+        Args:
+            energy: what to minimise.
+            state: where to start.
+            key: of anything random, such as the order of the examples.
+            loop: how to run the loop, if there is one.
+        """
+
+    def check(self, support: int) -> None:
+        """Refuse support sets of so many examples; by default none.
+
+        Raises:
+            IncompatibleError: one sentence saying what does not fit.
+        """
+
+    def check_unrolled(self) -> None:
+        """Refuse to be differentiated in reverse step by step; by default not.
+
+        Raises:
+            IncompatibleError: one sentence saying why that cannot be.
+        """
+
+
+class AbstractEnergyLearner(AbstractLearner):
+    """Minimises ``E(fast) = misfit(support) + charge(fast)``; the outer loss is the misfit of the query set.
+
+    With ``beta`` the query set nudges: ``E + beta * misfit(query)`` is minimised in place of ``E``.
+
+    Source: Zucchet et al. (2022), Eqs. 1 to 3.
+    """
+
+    minimiser: AbstractVar[AbstractMinimiser]
+
+    slow_in_network: ClassVar[bool] = False
+    """Whether meta-parameters occur in the misfit; if not, they occur in the charge only."""
+
+    @abstractmethod
+    def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
+        """Fast parameters and buffers before the first step."""
+
+    @abstractmethod
+    def charge(self, fast: PyTree) -> Float[Array, ""]:
+        """What the fast parameters are charged, whatever the data."""
+
+    @abstractmethod
+    def misfit(
+        self, fast: PyTree, buffers: PyTree, examples: PyTree, training: bool
+    ) -> tuple[Float[Array, ""], PyTree]:
+        """Mean loss over examples, and the buffers after that."""
+
+    def augmented(
+        self,
+        fast: PyTree,
+        buffers: PyTree,
+        support: PyTree,
+        query: PyTree | None = None,
+        beta: Float[Array, ""] | float = 0.0,
+        *,
+        training: bool = True,
+    ) -> tuple[Float[Array, ""], PyTree]:
+        """``E + beta * misfit(query)`` with any sign of ``beta``, and the network's buffers after both."""
+        inner, buffers = self.misfit(fast, buffers, support, training)
+        energy = inner + self.charge(fast)
+        if query is None:
+            return energy, buffers
+        outer, buffers = self.misfit(fast, buffers, query, training)
+        return energy + beta * outer, buffers
+
+    def energy(self, state: EnergyState, support: PyTree) -> Float[Array, ""]:
+        """``E`` on a whole support set, with the network's buffers as they are."""
+        return self.augmented(state.fast, state.buffers, support, training=False)[0]
+
+    def init(self, key: Key[Array, ""]) -> EnergyState:
+        fast, buffers = self.begin(key)
+        return EnergyState(fast, buffers, self.minimiser.init(fast))
+
+    def update(self, state: EnergyState, example: PyTree, key: Key[Array, ""]) -> EnergyState:
+        """State after settling on some more examples."""
+        return self.settle(state, example, key)
+
+    def settle(
+        self,
+        state: EnergyState,
+        support: PyTree,
+        key: Key[Array, ""],
+        *,
+        query: PyTree | None = None,
+        beta: Float[Array, ""] | float = 0.0,
+        minimiser: AbstractMinimiser | None = None,
+        loop: Loop | None = None,
+    ) -> EnergyState:
+        """Minimise from where the state is, with the minimiser started afresh.
+
+        Args:
+            state: where to start: warm if it has been settled before.
+            support: examples to learn from.
+            key: of anything random.
+            query: examples that nudge.
+            beta: how much, and whether towards (positive) or away from (negative) their targets.
+            minimiser: how, if not as the learner itself does.
+            loop: how to run the loop; by default a plain scan.
+        """
+        minimiser = minimiser or self.minimiser
+        energy = Augmented(self, support, query, jnp.asarray(beta, jnp.result_type(float)))
+        return minimiser.settle(energy, EnergyState(state.fast, state.buffers, minimiser.init(state.fast)), key, loop)
+
+    def adapt(self, state: EnergyState, support: PyTree, key: Key[Array, ""], loop: Loop | None = None) -> EnergyState:
+        return self.settle(state, support, key, loop=loop)
+
+    def check_unrolled(self) -> None:
+        self.minimiser.check_unrolled()
+
+
+def count(examples: PyTree) -> int:
+    """How many examples there are."""
+    return jax.tree.leaves(examples)[0].shape[0]
