@@ -6,7 +6,6 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from equinox import AbstractVar
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
@@ -51,12 +50,12 @@ class AbstractImplicit(AbstractEstimator):
     if that is a minimum and the system is solved. Among the metrics are ``residual``, ``|H v - g| / |g|``, and
     ``problem``, an index into :data:`~metaplax.estimators.PROBLEMS`.
 
-    Attributes:
+    Args:
         throw: whether to raise ``RuntimeError`` with a sentence when there is a problem. Otherwise the best there is is
             returned, and NaN where that is not finite.
     """
 
-    throw: AbstractVar[bool]
+    throw: bool = eqx.field(default=True, kw_only=True)
 
     @abstractmethod
     def solve(self, product: Product, gradient: Vector) -> Solution:

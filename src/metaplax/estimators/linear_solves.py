@@ -25,8 +25,6 @@ class T1T2(AbstractImplicit):
     et al. (2016).
     """
 
-    throw: bool = True
-
     def solve(self, product: Product, gradient: Vector) -> Solution:
         return Solution(gradient, jnp.int32(FINE))
 
@@ -50,7 +48,6 @@ class ConjugateGradient(AbstractImplicit):
     steps: int = 100
     damping: float = 0.0
     tolerance: float = 0.0
-    throw: bool = True
 
     def __check_init__(self):
         if self.steps < 1 or not self.damping >= 0 or not self.tolerance >= 0:
@@ -108,7 +105,6 @@ class Neumann(AbstractImplicit):
     rate: float
     terms: int = 100
     tolerance: float = 0.0
-    throw: bool = True
 
     def __check_init__(self):
         if not 0 < self.rate < float("inf") or self.terms < 1 or not self.tolerance >= 0:
@@ -143,7 +139,6 @@ class ImplicitDirect(AbstractImplicit):
     """
 
     damping: float = 0.0
-    throw: bool = True
 
     def solve(self, product: Product, gradient: Vector) -> Solution:
         identity = jnp.eye(len(gradient), dtype=gradient.dtype)

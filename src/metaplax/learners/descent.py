@@ -60,7 +60,7 @@ class Descent(AbstractMinimiser):
             return None
         batch = min(self.batch, examples)
         batches = jnp.arange(self.steps) % (examples // batch)
-        return batches[:, None] * batch + jnp.arange(batch)
+        return batches[:, None] * batch + jnp.arange(batch)[None]
 
     def init(self, fast: PyTree) -> DescentState:
         return DescentState(self.optimizer.init(fast), jnp.asarray(jnp.inf, jnp.result_type(float)))
