@@ -18,7 +18,7 @@ UNITS = {
     "orthonormality": "squared activity",
     "onset": "images",
 }
-NOT_QUANTITIES = {"rule", "step", "seconds", "final", "masked"}
+NOT_QUANTITIES = {"rule", "step", "seconds", "cpu_seconds", "final", "masked"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,9 @@ def quantities(
         if "masked" in steps[-1]:
             masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
             found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
+        if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
+            spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True) / len(steps[-1]["loss"])
+            found.append(_quantity(f"cpu_seconds_per_episode.{rule}", "s", spent, published))
     return found
 
 

@@ -69,10 +69,15 @@ def lookup(name: str) -> Dataset:
     return CATALOG[name]
 
 
-def load(name: str, data_dir: Path | None = None) -> ImageSet:
-    """Load a data set by name.
+def load(name: str, data_dir: Path | None = None, split: str | None = None) -> ImageSet:
+    """Load a data set by name, or one of its splits.
 
     Raises:
         DataError: there is none of this name, or its files are missing or damaged.
     """
-    return lookup(name).load(data_dir=data_dir)
+    found = lookup(name)
+    if split is None:
+        return found.load(data_dir=data_dir)
+    if split not in found.splits:
+        raise DataError(f"{name} has no split {split!r}: it has {', '.join(found.splits) or 'none'}")
+    return found.load(data_dir=data_dir, split=split)

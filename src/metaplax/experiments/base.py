@@ -4,19 +4,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.plasticity import PrintedTerm
-from metaplax.training import AbstractJournal, AbstractProgress, FolderJournal, Interruption, Step, drive
+from metaplax.training import (
+    AbstractJournal,
+    AbstractProgress,
+    FolderJournal,
+    Interruption,
+    Step,
+    drive,
+    keys_of_trials,
+)
 
-Load = Callable[[str], ImageSet]
-"""From the name of a data set to its images."""
+
+class Load(Protocol):
+    """Loads data sets by name."""
+
+    def __call__(self, name: str, split: str | None = None) -> ImageSet:
+        """The images experiments use by default, or those of one split."""
+        ...
 
 
 class ConfigError(ValueError):
@@ -45,7 +56,7 @@ class Conditions:
 
     def keys(self) -> Key[Array, " trials"]:
         """A key for every trial."""
-        return jax.vmap(lambda trial: jax.random.fold_in(self.key, trial))(jnp.arange(self.trials))
+        return keys_of_trials(self.key, self.trials)
 
     def drive(self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
         """Take all steps from where the journal's last checkpoint was, see :func:`metaplax.training.drive`."""
@@ -94,6 +105,22 @@ class AbstractStudy(ABC):
     def printed(self) -> tuple[PrintedTerm, ...]:
         """How the rule is written; nothing if there is none."""
         return ()
+
+
+class AbstractTraining(AbstractStudy):
+    """A study that finds parameters of a learner, which can then be used elsewhere."""
+
+    @abstractmethod
+    def trained(self, journal: FolderJournal, keys: Key[Array, " trials"]) -> PyTree:
+        """The parameters that were found, with a leading axis of trials, from the last checkpoint.
+
+        Args:
+            journal: of this study.
+            keys: of the trials.
+
+        Raises:
+            CheckpointError: there is no checkpoint, it is damaged, or the study is not finished.
+        """
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import optax
-from jaxtyping import PyTree
+from jaxtyping import Array, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
-from metaplax.experiments.base import AbstractStudy, Conditions
-from metaplax.learners import AbstractLearner, split
+from metaplax.experiments.base import AbstractTraining, Conditions
+from metaplax.learners import AbstractLearner
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import AbstractTask
 from metaplax.training import CheckpointError, FolderJournal, meta_train, start
 
 
 @dataclass(frozen=True)
-class MetaTraining(AbstractStudy):
+class MetaTraining(AbstractTraining):
     """A learner is meta-trained, and what every episode gives is recorded.
 
     Attributes:
@@ -66,13 +66,8 @@ class MetaTraining(AbstractStudy):
             interruption=conditions.interruption,
         )
 
-    def trained(self, journal: FolderJournal, trials: int) -> PyTree:
-        """The meta-learned parameters, with a leading axis of trials, from the last checkpoint.
-
-        Raises:
-            CheckpointError: there is none, or it is damaged.
-        """
-        before = start(split(self.learner)[0], self.optimizer, trials)
+    def trained(self, journal: FolderJournal, keys: Key[Array, " trials"]) -> PyTree:
+        before = start(self.learner, self.optimizer, keys)
         done, state = journal.checkpoints.latest(before)
         if done < self.episodes:
             raise CheckpointError(

@@ -163,7 +163,7 @@ def _rules(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy])
 
 def _checked(experiment: AbstractExperiment, images: data.ImageSet, data_dir: Path | None) -> dict[str, AbstractStudy]:
     """The studies; refuses, before anything is compiled or written, what cannot work."""
-    studies = experiment.studies(images, lambda name: data.load(name, data_dir))
+    studies = experiment.studies(images, lambda name, split=None: data.load(name, data_dir, split))
     for study in studies.values():
         study.check()
     return studies

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from metaplax.experiments.base import AbstractStudy, Conditions
-from metaplax.experiments.meta_training import MetaTraining
+from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import AbstractTask
-from metaplax.training import Step, spread
+from metaplax.training import Step, lasting, spread
 
 TUNING = 1 << 20
 """Index of the first episode that learning rates are tuned on, far from those that are scored."""
@@ -37,7 +36,7 @@ class Transfer(AbstractStudy):
     """
 
     origin: str
-    training: MetaTraining
+    training: AbstractTraining
     learner: AbstractLearner
     task: AbstractTask
     episodes: int
@@ -60,14 +59,14 @@ class Transfer(AbstractStudy):
 
     def conduct(self, conditions: Conditions) -> None:
         own, constants = split(self.learner)
-        found = jax.tree.leaves(self.training.trained(conditions.sibling(self.origin), conditions.trials))
+        keys = conditions.keys()
+        found = jax.tree.leaves(self.training.trained(conditions.sibling(self.origin), keys))
         learned = jax.tree.unflatten(jax.tree.structure(own), found)
         layout = spread(conditions.trials)
-        keys = conditions.keys()
         arrays, statics = eqx.partition(self.task, eqx.is_array)
 
         def one_trial(arrays: PyTree, index: Array, parameters: PyTree, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-            task = eqx.combine(arrays, statics)
+            task = eqx.combine(arrays, statics).for_trial(lasting(key))
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
             loss, metrics = join(parameters, constants).run(task.sample(task_key), learner_key)
             return parameters, {"loss": loss, **metrics}

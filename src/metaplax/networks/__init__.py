@@ -2,6 +2,7 @@
 
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.batched import AbstractBatchNetwork, EquinoxNetwork
+from metaplax.networks.lenet import BatchNormLeNet
 from metaplax.networks.mlp import MLP, Activity, Weights
 from metaplax.networks.readouts import AbstractReadout, SoftmaxCrossEntropy, SquaredError
 
@@ -11,6 +12,7 @@ __all__ = [
     "AbstractBatchNetwork",
     "AbstractReadout",
     "Activity",
+    "BatchNormLeNet",
     "EquinoxNetwork",
     "ReLU",
     "SoftmaxCrossEntropy",

@@ -93,7 +93,7 @@ def _rule(run: Recorded, rule: str, label: str, done: int) -> dict[str, Any]:
         "label": label,
         "done": done,
         "equation": _equation(run, rule) if terms else None,
-        "text": run.equations()[list(run.labels).index(rule)],
+        "text": run.equation(rule) if terms else "",
         "coefficients": coefficients,
         "headline": [
             run.quantities[f"{name}.{rule}"] for name in ("accuracy", "loss") if f"{name}.{rule}" in run.quantities

@@ -10,7 +10,7 @@ from metaplax.analysis import LAST, Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
 from metaplax.training import RunFolder
 
-NOT_SERIES = {"rule", "step", "seconds", "final"}
+NOT_SERIES = {"rule", "step", "seconds", "cpu_seconds", "final"}
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,13 @@ class Recorded:
         """The learned rule as LaTeX."""
         return as_latex(self.terms(rule), self.coefficients(rule))
 
+    def equation(self, rule: str) -> str:
+        """The learned rule as plain text."""
+        return f"{self.labels[rule]}: {as_text(self.terms(rule), self.coefficients(rule))}"
+
     def equations(self) -> list[str]:
         """The learned rules as plain text, one per line."""
-        return [f"{label}: {as_text(self.terms(rule), self.coefficients(rule))}" for rule, label in self.labels.items()]
+        return [self.equation(rule) for rule in self.labels if self.terms(rule)]
 
 
 def read(path: Path) -> Recorded:

@@ -1,7 +1,8 @@
 """Episodes and streams: what a learner sees."""
 
 from metaplax.tasks.classification import OnlineClassification
+from metaplax.tasks.division import Division
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 from metaplax.tasks.stream import ImageStream
 
-__all__ = ["AbstractTask", "Episode", "Examples", "ImageStream", "OnlineClassification"]
+__all__ = ["AbstractTask", "Division", "Episode", "Examples", "ImageStream", "OnlineClassification"]

@@ -7,7 +7,15 @@ from metaplax.training.drive import Step, drive
 from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal, Row
 from metaplax.training.keep_largest import keep_largest
-from metaplax.training.meta_train import DivergedError, MetaState, MetaTrained, meta_train, start
+from metaplax.training.meta_train import (
+    DivergedError,
+    MetaState,
+    MetaTrained,
+    keys_of_trials,
+    lasting,
+    meta_train,
+    start,
+)
 from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.training.run_folder import RunFolder, RunFolderError, environment, finite
 from metaplax.training.spread import AbstractSpread, restrict_to_cores, spread, use_all_cores
@@ -40,6 +48,8 @@ __all__ = [
     "finite",
     "in_units",
     "keep_largest",
+    "keys_of_trials",
+    "lasting",
     "meta_train",
     "restrict_to_cores",
     "spread",

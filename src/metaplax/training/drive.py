@@ -53,10 +53,10 @@ def drive(
             return state
         take = compiled(state)
         for index in range(first, steps):
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             state, record = take(index, state)
             row: dict[str, Any] = {name: np.asarray(value) for name, value in record.items()}
-            journal.record(index, row, time.perf_counter() - began)
+            journal.record(index, row, time.perf_counter() - began, time.process_time() - cpu_began)
             advance(row)
             done, stop = index + 1, interruption.requested
             wrong = trouble(state, done)

@@ -23,8 +23,8 @@ class AbstractJournal(ABC):
         """Steps already done and the state after them; ``(0, start)`` for a fresh start."""
 
     @abstractmethod
-    def record(self, step: int, row: Row, seconds: float) -> None:
-        """Keep the row of a step."""
+    def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
+        """Keep the row of a step, and what it took."""
 
     @abstractmethod
     def is_due(self, done: int, steps: int) -> bool:
@@ -52,7 +52,7 @@ class MemoryJournal(AbstractJournal):
     def resume(self, start: PyTree) -> tuple[int, PyTree]:
         return 0, start
 
-    def record(self, step: int, row: Row, seconds: float) -> None:
+    def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
         self._rows.append(row)
 
     def is_due(self, done: int, steps: int) -> bool:
@@ -88,9 +88,10 @@ class FolderJournal(AbstractJournal):
         self.folder.drop_rows(self.rule, done)
         return done, state
 
-    def record(self, step: int, row: Row, seconds: float) -> None:
+    def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
         values: dict[str, Any] = {name: value.tolist() for name, value in row.items()}
-        self.folder.append({"rule": self.rule, "step": step, "seconds": round(seconds, 4), **values})
+        spent = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu_seconds, 4)}
+        self.folder.append({"rule": self.rule, "step": step, **spent, **values})
 
     def is_due(self, done: int, steps: int) -> bool:
         return done == steps or time.monotonic() - self._last >= self.seconds
@@ -107,7 +108,7 @@ class FolderJournal(AbstractJournal):
         self.folder.flush()
 
     def rows(self) -> list[Row]:
-        skipped = {"rule", "step", "seconds"}
+        skipped = {"rule", "step", "seconds", "cpu_seconds"}
         return [
             {name: np.asarray(value, float) for name, value in row.items() if name not in skipped}
             for row in self.folder.rows()

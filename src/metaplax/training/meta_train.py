@@ -20,6 +20,9 @@ from metaplax.training.progress import AbstractProgress, NoProgress
 from metaplax.training.retreat import Anchors, Best
 from metaplax.training.spread import AbstractSpread, Batching, spread
 
+LASTING = 2**32 - 1
+"""In the place of the index of a meta-step, what is drawn once per trial."""
+
 ANCHORS = 8
 """How many earlier meta-steps can be gone back to, one every five finite steps."""
 
@@ -121,15 +124,15 @@ def meta_train(
     progress = NoProgress() if progress is None else progress
     interruption = Interruption() if interruption is None else interruption
 
-    parameters, constants = split(learner)
-    first, state = journal.resume(start(parameters, optimizer, trials))
-    trial_keys = jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
+    constants = split(learner)[1]
+    trial_keys = keys_of_trials(key, trials)
+    first, state = journal.resume(start(learner, optimizer, trial_keys))
 
     # Arrays are arguments of the compiled step; Python numbers stay what they are.
     task_arrays, task_constants = eqx.partition(tasks, eqx.is_array)
 
     def one_trial(task_arrays, step, state, trial_key):
-        tasks = eqx.combine(task_arrays, task_constants)
+        tasks = eqx.combine(task_arrays, task_constants).for_trial(lasting(trial_key))
         key = jax.random.fold_in(trial_key, step)
         return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, (ceiling, margin), state, key)
 
@@ -153,13 +156,27 @@ def meta_train(
     return MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
 
 
-def start(parameters: PyTree, optimizer: optax.GradientTransformation, trials: int) -> MetaState:
+def keys_of_trials(key: Key[Array, ""], trials: int) -> Key[Array, " trials"]:
+    """A key for every trial."""
+    return jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
+
+
+def lasting(trial_key: Key[Array, ""]) -> Key[Array, ""]:
+    """The key of what is drawn once per trial."""
+    return jax.random.fold_in(trial_key, LASTING)
+
+
+def start(
+    learner: AbstractLearner, optimizer: optax.GradientTransformation, trial_keys: Key[Array, " trials"]
+) -> MetaState:
     """The state before the first meta-step, with a leading axis of trials."""
-    optimizer_state = optimizer.init(parameters)
-    anchors = Anchors.start((parameters, optimizer_state), ANCHORS)
-    best = Best.start((parameters, optimizer_state))
-    one = MetaState(parameters, optimizer_state, anchors, best, jnp.int32(0), jnp.int32(0))
-    return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], trials, axis=0), one)
+
+    def one(trial_key: Key[Array, ""]) -> MetaState:
+        parameters = split(learner.for_trial(lasting(trial_key)))[0]
+        current = (parameters, optimizer.init(parameters))
+        return MetaState(*current, Anchors.start(current, ANCHORS), Best.start(current), jnp.int32(0), jnp.int32(0))
+
+    return jax.vmap(one, out_axes=0)(trial_keys)
 
 
 def _scalars(constants: AbstractLearner):
