@@ -60,10 +60,14 @@ def scored(**means: float) -> dict[str, Quantity]:
 def test_what_was_discovered(means, told):
     experiment = Discover()
     studies = {arm: Rules(experiment.rule(arm)) for arm in Discover.arms}
-    (finding,) = experiment.findings(scored(**means), studies)
+    findings = experiment.findings(scored(**means), studies)
     if told is None:
+        (finding,) = findings
         assert finding.startswith("no candidate is above F_bio with intervals apart")
     else:
+        finding, best = findings
+        assert f"best rule above three-term rule (F_bio) {means['f_bio']:.3f}" in best
+        assert experiment.label("centred_direct") in best
         assert f"is {experiment.label(told)} {means[told]:.3f} [{means[told] - 0.01:.3f}" in finding
         start = experiment.rule(told)
         numbers = tuple(0.01 * (k + 1) for k in range(len(start.terms)))

@@ -18,16 +18,19 @@ def experiments(found: list[dict[str, Any]]) -> Table:
 
 
 def results(recorded: Recorded) -> Table:
-    """Accuracy and loss of every rule, with intervals, beside what was published."""
+    """The most telling quantities of every rule, with intervals, beside what was published."""
     first = next(iter(recorded.quantities.values()))
-    table = Table("rule", "accuracy", "98 % interval", "published", "loss", title=Text(recorded.title))
+    name, *others = recorded.headline
+    titles = ("rule", name, "98 % interval", "published", *others)
+    table = Table(*(title.replace("_", " ") for title in titles), title=Text(recorded.title))
     table.caption = Text(f"last {recorded.averaged} steps, mean over {first['n']} trials; data: {recorded.data}")
     for rule, label in recorded.labels.items():
-        accuracy, loss = (recorded.quantities.get(f"{name}.{rule}") for name in ("accuracy", "loss"))
-        if accuracy and loss:
-            interval = f"{number(accuracy['ci_low'])} to {number(accuracy['ci_high'])}"
-            published = number(accuracy["published"])
-            table.add_row(Text(label), number(accuracy["mean"]), interval, published, number(loss["mean"]))
+        found, *rest = (recorded.quantities.get(f"{name}.{rule}") for name in recorded.headline)
+        interval = f"{number(found['ci_low'])} to {number(found['ci_high'])}" if found else "–"
+        mean, published = (number(found[key]) if found else "–" for key in ("mean", "published"))
+        table.add_row(
+            Text(label), mean, interval, published, *(number(other["mean"]) if other else "–" for other in rest)
+        )
     return table
 
 

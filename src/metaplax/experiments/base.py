@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key, PyTree
 
@@ -22,6 +22,7 @@ from metaplax.training import (
 )
 
 
+@runtime_checkable
 class Load(Protocol):
     """Loads data sets by name."""
 
@@ -144,6 +145,8 @@ class AbstractExperiment(ABC):
     axis: ClassVar[str] = "episode"
     """What the steps of its studies count."""
 
+    headline: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+    """Quantities of every study that tables show; the first with its interval."""
     scan: ClassVar[tuple[str, Mapping[str, float]] | None] = None
     """If studies differ in one number: what it is called, and its value in each study."""
 
@@ -174,6 +177,11 @@ class AbstractExperiment(ABC):
     def stride(self) -> int:
         """How far a step goes on the axis."""
         return 1
+
+    @property
+    def places(self) -> tuple[float, ...] | None:
+        """Where the steps of its studies stand on a logarithmic axis; ``None`` if they just follow each other."""
+        return None
 
     def label(self, study: str) -> str:
         """What to call a study."""

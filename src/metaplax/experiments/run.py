@@ -81,6 +81,8 @@ def run(
         "averaged": experiment.averaged,
         "axis": experiment.axis,
         "stride": experiment.stride,
+        "places": experiment.places,
+        "headline": experiment.headline,
         "scan": {"name": experiment.scan[0], "values": dict(experiment.scan[1])} if experiment.scan else None,
         "rules": _rules(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published.items()},

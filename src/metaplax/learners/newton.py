@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
-import optimistix as optx
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.learners.base import IncompatibleError, Loop
 from metaplax.learners.energy import AbstractMinimiser, Augmented, EnergyState
+
+Vector = Float[Array, " fast"]
 
 
 class Newton(AbstractMinimiser):
@@ -16,11 +16,11 @@ class Newton(AbstractMinimiser):
 
     Args:
         steps: at most so many.
-        tolerance: absolute and relative, of step and gradient.
+        tolerance: of the last change, relative to one plus the size of the parameters.
     """
 
     steps: int = 100
-    tolerance: float = 1e-12
+    tolerance: float = 1e-13
 
     def init(self, fast: PyTree) -> PyTree:
         del fast
@@ -30,11 +30,21 @@ class Newton(AbstractMinimiser):
         del key, loop
         start, unravel = ravel_pytree(state.fast)
 
-        def slope(fast: Array, _: None) -> Array:
-            return jax.grad(lambda flat: energy(unravel(flat), state.buffers, training=False)[0])(fast)
+        def value(fast: Vector) -> Float[Array, ""]:
+            return energy(unravel(fast), state.buffers, training=False)[0]
 
-        solver = optx.Newton(self.tolerance, self.tolerance, linear_solver=lx.AutoLinearSolver(well_posed=True))
-        found = optx.root_find(slope, solver, start, max_steps=self.steps, throw=False).value
+        def unsettled(carry: tuple[Vector, Float[Array, ""], Int[Array, ""]]) -> Array:
+            return (carry[1] > self.tolerance) & (carry[2] < self.steps)
+
+        def once(
+            carry: tuple[Vector, Float[Array, ""], Int[Array, ""]],
+        ) -> tuple[Vector, Float[Array, ""], Int[Array, ""]]:
+            fast, _, step = carry
+            change = jnp.linalg.solve(jax.hessian(value)(fast), jax.grad(value)(fast))
+            return fast - change, jnp.linalg.norm(change) / (1 + jnp.linalg.norm(fast)), step + 1
+
+        # optimistix has this too, but what it closes over it does not recognise where trials are spread over cores.
+        found, _, _ = jax.lax.while_loop(unsettled, once, (start, jnp.asarray(jnp.inf, start.dtype), jnp.int32(0)))
         return EnergyState(unravel(found), state.buffers, ())
 
     def check_unrolled(self) -> None:

@@ -49,6 +49,16 @@ class Recorded:
         return self.config.get("stride", 1)
 
     @property
+    def places(self) -> list[float] | None:
+        """Where steps stand on a logarithmic axis; ``None`` if they just follow each other."""
+        return self.config.get("places")
+
+    @property
+    def headline(self) -> list[str]:
+        """Quantities of every rule that tables show; the first with its interval."""
+        return list(self.config.get("headline", ("accuracy", "loss")))
+
+    @property
     def scan(self) -> tuple[str, dict[str, float]] | None:
         """If rules differ in one number: what it is called, and its value for each of them."""
         found = self.config.get("scan")

@@ -4,5 +4,6 @@ from metaplax.tasks.classification import OnlineClassification
 from metaplax.tasks.division import Division
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 from metaplax.tasks.stream import ImageStream
+from metaplax.tasks.tabular import Table
 
-__all__ = ["AbstractTask", "Division", "Episode", "Examples", "ImageStream", "OnlineClassification"]
+__all__ = ["AbstractTask", "Division", "Episode", "Examples", "ImageStream", "OnlineClassification", "Table"]

@@ -71,17 +71,19 @@ class Discover(AbstractHeldOut):
             and score.ci_low > rivals["f_bio"].ci_high
             and all(score.mean >= rival.mean for rival in rivals.values())
         ]
-        told = [f"{self.label(arm)} {told_interval(score)}" for arm, score in rivals.items()]
+        told = " and ".join(f"{self.label(arm)} {told_interval(score)}" for arm, score in rivals.items())
         if not better:
             best = max(scores, key=lambda arm: scores[arm].mean)
             return (
                 "no candidate is above F_bio with intervals apart and not below BP on held-out classes; the best is"
-                f" {self.label(best)} {told_interval(scores[best])}, beside {' and '.join(told)}",
+                f" {self.label(best)} {told_interval(scores[best])}, beside {told}",
             )
-        shortest = min(better, key=lambda arm: (coefficients(arm, quantities), -scores[arm].mean))
-        return (
-            f"the shortest rule above {' and '.join(told)} on held-out classes is"
-            f" {self.label(shortest)} {told_interval(scores[shortest])}: {learned(shortest, quantities, studies)}",
+        shortest = min(better, key=lambda arm: (len(coefficients(arm, quantities)), -scores[arm].mean))
+        best = max(better, key=lambda arm: scores[arm].mean)
+        return tuple(
+            f"the {what} rule above {told} on held-out classes is {self.label(arm)} {told_interval(scores[arm])}:"
+            f" {learned(arm, quantities, studies)}"
+            for what, arm in {"shortest": shortest, "best": best}.items()
         )
 
     def rule(self, arm: str) -> Rule:
@@ -102,13 +104,17 @@ def told_interval(quantity: Quantity) -> str:
     return f"{quantity.mean:.3f} [{quantity.ci_low:.3f}, {quantity.ci_high:.3f}]"
 
 
-def coefficients(arm: str, quantities: Mapping[str, Quantity]) -> int:
-    """How many coefficients a rule has."""
-    return sum(name.startswith("theta") and name.endswith(f".{arm}") for name in quantities)
+def coefficients(arm: str, quantities: Mapping[str, Quantity]) -> tuple[str, ...]:
+    """Names of the coefficients of a rule, and of its feedback pathway."""
+    kinds = ("theta", "gain", "feedback")
+    return tuple(name for name in quantities if name.startswith(kinds) and name.endswith(f".{arm}"))
 
 
 def learned(arm: str, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> str:
-    """The rule of an arm as an equation, with its coefficients if all layers share them."""
+    """The rule of an arm as an equation, with its coefficients if all layers share them, and those of its feedback."""
     terms = studies[arm].printed()
     values = [quantities.get(f"theta{term.name}.{arm}") for term in terms]
-    return as_text(terms, [value.mean for value in values if value] if all(values) else None)
+    equation = as_text(terms, [value.mean for value in values if value] if all(values) else None)
+    of_feedback = [name for name in coefficients(arm, quantities) if not name.startswith("theta")]
+    told = [f"{name.removesuffix(f'.{arm}').replace('_', ' ')} {quantities[name].mean:.3g}" for name in of_feedback]
+    return "; ".join([equation, *told])

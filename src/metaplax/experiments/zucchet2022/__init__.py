@@ -1,8 +1,9 @@
 """Zucchet et al. (2022): a contrastive rule for meta-learning."""
 
 from metaplax.experiments.base import AbstractExperiment
+from metaplax.experiments.zucchet2022.error_bound import ErrorBound
 from metaplax.experiments.zucchet2022.metaopt import MetaoptCIFAR10, MetaoptMNIST
 
-EXPERIMENTS: tuple[type[AbstractExperiment], ...] = (MetaoptMNIST, MetaoptCIFAR10)
+EXPERIMENTS: tuple[type[AbstractExperiment], ...] = (ErrorBound, MetaoptMNIST, MetaoptCIFAR10)
 
 __all__ = ["EXPERIMENTS"]
