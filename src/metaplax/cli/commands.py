@@ -16,7 +16,7 @@ from metaplax.benchmark import Case, RuleName, benchmark
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.estimators import ESTIMATORS, EstimatorName
-from metaplax.experiments import RunOptions
+from metaplax.experiments import EstimatorComparison, RunOptions
 from metaplax.training import Interruption, RunFolder, default_progress, restrict_to_cores, use_compilation_cache
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -78,6 +78,14 @@ def _preset(arguments: list[str]) -> str:
         elif argument.startswith("--preset="):
             found = argument.removeprefix("--preset=")
     return found
+
+
+def compare_estimators(arguments: list[str]) -> int:
+    """``metaplax compare-estimators EXPERIMENT [--FIELD ...]``"""
+    name = EstimatorComparison.name
+    if not arguments or arguments[0].startswith("-"):
+        return run([name, *arguments])
+    return run([name, "--experiment", *arguments])
 
 
 @dataclass(frozen=True)

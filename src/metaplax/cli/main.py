@@ -18,10 +18,11 @@ HELP = """usage: metaplax VERB ...
   resume DIR                    go on with a run that was stopped or killed
   report DIR ...                write the one-file HTML report of one or more runs
   compare DIR DIR               two runs side by side
+  compare-estimators EXPERIMENT every meta-gradient that applies to its learner: error, cost, outcome
   data list|fetch|verify        data sets: what there is, download, check
   bench                         what meta-gradients cost here: time, memory, compilation
 
-`metaplax VERB --help` says more. list, run, resume, compare, data and bench take --json."""
+`metaplax VERB --help` says more. All but report take --json."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         "resume": commands.resume,
         "report": commands.report,
         "compare": commands.compare,
+        "compare-estimators": commands.compare_estimators,
         "data": commands.data,
         "bench": commands.bench,
     }

@@ -21,16 +21,16 @@ def results(recorded: Recorded) -> Table:
     """The most telling quantities of every rule, with intervals, beside what was published."""
     first = next(iter(recorded.quantities.values()))
     name, *others = recorded.headline
-    titles = ("rule", name, "98 % interval", "published", *others)
+    published = any(quantity["published"] is not None for quantity in recorded.quantities.values())
+    titles = ("rule", name, "98 % interval", *(("published",) if published else ()), *others)
     table = Table(*(title.replace("_", " ") for title in titles), title=Text(recorded.title))
     table.caption = Text(f"last {recorded.averaged} steps, mean over {first['n']} trials; data: {recorded.data}")
     for rule, label in recorded.labels.items():
         found, *rest = (recorded.quantities.get(f"{name}.{rule}") for name in recorded.headline)
         interval = f"{number(found['ci_low'])} to {number(found['ci_high'])}" if found else "–"
-        mean, published = (number(found[key]) if found else "–" for key in ("mean", "published"))
-        table.add_row(
-            Text(label), mean, interval, published, *(number(other["mean"]) if other else "–" for other in rest)
-        )
+        means = [number(found[key]) if found else "–" for key in ("mean", "published")]
+        row = [means[0], interval, *(means[1:] if published else ()), *(number(o["mean"]) if o else "–" for o in rest)]
+        table.add_row(Text(label), *row)
     return table
 
 

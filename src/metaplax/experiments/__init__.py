@@ -1,6 +1,7 @@
 """Published experiments, one configuration each."""
 
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
+from metaplax.experiments.compare_estimators import EstimatorComparison
 from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.registry import EXPERIMENTS, lookup
 from metaplax.experiments.run import RunOptions, preset, resume, run
@@ -12,6 +13,7 @@ __all__ = [
     "AbstractStudy",
     "Conditions",
     "ConfigError",
+    "EstimatorComparison",
     "MetaTraining",
     "OnlineRuleLearning",
     "RunOptions",

@@ -1,10 +1,10 @@
 """What an experiment is: a configuration that makes studies, one for each rule it compares, and what was published."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Array, Key, PyTree
 
@@ -196,6 +196,11 @@ class AbstractExperiment(ABC):
         """
         del quantities, studies
         return ()
+
+    def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
+        """Quantities that need the rows of several studies; by default none."""
+        del rows
+        return []
 
     @abstractmethod
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:

@@ -217,7 +217,7 @@ def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractS
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     episodes = experiment.trials * sum("seconds" in row for row in rows)
-    found = quantities(rows, experiment.published, experiment.averaged)
+    found = [*quantities(rows, experiment.published, experiment.averaged), *experiment.further_quantities(rows)]
     folder.write_json(
         "result.json",
         {

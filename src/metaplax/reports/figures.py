@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
+from metaplax.reports.costs import COSTS_CAPTION, costs
 from metaplax.reports.errors import ERRORS_CAPTION, errors
 from metaplax.reports.recorded import Recorded
 from metaplax.reports.scan import SCAN_CAPTION, scan
@@ -71,6 +72,10 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
         if groups:
             drawn.append(Panel(name, caption + _fine_print(groups[0][1]), _side_by_side(groups, dress)))
     for run in runs:
+        figure = costs(run)
+        if figure is not None:
+            name = "costs" if len(runs) == 1 else f"costs-{run.path.name}"
+            drawn.append(Panel(name, COSTS_CAPTION, figure))
         figure = errors(run)
         if figure is not None:
             name = "errors" if len(runs) == 1 else f"errors-{run.path.name}"

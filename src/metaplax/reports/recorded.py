@@ -1,6 +1,6 @@
 """What a run folder holds, ready to be drawn or printed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Recorded:
         result: ``result.json``; empty while the run is not finished.
         quantities: for each name, mean, interval, unit and what was published.
         series: for each rule and name, an array of shape ``(steps, trials)``; NaN where nothing finite came out.
+        spent: for each rule, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Recorded:
     result: dict[str, Any]
     quantities: dict[str, dict[str, Any]]
     series: dict[str, dict[str, np.ndarray]]
+    spent: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -130,18 +132,22 @@ def read(path: Path) -> Recorded:
     config, rows = folder.config(), folder.rows()
     published = {name: Published(**value) for name, value in config["published"].items()}
     series: dict[str, dict[str, np.ndarray]] = {}
+    spent: dict[str, np.ndarray] = {}
     for rule in dict.fromkeys(row["rule"] for row in rows):
         steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
         if steps:
             names = [name for name in steps[0] if name not in NOT_SERIES]
+            if all("cpu_seconds" in row for row in steps):
+                spent[rule] = np.cumsum([row["cpu_seconds"] for row in steps])
             series[rule] = {name: np.asarray([row[name] for row in steps], float) for name in names}
+    result = folder.read_json("result.json") if (path / "result.json").is_file() else {}
+    found = [quantity.as_json() for quantity in quantities(rows, published, config.get("averaged", LAST))]
     return Recorded(
         path=path,
         config=config,
         env=folder.read_json("env.json"),
-        result=folder.read_json("result.json") if (path / "result.json").is_file() else {},
-        quantities={
-            quantity.name: quantity.as_json() for quantity in quantities(rows, published, config.get("averaged", LAST))
-        },
+        result=result,
+        quantities={quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)},
         series=series,
+        spent=spent,
     )

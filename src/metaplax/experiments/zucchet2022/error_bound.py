@@ -110,7 +110,7 @@ class ErrorBound(AbstractExperiment):
     def label(self, study: str) -> str:
         problem, _, rest = study.partition("_")
         estimator, _, miss = rest.partition("_miss")
-        return f"{PROBLEMS[problem]}: {LABELS[estimator]}" + (f", missed by {miss}" if miss else "")
+        return f"{PROBLEMS[problem]}: {LABELS[estimator]}" + (f", missed by {miss.replace('p', '.')}" if miss else "")
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
@@ -118,7 +118,7 @@ class ErrorBound(AbstractExperiment):
         for problem, make in self._problems().items():
             for miss in (0.0, *self.misses):
                 for name, estimator in ESTIMATORS.items():
-                    arm = f"{problem}_{name}" + (f"_miss{miss:g}" if miss else "")
+                    arm = f"{problem}_{name}" + (f"_miss{miss:g}".replace(".", "p") if miss else "")
                     found[arm] = self._study(make, estimator, miss)
         return found
 

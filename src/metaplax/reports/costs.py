@@ -1,0 +1,42 @@
+"""The figure of meta-gradients that are compared by what they cost."""
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from metaplax.analysis import bootstrap_interval, nan_mean
+from metaplax.reports.recorded import Recorded
+from metaplax.reports.style import COLOURS, STYLE, plain
+
+COSTS_CAPTION = (
+    "Left: outer loss against processor time spent per trial, with 98 % intervals over trials. Right: relative error of"
+    " the meta-gradient at the start of meta-training against processor time per episode."
+)
+
+
+def costs(run: Recorded) -> Figure | None:
+    """How far every estimator gets for its cost; ``None`` if estimators were not compared."""
+    rules = [rule for rule in run.labels if f"loss_at_equal_cost.{rule}" in run.quantities and rule in run.spent]
+    if not rules:
+        return None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+        loss, error = figure.subplots(1, 2, width_ratios=(3, 2))
+        for k, rule in enumerate(rules):
+            colour, label = COLOURS[k % len(COLOURS)], plain(run.labels[rule])
+            values = run.series[rule]["loss"]
+            spent = run.spent[rule] / values.shape[1]
+            low, high = bootstrap_interval(values.T)
+            loss.plot(spent, nan_mean(values, axis=1), color=colour, linewidth=1.4, label=label)
+            loss.fill_between(spent, low, high, color=colour, alpha=0.15, linewidth=0)
+            # An error of zero has no place on a logarithmic axis.
+            x, y = (run.quantities[f"{name}.{rule}"]["mean"] for name in ("cpu_seconds_per_episode", "error"))
+            error.plot([x], [max(y or 0.0, 1e-9)], "o", color=colour)
+            error.annotate(label, (x, max(y or 0.0, 1e-9)), xytext=(5, 3), textcoords="offset points", fontsize=7)
+        loss.set_xlabel("CPU seconds per trial")
+        loss.set_ylabel("outer loss")
+        loss.legend(fontsize=8)
+        error.set_xscale("log")
+        error.set_yscale("log")
+        error.set_xlabel("CPU seconds per episode")
+        error.set_ylabel("relative error")
+    return figure
