@@ -106,7 +106,9 @@ def test_list(capsys):
         "fig1", "fig3", "fig4", "fig4-path", "fig5", "table1", "fig7", "fig8", "figS1", "figS2", "figS5",
         "generalisation", "discover",
     )  # fmt: skip
-    assert names == ["quickstart", *(f"shervani2023/{name}" for name in shervani)]
+    zucchet = ("error-bound", "metaopt-mnist", "metaopt-cifar10")
+    published = (*(f"shervani2023/{name}" for name in shervani), *(f"zucchet2022/{name}" for name in zucchet))
+    assert names == ["quickstart", *published, "compare-estimators"]
     assert main(["list"]) == 0
     assert "quickstart" in capsys.readouterr().out
 
