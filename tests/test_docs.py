@@ -40,7 +40,9 @@ def test_every_command_in_the_documentation_exists():
 
     verbs = {"list", "run", "resume", "report", "compare", "compare-estimators", "data", "bench"}
     for page in PAGES:
-        for verb, experiment in re.findall(r"metaplax ([a-z-]+)(?: ((?:shervani|zucchet)\S+|quickstart))?", _console(page)):
+        for verb, experiment in re.findall(
+            r"metaplax ([a-z-]+)(?: ((?:shervani|zucchet)\S+|quickstart))?", _console(page)
+        ):
             assert verb in verbs
             assert not experiment or experiment in EXPERIMENTS
 
