@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 
 from metaplax.data import CATALOG, ImageSet
 from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, Neumann, Truncated
+from metaplax.estimators.contrastive import Variant
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
 from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.random_search import StrengthSearch
@@ -55,6 +56,7 @@ class Settings:
         steps: inner steps.
         nudged_rate: learning rate of the nudged phase.
         beta: nudging strength.
+        variant: of the contrastive rule.
         terms: steps of conjugate gradients, terms of the Neumann series, or steps of truncated backprop.
         neumann_rate: of the Neumann series.
         damping: of conjugate gradients.
@@ -67,6 +69,7 @@ class Settings:
     steps: int = 2000
     nudged_rate: float = 0.0
     beta: float = 0.0
+    variant: Variant = "forward"
     terms: int = 1
     neumann_rate: float = 1.0
     damping: float = 0.0
@@ -177,7 +180,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
         settings = self.settings[self.tuned_for][arm]
         if arm == "cml":
             nudged = Descent(INNER[settings.optimizer](settings.nudged_rate), self.nudged_steps, self.batch)
-            return Contrastive(settings.beta, nudged=nudged, as_released=self.as_released)
+            return Contrastive(settings.beta, settings.variant, nudged, self.as_released)
         if arm == "cg":
             return ConjugateGradient(settings.terms, settings.damping, throw=False)
         if arm == "neumann":
@@ -231,7 +234,7 @@ class MetaoptMNIST(AbstractMetaOptimisation):
             "search": Settings("adam", 3e-4),
         },
         "quick": {
-            "cml": Settings("adam", 1e-3, 3e-3, 1e-4, 300, nudged_rate=3e-4, beta=1.0),
+            "cml": Settings("adam", 1e-3, 3e-3, 1e-4, 300, nudged_rate=1e-4, beta=3.0),
             "t1t2": Settings("adam", 1e-3, 3e-3, 1e-4, 300),
             "cg": Settings("adam", 1e-3, 3e-3, 1e-4, 300, terms=20, damping=0.1),
             "neumann": Settings("adam", 1e-3, 3e-3, 1e-4, 300, terms=20, neumann_rate=0.1),
@@ -246,8 +249,8 @@ class MetaoptMNIST(AbstractMetaOptimisation):
             "inner_steps": 4, "nudged_steps": 2, "width": 8, "depth": 2, "tuned_for": "quick", "data": "glyphs",
         },
         "quick": {
-            "trials": 5, "episodes": 30, "learn_from": 500, "held_back": 2000, "test_images": 5000, "batch": 100,
-            "nudged_steps": 100, "width": 64, "depth": 3, "tuned_for": "quick",
+            "trials": 5, "episodes": 30, "learn_from": 500, "held_back": 5000, "test_images": 5000, "batch": 100,
+            "nudged_steps": 200, "width": 64, "depth": 3, "tuned_for": "quick",
         },
         "paper": {},
     }  # fmt: skip
