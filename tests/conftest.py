@@ -35,3 +35,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there are no image files in {folder}")
     return folder
+
+
+@pytest.fixture
+def few_glyphs(monkeypatch):
+    """Twelve images per character, in the place of the built-in data."""
+    from metaplax.data import glyphs  # after the import hook
+
+    few = glyphs(12)
+    monkeypatch.setattr("metaplax.data.catalog.glyphs", lambda: few)
+    return few

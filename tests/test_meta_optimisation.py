@@ -19,13 +19,6 @@ from metaplax.tasks import Division
 KEY = jax.random.key(0)
 
 
-@pytest.fixture
-def few_glyphs(monkeypatch):
-    few = mp.data.glyphs(13)
-    monkeypatch.setattr("metaplax.data.catalog.glyphs", lambda: few)
-    return few
-
-
 def small(**more) -> MetaoptMNIST:
     smoke = {**MetaoptMNIST.presets["smoke"], "width": 5, "inner_steps": 3, **more}
     return MetaoptMNIST(**smoke)
@@ -131,6 +124,8 @@ def test_estimators_side_by_side(tmp_path, monkeypatch):
     assert list(found.labels) == ["reverse", "t1t2"], "the others do not apply"
     assert found.quantities["error.reverse"]["mean"] < 1e-5 < found.quantities["error.t1t2"]["mean"]
     assert found.quantities["cosine.reverse"]["mean"] == pytest.approx(1)
+    final = [row for row in folder.rows() if row.get("final")]
+    assert [row["rule"] for row in final] == ["reverse", "t1t2"]
     assert found.quantities["temporary_megabytes.reverse"]["mean"] > 0
     assert np.isfinite(found.quantities["loss_at_equal_cost.t1t2"]["mean"])
     assert 'id="costs"' in mp.reports.write([folder.path], tmp_path / "report.html").read_text()

@@ -29,13 +29,6 @@ class StopAfter(Interruption):
         return "SIGTERM" if self.left < 0 else ""
 
 
-@pytest.fixture
-def few_glyphs(monkeypatch):
-    few = mp.data.glyphs(12)
-    monkeypatch.setattr("metaplax.data.catalog.glyphs", lambda: few)
-    return few
-
-
 def digits(**more) -> Fig1:
     return Fig1(**{"data": "glyphs", "trials": 2, "images": 40, "every": 10, "queries": 20, "sizes": SIZES, **more})
 

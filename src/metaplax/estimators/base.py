@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from metaplax.learners import AbstractLearner, IncompatibleError, Loop, join, split
+from metaplax.learners import AbstractEnergyLearner, AbstractLearner, IncompatibleError, Loop, join, split
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
@@ -60,3 +60,14 @@ def differentiate(
         return join(parameters, constants).run(episode, key, loop)
 
     return jax.value_and_grad(outer_loss, has_aux=True)(parameters)
+
+
+def require_energy(learner: AbstractLearner, why: str) -> AbstractEnergyLearner:
+    """The learner, if it is one that minimises an energy.
+
+    Raises:
+        IncompatibleError: it is not; ``why`` says what an energy is needed for.
+    """
+    if not isinstance(learner, AbstractEnergyLearner):
+        raise IncompatibleError(f"{why}, and {type(learner).__name__} minimises no energy: use Reverse or Checkpointed")
+    return learner

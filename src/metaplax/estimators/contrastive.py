@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator
+from metaplax.estimators.base import AbstractEstimator, require_energy
 from metaplax.learners import (
-    AbstractEnergyLearner,
     AbstractLearner,
     AbstractMinimiser,
     EnergyState,
-    IncompatibleError,
     join,
     split,
 )
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
+
+SETTLES = "Contrastive settles the inner loop twice"
 
 Variant = Literal["forward", "symmetric", "second_order"]
 
@@ -79,13 +79,13 @@ class Contrastive(AbstractEstimator):
 
     def check(self, learner: AbstractLearner) -> None:
         super().check(learner)
-        require_energy(learner, "Contrastive settles the inner loop twice")
+        require_energy(learner, SETTLES)
 
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
         parameters, constants = split(learner)
-        energetic = energy_learner(join(parameters, constants))
+        energetic = require_energy(join(parameters, constants), SETTLES)
         init_key, free_key = jax.random.split(key)
         free = energetic.adapt(energetic.init(init_key), episode.support, free_key)
         loss, metrics = energetic.evaluate(free, episode.query)
@@ -97,13 +97,13 @@ class Contrastive(AbstractEstimator):
         parts = [(contrast.free, felt(free, 0.0))] if contrast.free else []
         state = free
         for phase, (strength, weight, onwards) in enumerate(contrast.nudged, start=1):
-            beta = strength * self.beta
+            beta = 0.0 if self.as_released and strength < 0 else strength * self.beta
             state = energetic.settle(
                 state if onwards else free,
                 episode.support,
                 jax.random.fold_in(free_key, phase),
                 query=episode.query,
-                beta=0.0 if self.as_released and strength < 0 else beta,
+                beta=beta,
                 minimiser=self.nudged,
             )
             parts.append((weight, felt(state, beta)))
@@ -124,30 +124,10 @@ def felt_by(
     """``d(E + beta C)/d theta`` where a state has settled, the fast parameters held as they are."""
 
     def augmented(parameters: PyTree) -> Float[Array, ""]:
-        learner = energy_learner(join(parameters, constants))
+        learner = require_energy(join(parameters, constants), SETTLES)
         if not learner.slow_in_network:
             return learner.charge(state.fast)
         support, query = episode.support, episode.query
         return learner.augmented(state.fast, state.buffers, support, query, beta, training=False)[0]
 
     return jax.grad(augmented)(parameters)
-
-
-def energy_learner(learner: AbstractLearner) -> AbstractEnergyLearner:
-    """The learner, if it is one that minimises an energy.
-
-    Raises:
-        IncompatibleError: it is not.
-    """
-    return require_energy(learner, "this estimator settles the inner loop")
-
-
-def require_energy(learner: AbstractLearner, why: str) -> AbstractEnergyLearner:
-    """The learner, if it is one that minimises an energy.
-
-    Raises:
-        IncompatibleError: it is not; ``why`` says what an energy is needed for.
-    """
-    if not isinstance(learner, AbstractEnergyLearner):
-        raise IncompatibleError(f"{why}, and {type(learner).__name__} minimises no energy: use Reverse or Checkpointed")
-    return learner

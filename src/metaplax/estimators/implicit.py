@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator
-from metaplax.estimators.contrastive import require_energy
+from metaplax.estimators.base import AbstractEstimator, require_energy
 from metaplax.learners import AbstractEnergyLearner, AbstractLearner, join, split
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode

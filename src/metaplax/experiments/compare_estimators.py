@@ -74,9 +74,8 @@ class EstimatorStudy(AbstractStudy):
 
     def conduct(self, conditions: Conditions) -> None:
         measured = self._measured(conditions)
-        self.training.conduct(conditions)
-        last = {name: np.asarray(value) for name, value in conditions.journal.rows()[-1].items() if name in measured}
-        conditions.journal.finish(self.steps, {**last, **measured})
+        trained = self.training.train(conditions)
+        conditions.journal.finish(self.steps, {**trained.scalars(), **measured})
 
     def _measured(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Relative error and cosine, as means over episodes; memory of one episode."""

@@ -12,7 +12,7 @@ from metaplax.experiments.base import AbstractTraining, Conditions
 from metaplax.learners import AbstractLearner
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import AbstractTask
-from metaplax.training import CheckpointError, FolderJournal, meta_train, start
+from metaplax.training import CheckpointError, FolderJournal, MetaTrained, meta_train, start
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ class MetaTraining(AbstractTraining):
         self.estimator.check(self.learner)
 
     def conduct(self, conditions: Conditions) -> None:
-        meta_train(
+        self.train(conditions)
+
+    def train(self, conditions: Conditions) -> MetaTrained:
+        """Meta-train, and give what was learned."""
+        return meta_train(
             self.learner,
             self.task,
             self.estimator,

@@ -56,6 +56,12 @@ class MetaTrained:
     history: list[Row]
     masked: tuple[int, ...]
 
+    def scalars(self) -> Row:
+        """Meta-parameters worth plotting after the last meta-step, for each trial."""
+        parameters, constants = split(self.learner)
+        found = jax.vmap(lambda one: join(one, constants).scalars())(parameters)
+        return {name: np.asarray(value) for name, value in found.items()}
+
     def mean(self) -> AbstractLearner:
         """The learner with every meta-learned leaf averaged over trials."""
         parameters, constants = split(self.learner)
@@ -152,8 +158,9 @@ def meta_train(
         trouble=lambda state, done: _divergence(state, done, patience),
     )
     learned = eqx.combine(state.parameters, constants)
-    journal.finish(steps, {k: np.asarray(v) for k, v in jax.vmap(_scalars(constants))(state.parameters).items()})
-    return MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
+    trained = MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
+    journal.finish(steps, trained.scalars())
+    return trained
 
 
 def keys_of_trials(key: Key[Array, ""], trials: int) -> Key[Array, " trials"]:
@@ -177,10 +184,6 @@ def start(
         return MetaState(*current, Anchors.start(current, ANCHORS), Best.start(current), jnp.int32(0), jnp.int32(0))
 
     return jax.vmap(one, out_axes=0)(trial_keys)
-
-
-def _scalars(constants: AbstractLearner):
-    return lambda parameters: join(parameters, constants).scalars()
 
 
 def _meta_step(

@@ -88,8 +88,8 @@ class AbstractMetaOptimisation(AbstractExperiment):
         inner_steps: at most so many; 0 for what the settings say.
         nudged_steps: steps of the nudged phase.
         tuned_for: whose rates are used: ``"paper"``, as published; or ``"quick"``, found for the sizes of that preset.
-        as_released: do what the published code does where it differs: truncated backprop also learns the initial
-            weights and starts its optimiser afresh where it is cut off.
+        as_released: do what the published code does: truncated backprop also learns the initial weights. (There it
+            also starts its optimiser afresh where it is cut off, and scores on test images; here it never does.)
     """
 
     source: ClassVar[str] = PAPER
