@@ -1,6 +1,7 @@
 """The benchmark measures what it says, and its PyTorch loop computes the same gradient."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -104,3 +105,35 @@ def _not_installed(*_, **__):
 def test_bad_input(words, sentence, capsys):
     assert main(["bench", *words.split()]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", benchmark.STEPS)
+def test_inner_steps_in_pytorch_have_the_same_energy_and_slope(name):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from metaplax.benchmark import pytorch_steps
+
+    case = replace(benchmark.STEPS[name], batch=10)
+    fast, support = case.learner(1).init(jax.random.key(1)).fast, case.support()
+    expected, slope = benchmark.inner_steps.energy_and_slope(case, fast, support)
+    weights, x, y = pytorch_steps.as_tensors(case, fast, support)
+    energy = pytorch_steps.energy(case, weights, x[:10], y[:10])
+    energy.backward()
+    np.testing.assert_allclose(float(energy.detach()), expected, rtol=1e-5)
+    theirs = [tensor.detach() for tensor in pytorch_steps.as_tensors(case, slope, support)[0]]
+    for found, wanted in zip(weights, theirs, strict=True):
+        np.testing.assert_allclose(found.grad, wanted, atol=2e-4 * float(wanted.abs().max()) + 1e-6)
+
+
+def test_the_command_for_inner_steps(capsys, monkeypatch):
+    tiny = replace(benchmark.STEPS["metaopt-mnist"], batch=3)
+    monkeypatch.setitem(benchmark.STEPS, "metaopt-mnist", tiny)
+    monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
+    words = "bench-steps metaopt-mnist --steps 2 --repeats 1".split()
+    assert main([*words, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["name"] == "metaopt-mnist"
+    assert found["cpu_seconds"] > 0
+    assert main(words) == 0
+    assert "metaopt-mnist" in capsys.readouterr().out
+    assert main(["bench-steps", "metaopt-mnits"]) == 2
+    assert "did you mean 'metaopt-mnist'" in capsys.readouterr().err

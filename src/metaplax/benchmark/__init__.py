@@ -2,19 +2,24 @@
 
 from metaplax.benchmark.case import Case, RuleName
 from metaplax.benchmark.floor import bandwidth, product_bytes
+from metaplax.benchmark.inner_steps import STEPS, InnerStep, StepCost, step_cost
 from metaplax.benchmark.measure import Cost, measure
 from metaplax.benchmark.pytorch import EagerCost, eager_pytorch
 from metaplax.benchmark.table import Benchmark, benchmark
 
 __all__ = [
+    "STEPS",
     "Benchmark",
     "Case",
     "Cost",
     "EagerCost",
+    "InnerStep",
     "RuleName",
+    "StepCost",
     "bandwidth",
     "benchmark",
     "eager_pytorch",
     "measure",
     "product_bytes",
+    "step_cost",
 ]

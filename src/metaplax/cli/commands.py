@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import asdict, dataclass, field, make_dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
-from metaplax.benchmark import Case, RuleName, benchmark
+from metaplax.benchmark import STEPS, Case, RuleName, benchmark, step_cost
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.estimators import ESTIMATORS, EstimatorName
@@ -238,6 +238,35 @@ def bench(arguments: list[str]) -> int:
         note = status.update if errors.is_terminal else lambda text: print(text, file=sys.stderr, flush=True)
         found = benchmark(case, asked.estimators, asked.episodes, asked.repeats, note)
     print(to_json(found.summary())) if asked.json else Console().print(tables.benchmark(found))
+    return 0
+
+
+@dataclass(frozen=True)
+class BenchStepsArguments:
+    """CPU time of one inner step of experiments whose inner loop settles, beside eager PyTorch."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = tuple(STEPS)
+    """Which steps; by default all."""
+    steps: int = 50
+    """Inner steps per run."""
+    repeats: int = 3
+    """Timed runs per measurement."""
+    json: bool = False
+    """Print for a program to read."""
+
+
+def bench_steps(arguments: list[str]) -> int:
+    """``metaplax bench-steps [NAME ...]``"""
+    asked = parse(BenchStepsArguments, arguments, "metaplax bench-steps")
+    for name in asked.names:
+        if name not in STEPS:
+            raise UsageError(f"there is no inner step {name!r}: {nearest(name, STEPS)}")
+    if min(asked.steps, asked.repeats) < 1:
+        raise UsageError("steps and repeats must be at least 1")
+    restrict_to_cores(1)
+    with Console(stderr=True).status("measuring"):
+        costs = [step_cost(name, asked.steps, asked.repeats) for name in asked.names]
+    print(to_json([asdict(cost) for cost in costs])) if asked.json else Console().print(tables.step_costs(costs))
     return 0
 
 

@@ -21,6 +21,7 @@ HELP = """usage: metaplax VERB ...
   compare-estimators EXPERIMENT every meta-gradient that applies to its learner: error, cost, outcome
   data list|fetch|verify        data sets: what there is, download, check
   bench                         what meta-gradients cost here: time, memory, compilation
+  bench-steps [NAME ...]        CPU time of inner steps, beside eager PyTorch
 
 `metaplax VERB --help` says more. All but report take --json."""
 
@@ -59,6 +60,7 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         "compare-estimators": commands.compare_estimators,
         "data": commands.data,
         "bench": commands.bench,
+        "bench-steps": commands.bench_steps,
     }
     if name not in verbs:
         raise UsageError(f"there is no verb {name!r}: {nearest(name, verbs)}")

@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from metaplax.benchmark import Benchmark
+from metaplax.benchmark import Benchmark, StepCost
 from metaplax.reports import Recorded
 
 
@@ -74,6 +74,16 @@ def benchmark(found: Benchmark) -> Table:
         eager = f"{found.eager[0].cpu_seconds:.3f} CPU-s/episode ({found.eager[1].cpu_seconds:.3f} with merged terms)"
     speed = f"{found.bytes_per_second / 1e9:.0f} GB/s"
     table.caption = Text(f"eager PyTorch: {eager}; floor: {found.floor_seconds:.4f} s, at {speed}")
+    return table
+
+
+def step_costs(costs: list[StepCost]) -> Table:
+    """CPU time of inner steps."""
+    table = Table("inner step", "CPU-ms", "CPU-ms in PyTorch", "x PyTorch")
+    for cost in costs:
+        eager = cost.pytorch_cpu_seconds
+        rest = ("not installed", "–") if eager is None else (f"{1e3 * eager:.1f}", f"{cost.ratio:.2f}")
+        table.add_row(cost.name, f"{1e3 * cost.cpu_seconds:.1f}", *rest)
     return table
 
 

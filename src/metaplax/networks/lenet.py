@@ -1,5 +1,7 @@
 """A small convolutional network with batch normalisation, laid out for loops on a CPU."""
 
+from functools import reduce
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -101,18 +103,18 @@ class BatchNormLeNet(AbstractBatchNetwork):
     ) -> tuple[Float[Array, "batch out"], PyTree]:
         seen = []
 
-        def normalise(y: Float[Array, "out ..."], part: Normalised) -> Float[Array, "out ..."]:
-            y, statistics = _normalise(y, part, buffers[len(seen)], training)
+        def normalise(y: Float[Array, "window out ..."], part: Normalised) -> Float[Array, "out ..."]:
+            y, statistics = _normalised_maximum(y, part, buffers[len(seen)], training)
             seen.append(statistics)
             return y
 
-        # The batch is the last axis: elementwise work and pooling then run over long, contiguous vectors.
-        y = jnp.transpose(x, (3, 1, 2, 0))
+        y = _batch_last(x)
         for part in weights[:2]:
-            y = jax.nn.relu(_pooled(normalise(_convolution(y, part.layer), part)))
+            y = jax.nn.relu(normalise(_windows(y, part.layer), part))
         y = y.reshape(-1, y.shape[-1])
         for part in weights[2:4]:
-            y = jax.nn.relu(normalise(part.layer.weight.T @ y + part.layer.bias[:, None], part))
+            drive = part.layer.weight.T @ y + part.layer.bias[:, None]
+            y = jax.nn.relu(normalise(drive[None], part))
         readout = weights[4]
         return y.T @ readout.weight + readout.bias[None], tuple(seen)
 
@@ -125,35 +127,43 @@ def _layer(key: Key[Array, ""], shape: tuple[int, ...]) -> Layer:
     return Layer(numbers[:-1].reshape(shape), numbers[-1])
 
 
-def _convolution(x: Float[Array, "c height width batch"], layer: Layer) -> Float[Array, "o h w batch"]:
-    """Without padding, as one matrix product for every row of the kernel.
+def _batch_last(x: Float[Array, "batch height width c"]) -> Float[Array, "c height width batch"]:
+    """The same images with the batch as the last axis: elementwise work then runs over long, contiguous vectors."""
+    # In a loop, so that XLA moves every pixel once, and not once for each patch that it is in.
+    channels = jnp.arange(x.shape[-1])
+    return jax.lax.map(lambda channel: jnp.transpose(jnp.take(x, channel, axis=-1), (1, 2, 0)), channels)
 
-    Inside loops XLA's own convolution is many times slower on a CPU; collecting whole patches moves more memory.
+
+def _windows(x: Float[Array, "c height width batch"], layer: Layer) -> Float[Array, "window o h w batch"]:
+    """A convolution without padding, whose first axis counts the outputs in every window of 2x2.
+
+    All outputs of a window are computed from one patch, which is a row and a column larger than the kernel: that
+    takes fewer copies of a pixel than a patch for each output. Inside loops XLA's own convolution is many times slower
+    on a CPU.
     """
     rows, columns, _, out = layer.weight.shape
-    height, width, batch = x.shape[1] - rows + 1, x.shape[2] - columns + 1, x.shape[3]
-    strips = jnp.concatenate([x[:, :, column : column + width] for column in range(columns)])
-    kernel = jnp.transpose(layer.weight, (0, 3, 1, 2)).reshape(rows, out, -1)
-    y = sum(kernel[row] @ strips[:, row : row + height].reshape(len(strips), -1) for row in range(rows))
-    return jnp.reshape(y, (out, height, width, batch)) + layer.bias[:, None, None, None]
+    height, width, batch = (x.shape[1] - rows + 1) // 2, (x.shape[2] - columns + 1) // 2, x.shape[3]
+    offsets = [(row, column) for row in range(rows + 1) for column in range(columns + 1)]
+    patches = jnp.concatenate([x[:, i : i + 2 * height - 1 : 2, j : j + 2 * width - 1 : 2] for i, j in offsets])
+    kernel = jnp.transpose(layer.weight, (3, 0, 1, 2))
+    kernels = [jnp.pad(kernel, ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0))) for i in (0, 1) for j in (0, 1)]
+    y = jnp.stack(kernels).reshape(4 * out, -1) @ patches.reshape(len(patches), -1)
+    return y.reshape(4, out, height, width, batch) + layer.bias[None, :, None, None, None]
 
 
-def _pooled(x: Float[Array, "c height width batch"]) -> Float[Array, "c h w batch"]:
-    channels, height, width, batch = x.shape
-    y = x.reshape(channels, height // 2, 2, width // 2, 2, batch)
-    return jnp.maximum(jnp.maximum(y[:, :, 0, :, 0], y[:, :, 0, :, 1]), jnp.maximum(y[:, :, 1, :, 0], y[:, :, 1, :, 1]))
-
-
-def _normalise(
-    y: Float[Array, "out ..."], part: Normalised, statistics: Statistics, training: bool
+def _normalised_maximum(
+    y: Float[Array, "window out ..."], part: Normalised, statistics: Statistics, training: bool
 ) -> tuple[Float[Array, "out ..."], Statistics]:
-    """By the statistics of this batch, which the running ones then move towards; or by the running ones."""
+    """The largest number of every window after normalisation.
+
+    By the statistics of this batch, which the running ones then move towards; or by the running ones.
+    """
     mean, variance = statistics.mean, statistics.variance
     if training:
-        axes = tuple(range(1, y.ndim))
+        axes = (0, *range(2, y.ndim))
         mean = jnp.mean(y, axes)
-        variance = jnp.mean((y - _over(mean, y)) ** 2, axes)
-        seen = y.size // y.shape[0]
+        variance = jnp.mean((y - _over(mean, y[0])[None]) ** 2, axes)
+        seen = y.size // y.shape[1]
         unbiased = variance * (seen / max(seen - 1, 1))
         statistics = jax.lax.stop_gradient(
             Statistics(
@@ -161,8 +171,11 @@ def _normalise(
                 (1 - MOMENTUM) * statistics.variance + MOMENTUM * unbiased,
             )
         )
+    # Which one is largest can be told before normalising, which is then done for that one only.
+    sign = _over(jnp.where(part.scale < 0, -1.0, 1.0).astype(y.dtype), y[0])
+    largest = sign * reduce(jnp.maximum, sign[None] * y)
     gain = part.scale * jax.lax.rsqrt(variance + EPSILON)
-    return (y - _over(mean, y)) * _over(gain, y) + _over(part.shift, y), statistics
+    return (largest - _over(mean, largest)) * _over(gain, largest) + _over(part.shift, largest), statistics
 
 
 def _over(vector: Float[Array, " out"], like: Float[Array, "out ..."]) -> Float[Array, "out ..."]:
