@@ -1,6 +1,7 @@
 """Small learners and episodes that tests share."""
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
@@ -54,3 +55,13 @@ class Blobs(AbstractTask):
         y = jnp.arange(count, dtype=jnp.int32) % 3
         x = centres[y] + 0.1 * jax.random.normal(key, (count, SIZES[0]))
         return Examples(jnp.clip(x, 0, 1), y)
+
+
+def reversed_loops(jaxpr) -> int:
+    """How many loops run backwards, anywhere in a program."""
+    found = 0
+    for equation in jaxpr.eqns:
+        found += equation.primitive.name == "scan" and equation.params["reverse"]
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            found += reversed_loops(inner)
+    return found

@@ -128,7 +128,7 @@ def test_the_command_for_inner_steps(capsys, monkeypatch):
     tiny = replace(benchmark.STEPS["metaopt-mnist"], batch=3)
     monkeypatch.setitem(benchmark.STEPS, "metaopt-mnist", tiny)
     monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
-    words = "bench-steps metaopt-mnist --steps 2 --repeats 1".split()
+    words = ["bench-steps", "metaopt-mnist", "--steps", "2", "--repeats", "1"]
     assert main([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["name"] == "metaopt-mnist"

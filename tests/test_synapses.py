@@ -2,7 +2,6 @@
 
 import equinox as eqx
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -13,6 +12,7 @@ from metaplax.estimators import T1T2, Checkpointed, ConjugateGradient, Contrasti
 from metaplax.learners import ComplexSynapse, Descent, GainModulation, IncompatibleError, MetaRegularised
 from metaplax.networks import EquinoxNetwork, SoftmaxCrossEntropy, SquaredError
 from metaplax.tasks import Episode, Examples
+from small import reversed_loops
 
 KEY = jax.random.key(5)
 NETWORK = EquinoxNetwork(lambda key: eqx.nn.MLP(3, 2, 4, 1, jnp.tanh, key=key))
@@ -127,16 +127,6 @@ def _never(primals, tangents):
 
 
 once.defvjp(lambda x: (x, None), lambda _, cotangent: (last(cotangent),))
-
-
-def reversed_loops(jaxpr) -> int:
-    """How many loops run backwards, anywhere in a program."""
-    found = 0
-    for equation in jaxpr.eqns:
-        found += equation.primitive.name == "scan" and equation.params["reverse"]
-        for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            found += reversed_loops(inner)
-    return found
 
 
 @pytest.mark.parametrize("variant", ["forward", "symmetric", "second_order"])

@@ -13,7 +13,6 @@ LAST = 100
 
 UNITS = {
     "accuracy": "fraction",
-    "loss": "nats",
     "angle": "degrees",
     "orthonormality": "squared activity",
     "onset": "images",
@@ -56,9 +55,16 @@ class Quantity:
 
 
 def quantities(
-    rows: Sequence[Mapping[str, Any]], published: Mapping[str, Published], last: int = LAST
+    rows: Sequence[Mapping[str, Any]], published: Mapping[str, Published], last: int = LAST, loss_unit: str = "nats"
 ) -> list[Quantity]:
-    """All quantities of a run, rule by rule in the order they were run."""
+    """All quantities of a run, rule by rule in the order they were run.
+
+    Args:
+        rows: of the run.
+        published: what papers say, by name of the quantity.
+        last: steps that are averaged over.
+        loss_unit: what outer losses are measured in.
+    """
     found = []
     for rule in dict.fromkeys(row["rule"] for row in rows):
         steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
@@ -70,7 +76,7 @@ def quantities(
                 continue
             source = _source(name, steps, final, last)
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
-            found.append(_quantity(f"{name}.{rule}", _unit(name), per_trial, published))
+            found.append(_quantity(f"{name}.{rule}", _unit(name, loss_unit), per_trial, published))
         if "masked" in steps[-1]:
             masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
             found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
@@ -102,5 +108,7 @@ def _quantity(name: str, unit: str, per_trial: np.ndarray, published: Mapping[st
     )
 
 
-def _unit(name: str) -> str:
+def _unit(name: str, loss_unit: str) -> str:
+    if name == "loss":
+        return loss_unit
     return next((unit for start, unit in UNITS.items() if name.startswith(start)), "1")

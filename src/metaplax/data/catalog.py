@@ -10,7 +10,7 @@ from metaplax.data.errors import DataError
 from metaplax.data.files import PublishedFile
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import FASHION_FILES, MNIST_FILES, emnist, emnist_files, fashion_mnist, mnist
-from metaplax.data.images import ImageSet
+from metaplax.data.images import ImageSet, nothing
 from metaplax.data.omniglot import OMNIGLOT_FILES, omniglot
 
 
@@ -33,6 +33,7 @@ class Dataset:
 
 HALVES = ("train", "test")
 CATALOG: dict[str, Dataset] = {
+    "none": Dataset("no images: tasks that are drawn from keys", lambda data_dir: nothing()),
     "glyphs": Dataset("built in: 47 characters x 200 images of 28x28, rendered from fonts", lambda data_dir: glyphs()),
     "emnist": Dataset(
         "EMNIST balanced, test files: 47 characters x 400 images of 28x28", emnist, emnist_files(), HALVES

@@ -48,3 +48,8 @@ class ImageSet:
         parts = (np.sort(order[test:]), np.sort(order[:test]))
         first, second = (ImageSet(self.name, self.images[p], self.labels[p], self.class_names) for p in parts)
         return first, second
+
+
+def nothing() -> ImageSet:
+    """A set of one blank image, for experiments that need no images."""
+    return ImageSet("none", np.zeros((1, 1, 1), np.uint8), np.zeros(1, np.int32), ("blank",))

@@ -83,7 +83,7 @@ class AbstractImplicit(AbstractEstimator):
             return part.augmented(unravel(fast), end.buffers, episode.support, training=False)[0]
 
         def outer(fast: Vector, parameters: PyTree) -> Float[Array, ""]:
-            return energetic(parameters).misfit(unravel(fast), end.buffers, episode.query, training=False)[0]
+            return energetic(parameters).cost(unravel(fast), end.buffers, episode.query, training=False)[0]
 
         def product(vector: Vector) -> Vector:
             return jax.jvp(lambda fast: jax.grad(energy)(fast, parameters), (fast,), (vector,))[1]

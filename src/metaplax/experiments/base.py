@@ -150,6 +150,11 @@ class AbstractExperiment(ABC):
     scan: ClassVar[tuple[str, Mapping[str, float]] | None] = None
     """If studies differ in one number: what it is called, and its value in each study."""
 
+    loss_unit: ClassVar[str] = "nats"
+    """What outer losses are measured in."""
+    by_cost: ClassVar[bool] = False
+    """Whether reports also draw outer losses against processor time."""
+
     trials: int = 20
     seed: int = 1
     data: str = "emnist"

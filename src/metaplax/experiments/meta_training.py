@@ -1,4 +1,4 @@
-"""Studies that meta-train a learner."""
+"""Studies that meta-train a learner, and what stands in for one that was not meta-trained."""
 
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ class MetaTraining(AbstractTraining):
         episodes: number of meta-steps.
         ceiling: outer loss above which an episode has exploded.
         margin: how far the running mean of the loss may rise before the parameters go back.
+        meta_batch: episodes per meta-step, whose meta-gradients are averaged.
     """
 
     learner: AbstractLearner
@@ -36,6 +37,7 @@ class MetaTraining(AbstractTraining):
     episodes: int
     ceiling: float = float("inf")
     margin: float = float("inf")
+    meta_batch: int = 1
 
     @property
     def steps(self) -> int:
@@ -65,6 +67,7 @@ class MetaTraining(AbstractTraining):
             ceiling=self.ceiling,
             margin=self.margin,
             trials=conditions.trials,
+            episodes=self.meta_batch,
             journal=conditions.journal,
             progress=conditions.progress,
             interruption=conditions.interruption,
@@ -81,3 +84,31 @@ class MetaTraining(AbstractTraining):
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()
+
+
+@dataclass(frozen=True)
+class Untrained(AbstractTraining):
+    """No meta-training at all: its parameters are those a learner starts with in each trial.
+
+    Attributes:
+        learner: whose parameters.
+    """
+
+    learner: AbstractLearner
+
+    @property
+    def steps(self) -> int:
+        return 0
+
+    @property
+    def fingerprint(self) -> str:
+        return f"untrained: {eqx.tree_pformat(self.learner)}"
+
+    def check(self) -> None: ...
+
+    def conduct(self, conditions: Conditions) -> None:
+        conditions.journal.finish(0, {})
+
+    def trained(self, journal: FolderJournal, keys: Key[Array, " trials"]) -> PyTree:
+        del journal
+        return start(self.learner, optax.identity(), keys).parameters

@@ -83,6 +83,8 @@ def run(
         "stride": experiment.stride,
         "places": experiment.places,
         "headline": experiment.headline,
+        "loss_unit": experiment.loss_unit,
+        "by_cost": experiment.by_cost,
         "scan": {"name": experiment.scan[0], "values": dict(experiment.scan[1])} if experiment.scan else None,
         "rules": _rules(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published.items()},
@@ -217,7 +219,10 @@ def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractS
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     episodes = experiment.trials * sum("seconds" in row for row in rows)
-    found = [*quantities(rows, experiment.published, experiment.averaged), *experiment.further_quantities(rows)]
+    found = [
+        *quantities(rows, experiment.published, experiment.averaged, experiment.loss_unit),
+        *experiment.further_quantities(rows),
+    ]
     folder.write_json(
         "result.json",
         {

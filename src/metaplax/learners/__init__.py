@@ -12,6 +12,7 @@ from metaplax.learners.base import (
     plain_loop,
     split,
 )
+from metaplax.learners.credit import BPTT, AbstractCredit, EProp
 from metaplax.learners.descent import Descent
 from metaplax.learners.energy import AbstractEnergyLearner, AbstractMinimiser, Augmented, EnergyState
 from metaplax.learners.energy_network import AbstractNetworkLearner
@@ -20,10 +21,13 @@ from metaplax.learners.gain_modulation import GainModulation, Modulation
 from metaplax.learners.newton import Inexact, Newton
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
+from metaplax.learners.spiking import SpikingLearner
 from metaplax.learners.structured import AbstractStructuredLearner
 from metaplax.learners.synapses import ComplexSynapse, MetaRegularised
 
 __all__ = [
+    "BPTT",
+    "AbstractCredit",
     "AbstractEnergyLearner",
     "AbstractInnerStep",
     "AbstractLearner",
@@ -33,6 +37,7 @@ __all__ = [
     "Augmented",
     "ComplexSynapse",
     "Descent",
+    "EProp",
     "EnergyState",
     "GainModulation",
     "IncompatibleError",
@@ -45,6 +50,7 @@ __all__ = [
     "OnlinePlasticity",
     "PlasticState",
     "PlasticityOptimizer",
+    "SpikingLearner",
     "freeze",
     "from_equinox",
     "into_equinox",

@@ -110,7 +110,7 @@ class DescentStep(AbstractInnerStep):
         whole = self.energy
         nudge = None if whole.query is None else take(whole.query, query)
         energy = Augmented(whole.learner, take(whole.support, support), nudge, whole.beta)
-        gradient, buffers = jax.grad(lambda fast: energy(fast, state.buffers), has_aux=True)(state.fast)
+        gradient, buffers = energy.slope(state.fast, state.buffers)
         updates, optimizer = self.descent.optimizer.update(gradient, state.minimiser.optimizer, state.fast)
         slope = optax.tree.norm(gradient) if self.descent.tolerance else state.minimiser.slope
         return EnergyState(eqx.apply_updates(state.fast, updates), buffers, DescentState(optimizer, slope))

@@ -27,7 +27,7 @@ class EnergyState(eqx.Module):
 
 
 class Augmented(eqx.Module):
-    """What is minimised: ``E + beta * misfit(query)``.
+    """What is minimised: ``E + beta * cost(query)``.
 
     Attributes:
         learner: whose energy it is.
@@ -44,6 +44,10 @@ class Augmented(eqx.Module):
     def __call__(self, fast: PyTree, buffers: PyTree, *, training: bool = True) -> tuple[Float[Array, ""], PyTree]:
         """Its value, and the network's buffers after that."""
         return self.learner.augmented(fast, buffers, self.support, self.query, self.beta, training=training)
+
+    def slope(self, fast: PyTree, buffers: PyTree) -> tuple[PyTree, PyTree]:
+        """The direction to descend in, and the network's buffers after that."""
+        return self.learner.slope(fast, buffers, self.support, self.query, self.beta)
 
 
 class AbstractMinimiser(eqx.Module):
@@ -80,9 +84,9 @@ class AbstractMinimiser(eqx.Module):
 
 
 class AbstractEnergyLearner(AbstractLearner):
-    """Minimises ``E(fast) = misfit(support) + charge(fast)``; the outer loss is the misfit of the query set.
+    """Minimises ``E(fast) = misfit(support) + charge(fast)``; the outer loss is the cost of the query set.
 
-    With ``beta`` the query set nudges: ``E + beta * misfit(query)`` is minimised in place of ``E``.
+    With ``beta`` the query set nudges: ``E + beta * cost(query)`` is minimised in place of ``E``.
 
     Source: Zucchet et al. (2022), Eqs. 1 to 3.
     """
@@ -104,7 +108,11 @@ class AbstractEnergyLearner(AbstractLearner):
     def misfit(
         self, fast: PyTree, buffers: PyTree, examples: PyTree, training: bool
     ) -> tuple[Float[Array, ""], PyTree]:
-        """Mean loss over examples, and the buffers after that."""
+        """Loss over examples, and the buffers after that."""
+
+    def cost(self, fast: PyTree, buffers: PyTree, query: PyTree, training: bool) -> tuple[Float[Array, ""], PyTree]:
+        """Outer loss, and the buffers after that; by default the misfit of the query set."""
+        return self.misfit(fast, buffers, query, training)
 
     def augmented(
         self,
@@ -116,13 +124,27 @@ class AbstractEnergyLearner(AbstractLearner):
         *,
         training: bool = True,
     ) -> tuple[Float[Array, ""], PyTree]:
-        """``E + beta * misfit(query)`` with any sign of ``beta``, and the network's buffers after both."""
+        """``E + beta * cost(query)`` with any sign of ``beta``, and the network's buffers after both."""
         inner, buffers = self.misfit(fast, buffers, support, training)
         energy = inner + self.charge(fast)
         if query is None:
             return energy, buffers
-        outer, buffers = self.misfit(fast, buffers, query, training)
+        outer, buffers = self.cost(fast, buffers, query, training)
         return energy + beta * outer, buffers
+
+    def slope(
+        self,
+        fast: PyTree,
+        buffers: PyTree,
+        support: PyTree,
+        query: PyTree | None = None,
+        beta: Float[Array, ""] | float = 0.0,
+    ) -> tuple[PyTree, PyTree]:
+        """The direction in which a descent takes ``E + beta * cost(query)`` down, and the buffers after that.
+
+        By default its derivative. A learner may give another direction, such as one that a local rule computes.
+        """
+        return jax.grad(lambda fast: self.augmented(fast, buffers, support, query, beta), has_aux=True)(fast)
 
     def energy(self, state: EnergyState, support: PyTree) -> Float[Array, ""]:
         """``E`` on a whole support set, with the network's buffers as they are."""

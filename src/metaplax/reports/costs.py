@@ -1,6 +1,7 @@
 """The figure of meta-gradients that are compared by what they cost."""
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
@@ -13,6 +14,36 @@ COSTS_CAPTION = (
 )
 
 
+PROGRESS_CAPTION = "Outer loss against processor time spent per trial, with 98 % intervals over trials."
+
+
+def progress(run: Recorded) -> Figure | None:
+    """Outer losses against processor time; ``None`` if the experiment does not ask for it."""
+    rules = [rule for rule in run.labels if rule in run.spent and "loss" in run.series[rule]]
+    if not rules or not run.config.get("by_cost"):
+        return None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        axes = figure.subplots()
+        _against_cost(axes, run, rules)
+        axes.set_xscale("log")
+    return figure
+
+
+def _against_cost(axes: Axes, run: Recorded, rules: list[str]) -> None:
+    """Outer losses of some rules against processor time."""
+    for k, rule in enumerate(rules):
+        values = run.series[rule]["loss"]
+        spent = run.spent[rule] / values.shape[1]
+        low, high = bootstrap_interval(values.T)
+        colour = COLOURS[k % len(COLOURS)]
+        axes.plot(spent, nan_mean(values, axis=1), color=colour, linewidth=1.4, label=plain(run.labels[rule]))
+        axes.fill_between(spent, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel("CPU seconds per trial")
+    axes.set_ylabel("outer loss")
+    axes.legend(fontsize=8)
+
+
 def costs(run: Recorded) -> Figure | None:
     """How far every estimator gets for its cost; ``None`` if estimators were not compared."""
     rules = [rule for rule in run.labels if f"loss_at_equal_cost.{rule}" in run.quantities and rule in run.spent]
@@ -21,20 +52,13 @@ def costs(run: Recorded) -> Figure | None:
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 4.0), layout="constrained")
         loss, error = figure.subplots(1, 2, width_ratios=(3, 2))
+        _against_cost(loss, run, rules)
         for k, rule in enumerate(rules):
             colour, label = COLOURS[k % len(COLOURS)], plain(run.labels[rule])
-            values = run.series[rule]["loss"]
-            spent = run.spent[rule] / values.shape[1]
-            low, high = bootstrap_interval(values.T)
-            loss.plot(spent, nan_mean(values, axis=1), color=colour, linewidth=1.4, label=label)
-            loss.fill_between(spent, low, high, color=colour, alpha=0.15, linewidth=0)
             # An error of zero has no place on a logarithmic axis.
             x, y = (run.quantities[f"{name}.{rule}"]["mean"] for name in ("cpu_seconds_per_episode", "error"))
             error.plot([x], [max(y or 0.0, 1e-9)], "o", color=colour)
             error.annotate(label, (x, max(y or 0.0, 1e-9)), xytext=(5, 3), textcoords="offset points", fontsize=7)
-        loss.set_xlabel("CPU seconds per trial")
-        loss.set_ylabel("outer loss")
-        loss.legend(fontsize=8)
         error.set_xscale("log")
         error.set_yscale("log")
         error.set_xlabel("CPU seconds per episode")

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
-from metaplax.reports.costs import COSTS_CAPTION, costs
+from metaplax.reports.costs import COSTS_CAPTION, PROGRESS_CAPTION, costs, progress
 from metaplax.reports.errors import ERRORS_CAPTION, errors
+from metaplax.reports.portraits import CURVES_CAPTION, SPIKES_CAPTION, curves, spikes
 from metaplax.reports.recorded import Recorded
 from metaplax.reports.scan import SCAN_CAPTION, scan
 from metaplax.reports.style import COLOURS, STYLE, plain
@@ -72,23 +73,23 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
         if groups:
             drawn.append(Panel(name, caption + _fine_print(groups[0][1]), _side_by_side(groups, dress)))
     for run in runs:
-        figure = costs(run)
-        if figure is not None:
-            name = "costs" if len(runs) == 1 else f"costs-{run.path.name}"
-            drawn.append(Panel(name, COSTS_CAPTION, figure))
-        figure = errors(run)
-        if figure is not None:
-            name = "errors" if len(runs) == 1 else f"errors-{run.path.name}"
-            drawn.append(Panel(name, ERRORS_CAPTION, figure))
-        figure = transfers(run)
-        if figure is not None:
-            name = "transfers" if len(runs) == 1 else f"transfers-{run.path.name}"
-            drawn.append(Panel(name, "Accuracy of the rules, as they are, elsewhere, with 98 % intervals.", figure))
-        path = scan(run)
-        if path is not None:
-            name = "path" if len(runs) == 1 else f"path-{run.path.name}"
-            drawn.append(Panel(name, SCAN_CAPTION, path))
+        for name, caption, draw in OF_ONE_RUN:
+            figure = draw(run)
+            if figure is not None:
+                drawn.append(Panel(name if len(runs) == 1 else f"{name}-{run.path.name}", caption, figure))
     return drawn
+
+
+OF_ONE_RUN: tuple[tuple[str, str, Callable[[Recorded], Figure | None]], ...] = (
+    ("costs", COSTS_CAPTION, costs),
+    ("progress", PROGRESS_CAPTION, progress),
+    ("curves", CURVES_CAPTION, curves),
+    ("spikes", SPIKES_CAPTION, spikes),
+    ("errors", ERRORS_CAPTION, errors),
+    ("transfers", "Accuracy of the rules, as they are, elsewhere, with 98 % intervals.", transfers),
+    ("path", SCAN_CAPTION, scan),
+)
+"""Figures of a single run, for those runs that have what they show."""
 
 
 def _coefficients(axes: Axes) -> None:

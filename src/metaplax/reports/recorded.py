@@ -25,6 +25,7 @@ class Recorded:
         quantities: for each name, mean, interval, unit and what was published.
         series: for each rule and name, an array of shape ``(steps, trials)``; NaN where nothing finite came out.
         spent: for each rule, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
+        portraits: for each rule that has one, one task before and after adaptation.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Recorded:
     quantities: dict[str, dict[str, Any]]
     series: dict[str, dict[str, np.ndarray]]
     spent: dict[str, np.ndarray] = field(default_factory=dict)
+    portraits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -141,7 +143,11 @@ def read(path: Path) -> Recorded:
                 spent[rule] = np.cumsum([row["cpu_seconds"] for row in steps])
             series[rule] = {name: np.asarray([row[name] for row in steps], float) for name in names}
     result = folder.read_json("result.json") if (path / "result.json").is_file() else {}
-    found = [quantity.as_json() for quantity in quantities(rows, published, config.get("averaged", LAST))]
+    found = [
+        quantity.as_json()
+        for quantity in quantities(rows, published, config.get("averaged", LAST), config.get("loss_unit", "nats"))
+    ]
+    drawn = sorted((path / "portraits").glob("*.json"), key=lambda file: list(config["rules"]).index(file.stem))
     return Recorded(
         path=path,
         config=config,
@@ -150,4 +156,5 @@ def read(path: Path) -> Recorded:
         quantities={quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)},
         series=series,
         spent=spent,
+        portraits={file.stem: folder.read_json(f"portraits/{file.name}") for file in drawn},
     )

@@ -39,15 +39,24 @@ class AbstractJournal(ABC):
         """Keep the meta-parameters after the last step."""
 
     @abstractmethod
+    def attach(self, name: str, value: dict[str, Any]) -> None:
+        """Keep something beside the rows, such as what a figure is drawn from, under a name of its own."""
+
+    @abstractmethod
     def rows(self) -> list[Row]:
         """All rows so far, in order."""
 
 
 class MemoryJournal(AbstractJournal):
-    """Keeps rows in a list and no checkpoints."""
+    """Keeps rows in a list, and no checkpoints.
+
+    Attributes:
+        attached: what was kept beside the rows, by name.
+    """
 
     def __init__(self):
         self._rows: list[Row] = []
+        self.attached: dict[str, dict[str, Any]] = {}
 
     def resume(self, start: PyTree) -> tuple[int, PyTree]:
         return 0, start
@@ -63,6 +72,9 @@ class MemoryJournal(AbstractJournal):
 
     def finish(self, steps: int, scalars: Row) -> None:
         pass
+
+    def attach(self, name: str, value: dict[str, Any]) -> None:
+        self.attached[name] = value
 
     def rows(self) -> list[Row]:
         return self._rows
@@ -106,6 +118,9 @@ class FolderJournal(AbstractJournal):
         values = {name: value.tolist() for name, value in scalars.items()}
         self.folder.append({"rule": self.rule, "step": steps, "final": True, **values})
         self.folder.flush()
+
+    def attach(self, name: str, value: dict[str, Any]) -> None:
+        self.folder.write_json(name, value)
 
     def rows(self) -> list[Row]:
         skipped = {"rule", "step", "seconds", "cpu_seconds"}

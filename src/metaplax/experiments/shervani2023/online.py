@@ -138,14 +138,15 @@ class OnlineRuleLearning(AbstractExperiment):
 
     def _study(self, arm: str, task: OnlineClassification) -> MetaTraining:
         learner = self.learner(arm)
-        limits = {"ceiling": CEILING * log(self.sizes[-1]), "margin": MARGIN} if self.safeguards else {}
+        unlimited = float("inf")
         return MetaTraining(
             learner=learner,
             task=task,
             estimator=ESTIMATORS[self.estimator](),
             optimizer=self.optimizer(arm, learner, self.units(learner, task)),
             episodes=self.episodes,
-            **limits,
+            ceiling=CEILING * log(self.sizes[-1]) if self.safeguards else unlimited,
+            margin=MARGIN if self.safeguards else unlimited,
         )
 
     def learner(self, arm: str) -> OnlinePlasticity:

@@ -86,7 +86,7 @@ class ErrorBound(AbstractExperiment):
     }
 
     trials: int = 20
-    data: str = "glyphs"
+    data: str = "none"
     lowest: float = -4.0
     highest: float = 2.0
     points: int = 25

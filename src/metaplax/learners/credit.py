@@ -1,0 +1,150 @@
+"""How a spiking network assigns credit in its inner loop: by e-prop, or by backpropagation through time."""
+
+from abc import abstractmethod
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from metaplax.learners.eprop import eprop_online, eprop_whole
+from metaplax.networks import AbstractSurrogate, Recording, RecurrentLIF, SpikingWeights, Triangular
+
+Target = Float[Array, "batch outputs"] | Float[Array, "batch time outputs"]
+"""One target for the mean output over time, or one for every step."""
+
+
+class AbstractCredit(eqx.Module):
+    """What a spiking network descends on, and by which direction.
+
+    Attributes of subclasses say how much firing rates are regularised in the inner loop; the outer cost never is.
+    """
+
+    @abstractmethod
+    def loss(
+        self,
+        network: RecurrentLIF,
+        weights: SpikingWeights,
+        x: Float[Array, "batch time inputs"],
+        y: Target,
+        inner: bool,
+    ) -> Float[Array, ""]:
+        """The error over a batch, and with ``inner`` what firing rates are charged."""
+
+    @abstractmethod
+    def slope(
+        self,
+        network: RecurrentLIF,
+        weights: SpikingWeights,
+        x: Float[Array, "batch time inputs"],
+        y: Target,
+        inner: bool,
+    ) -> SpikingWeights:
+        """The direction against which weights move: the derivative of :meth:`loss`, or what a rule takes for it."""
+
+
+class BPTT(AbstractCredit):
+    """Backpropagation through time of the mean squared error of the mean output.
+
+    The inner loss adds ``rate_strength`` times the squared deviation of the firing rate, a mean over time and neurons,
+    from its target, as a mean over the batch.
+
+    Args:
+        rate_strength: of the regularisation of firing rates.
+        rate_target: in spikes per neuron and step.
+    """
+
+    rate_strength: float = 1e-6
+    rate_target: float = 0.1
+
+    def loss(self, network, weights, x, y, inner):
+        recording = record(network, weights, x)
+        error = squared_error(recording, y)
+        if not inner:
+            return error
+        rate = jnp.mean(recording.spikes, (0, 2))
+        return error + self.rate_strength * jnp.mean((rate - self.rate_target) ** 2)
+
+    def slope(self, network, weights, x, y, inner):
+        return jax.grad(lambda weights: self.loss(network, weights, x, y, inner))(weights)
+
+
+class EProp(AbstractCredit):
+    """e-prop on half the squared error at every step, summed over steps and batch.
+
+    A target for the mean output is one for every step. The inner loss adds
+    ``rate_strength / 2 * time * sum (rate - rate_target)^2``, where rates are means over time, one per neuron and
+    sequence.
+
+    Args:
+        rate_strength: of the regularisation of firing rates.
+        rate_target: in spikes per neuron and step.
+        pseudo: stands in for the derivative of a spike.
+        form: ``"whole"``, from a recording of the whole sequence by matrix products; or ``"online"``, along with
+            time, in memory that does not grow with the number of steps.
+        random_feedback: seed of fixed random feedback weights, drawn like the readout weights; ``None`` for the
+            readout weights themselves.
+        modulation: of the rates at which input, recurrent and readout weights learn.
+        ahead: pair a voltage with the input of its own step, as in the published code.
+
+    Source: Bellec et al. (2020); Zucchet et al. (2022), section 5.4 and supplement.
+    """
+
+    rate_strength: float = 1e-5
+    rate_target: float = 0.2
+    pseudo: AbstractSurrogate = Triangular()
+    form: Literal["whole", "online"] = "whole"
+    random_feedback: int | None = None
+    modulation: tuple[float, float, float] = (1.0, 1.0, 0.1)
+    ahead: bool = False
+
+    def loss(self, network, weights, x, y, inner):
+        recording = record(network, weights, x)
+        error = 0.5 * jnp.sum((recording.outputs - every_step(y, x)) ** 2)
+        if not inner:
+            return error
+        deviation = jnp.mean(recording.spikes, 0) - self.rate_target
+        return error + 0.5 * self.rate_strength * x.shape[1] * jnp.sum(deviation**2)
+
+    def slope(self, network, weights, x, y, inner):
+        strength = self.rate_strength if inner else 0.0
+
+        def rate_signal(rates):
+            return strength * (rates - self.rate_target)
+
+        feedback, target, spikes = self.feedback(network, weights), every_step(y, x), jnp.swapaxes(x, 0, 1)
+        if self.form == "online":
+            found = eprop_online(network, weights, spikes, target, feedback, self.pseudo, rate_signal, self.ahead)
+        else:
+            recording = network(weights, spikes)
+            signal = rate_signal(jnp.mean(recording.spikes, 0))
+            error = recording.outputs - target
+            found = eprop_whole(network, recording, spikes, error, feedback, self.pseudo, signal, self.ahead)
+        leaves = jax.tree.leaves(found)
+        return SpikingWeights(*(factor * leaf for factor, leaf in zip(self.modulation, leaves, strict=True)))
+
+    def feedback(self, network: RecurrentLIF, weights: SpikingWeights) -> Float[Array, "outputs hidden"]:
+        """How errors reach the neurons."""
+        if self.random_feedback is None:
+            return weights.readout
+        return network.init(jax.random.key(self.random_feedback)).readout
+
+
+def record(network: RecurrentLIF, weights: SpikingWeights, x: Float[Array, "batch time inputs"]) -> Recording:
+    """What happens when a batch is seen."""
+    return network(weights, jnp.swapaxes(x, 0, 1))
+
+
+def every_step(y: Target, x: Float[Array, "batch time inputs"]) -> Float[Array, "time batch outputs"]:
+    """Targets with time first, repeated if there is one for all steps."""
+    if y.ndim == 3:
+        return jnp.swapaxes(y, 0, 1)
+    return jnp.broadcast_to(y[None], (x.shape[1], *y.shape))
+
+
+def squared_error(recording: Recording, y: Target) -> Float[Array, ""]:
+    """Mean squared error: of the mean output over time, or of every step if there is a target for every step."""
+    if y.ndim == 3:
+        return jnp.mean((jnp.swapaxes(recording.outputs, 0, 1) - y) ** 2)
+    return jnp.mean((jnp.mean(recording.outputs, 0) - y) ** 2)
