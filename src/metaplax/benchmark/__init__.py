@@ -2,18 +2,18 @@
 
 from metaplax.benchmark.case import Case, RuleName
 from metaplax.benchmark.floor import bandwidth, product_bytes
-from metaplax.benchmark.inner_steps import STEPS, InnerStep, StepCost, step_cost
+from metaplax.benchmark.inner_steps import STEPS, AbstractInnerStep, StepCost, step_cost
 from metaplax.benchmark.measure import Cost, measure
 from metaplax.benchmark.pytorch import EagerCost, eager_pytorch
 from metaplax.benchmark.table import Benchmark, benchmark
 
 __all__ = [
     "STEPS",
+    "AbstractInnerStep",
     "Benchmark",
     "Case",
     "Cost",
     "EagerCost",
-    "InnerStep",
     "RuleName",
     "StepCost",
     "bandwidth",

@@ -1,6 +1,7 @@
-"""What one inner step of meta-optimisation costs, beside the same step in eager PyTorch."""
+"""What one inner step costs, within a compiled loop, beside the same step in eager PyTorch."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +12,16 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from metaplax.learners import Descent, MetaRegularised
-from metaplax.networks import AbstractBatchNetwork, BatchNormLeNet, EquinoxNetwork, SoftmaxCrossEntropy
-from metaplax.tasks import Examples
+from metaplax.learners import Descent, EProp, MetaRegularised
+from metaplax.networks import (
+    AbstractBatchNetwork,
+    BatchNormLeNet,
+    EquinoxNetwork,
+    RecurrentLIF,
+    SoftmaxCrossEntropy,
+    SpikingWeights,
+)
+from metaplax.tasks import Examples, SpikingSinusoids
 
 STRENGTH = 1e-4
 """Of the regulariser of every weight."""
@@ -22,8 +30,28 @@ HELD = 4
 """Batches in the support set."""
 
 
+Run = Callable[[], object]
+"""Takes so many steps, and waits until they are done."""
+
+
+class AbstractInnerStep(ABC):
+    """An inner step that can be timed here and in PyTorch."""
+
+    @abstractmethod
+    def compiled(self, steps: int) -> Run:
+        """So many steps as one program."""
+
+    @abstractmethod
+    def eager(self, steps: int) -> Run:
+        """The same in eager PyTorch, on one thread.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+        """
+
+
 @dataclass(frozen=True)
-class InnerStep:
+class RegularisedStep(AbstractInnerStep):
     """A network with a regulariser of its own for every weight, trained on minibatches of random images.
 
     Attributes:
@@ -52,13 +80,76 @@ class InnerStep:
             jax.random.normal(pixels, (images, *self.shape)), jax.random.randint(labels, (images,), 0, 10, jnp.int32)
         )
 
+    def compiled(self, steps: int) -> Run:
+        learner, support = self.learner(steps), self.support()
+        start = learner.init(jax.random.key(1))
+        settle = jax.jit(lambda start, key: learner.settle(start, support, key))
+        return lambda: jax.block_until_ready(settle(start, jax.random.key(2)))
+
+    def eager(self, steps: int) -> Run:
+        from metaplax.benchmark.pytorch_steps import eager_run
+
+        return eager_run(self, self.learner(1).init(jax.random.key(1)).fast, self.support(), steps)
+
+
+@dataclass(frozen=True)
+class EPropStep(AbstractInnerStep):
+    """A recurrent spiking network that goes down the e-prop gradient of a batch.
+
+    Attributes:
+        network: what learns.
+        task: what it learns.
+        rate: learning rate.
+        tasks: how many learn in one program, one after the other; times are per task.
+    """
+
+    network: RecurrentLIF
+    task: SpikingSinusoids
+    rate: float = 1e-4
+    tasks: int = 8
+
+    @property
+    def credit(self) -> EProp:
+        """e-prop and nothing else."""
+        return EProp(rate_strength=0.0, modulation=(1.0, 1.0, 1.0))
+
+    def start(self) -> tuple[SpikingWeights, Examples]:
+        """Weights and support sets of all tasks."""
+        keys = jax.random.split(jax.random.key(0), self.tasks)
+        return jax.vmap(self.network.init)(keys), jax.vmap(self.task.sample)(keys).support
+
+    def slope(self, weights: SpikingWeights, examples: Examples) -> SpikingWeights:
+        """The e-prop gradient of one task."""
+        return self.credit.slope(self.network, weights, examples.x, examples.y, inner=True)
+
+    def compiled(self, steps: int) -> Run:
+        def one(task: tuple[SpikingWeights, Examples]) -> SpikingWeights:
+            weights, examples = task
+
+            def step(weights: SpikingWeights, _: None) -> tuple[SpikingWeights, None]:
+                slope = self.slope(weights, examples)
+                return jax.tree.map(lambda weight, d: weight - self.rate * d, weights, slope), None
+
+            return jax.lax.scan(step, weights, length=-(-steps // self.tasks))[0]
+
+        learn = jax.jit(lambda start: jax.lax.map(one, start))
+        start = self.start()
+        return lambda: jax.block_until_ready(learn(start))
+
+    def eager(self, steps: int) -> Run:
+        from metaplax.benchmark.pytorch_eprop import eager_run
+
+        weights, examples = jax.tree.map(lambda leaf: leaf[0], self.start())
+        return eager_run(self, weights, examples, steps)
+
 
 RATE, MOMENTUM = 1e-3, 0.9
-STEPS: dict[str, InnerStep] = {
-    "metaopt-mnist": InnerStep(
+STEPS: dict[str, AbstractInnerStep] = {
+    "metaopt-mnist": RegularisedStep(
         EquinoxNetwork(lambda key: eqx.nn.MLP(784, 10, 256, 5, jnp.tanh, key=key)), optax.adam(RATE), (784,)
     ),
-    "metaopt-cifar10": InnerStep(BatchNormLeNet(), optax.sgd(RATE, MOMENTUM, nesterov=True), (32, 32, 3)),
+    "metaopt-cifar10": RegularisedStep(BatchNormLeNet(), optax.sgd(RATE, MOMENTUM, nesterov=True), (32, 32, 3)),
+    "spiking-sinusoid": EPropStep(RecurrentLIF(), SpikingSinusoids()),
 }
 """Inner steps of the published sizes (Zucchet et al., 2022), by the name of their experiment."""
 
@@ -91,23 +182,15 @@ def step_cost(name: str, steps: int = 50, repeats: int = 3) -> StepCost:
         steps: inner steps per run.
         repeats: runs that are timed, after one that is not.
     """
-    case = STEPS[name]
-    learner, support = case.learner(steps), case.support()
-    start = learner.init(jax.random.key(1))
-    settle = jax.jit(lambda start, key: learner.settle(start, support, key))
-
-    def once() -> None:
-        jax.block_until_ready(settle(start, jax.random.key(2)))
-
-    ours = _seconds(once, repeats) / steps
+    ours = _seconds(STEPS[name].compiled(steps), repeats) / steps
     try:
-        from metaplax.benchmark.pytorch_steps import eager_run
+        eager = STEPS[name].eager(steps)
     except ImportError:
         return StepCost(name, ours, None)
-    return StepCost(name, ours, _seconds(eager_run(name, case, start.fast, support, steps), repeats) / steps)
+    return StepCost(name, ours, _seconds(eager, repeats) / steps)
 
 
-def _seconds(run: Callable[[], object], repeats: int) -> float:
+def _seconds(run: Run, repeats: int) -> float:
     """Median processor time of one run, after one that is not counted."""
     run()
     seconds = []
@@ -118,7 +201,7 @@ def _seconds(run: Callable[[], object], repeats: int) -> float:
     return float(np.median(seconds))
 
 
-def energy_and_slope(case: InnerStep, fast, support: Examples) -> tuple[Float[Array, ""], object]:
+def energy_and_slope(case: RegularisedStep, fast, support: Examples) -> tuple[Float[Array, ""], object]:
     """The energy of one batch and its derivative with respect to all weights: what a step computes."""
     learner = case.learner(1)
     buffers = learner.init(jax.random.key(1)).buffers

@@ -4,24 +4,27 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn.functional import batch_norm, conv2d, cross_entropy, linear, max_pool2d
 
-from metaplax.benchmark.inner_steps import MOMENTUM, RATE, STRENGTH, InnerStep
+from metaplax.benchmark.inner_steps import MOMENTUM, RATE, STRENGTH, RegularisedStep
 from metaplax.networks import BatchNormLeNet
 from metaplax.tasks import Examples
 
-Weights = list[torch.Tensor]
+Tensor = Any
+"""Of PyTorch, which need not be installed until one of these functions is called."""
+
+Weights = list[Tensor]
 
 
-def eager_run(name: str, case: InnerStep, fast: Any, support: Examples, steps: int) -> Callable[[], None]:
+def eager_run(case: RegularisedStep, fast: Any, support: Examples, steps: int) -> Callable[[], None]:
     """A function that takes so many steps, each on a random batch, on one thread."""
+    import torch
+
     torch.set_num_threads(1)
     weights, x, y = as_tensors(case, fast, support)
-    if name == "metaopt-mnist":
-        optimizer = torch.optim.Adam(weights, RATE)
-    else:
+    if isinstance(case.network, BatchNormLeNet):
         optimizer = torch.optim.SGD(weights, RATE, momentum=MOMENTUM, nesterov=True)
+    else:
+        optimizer = torch.optim.Adam(weights, RATE)
 
     def run() -> None:
         for _ in range(steps):
@@ -33,8 +36,10 @@ def eager_run(name: str, case: InnerStep, fast: Any, support: Examples, steps: i
     return run
 
 
-def as_tensors(case: InnerStep, fast: Any, support: Examples) -> tuple[Weights, torch.Tensor, torch.Tensor]:
+def as_tensors(case: RegularisedStep, fast: Any, support: Examples) -> tuple[Weights, Tensor, Tensor]:
     """Weights, images and labels as PyTorch lays them out."""
+    import torch
+
     x, y = torch.from_numpy(np.array(support.x)), torch.from_numpy(np.array(support.y)).long()
     if isinstance(case.network, BatchNormLeNet):
         x = x.permute(0, 3, 1, 2).contiguous()
@@ -46,19 +51,27 @@ def as_tensors(case: InnerStep, fast: Any, support: Examples) -> tuple[Weights, 
     return [torch.tensor(np.array(array), requires_grad=True) for array in arrays], x, y
 
 
-def energy(case: InnerStep, weights: Weights, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def energy(case: RegularisedStep, weights: Weights, x: Tensor, y: Tensor) -> Tensor:
     """Mean loss of a batch, and what its weights are charged."""
+    from torch.nn.functional import cross_entropy
+
     answers = _lenet(weights, x) if isinstance(case.network, BatchNormLeNet) else _mlp(weights, x)
     return cross_entropy(answers, y) + sum((STRENGTH * weight**2).sum() for weight in weights)
 
 
-def _mlp(weights: Weights, x: torch.Tensor) -> torch.Tensor:
+def _mlp(weights: Weights, x: Tensor) -> Tensor:
+    import torch
+    from torch.nn.functional import linear
+
     for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         x = torch.tanh(linear(x, weight, bias))
     return linear(x, *weights[-2:])
 
 
-def _lenet(weights: Weights, x: torch.Tensor) -> torch.Tensor:
+def _lenet(weights: Weights, x: Tensor) -> Tensor:
+    import torch
+    from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d
+
     pairs = list(zip(weights[::2], weights[1::2], strict=True))
     layers, affine = pairs[:5], pairs[5:]
     for layer, (scale, shift) in zip(layers[:2], affine[:2], strict=True):

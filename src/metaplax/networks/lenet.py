@@ -92,11 +92,13 @@ class BatchNormLeNet(AbstractBatchNetwork):
         if training or len(x) <= AT_ONCE:
             return self._batch(weights, buffers, x, training)
 
-        def one(x: Float[Array, "side side channels"]) -> Float[Array, " out"]:
-            return self._batch(weights, buffers, x[None], training=False)[0][0]
+        def outputs(x: Float[Array, "batch side side channels"]) -> Float[Array, "batch out"]:
+            return self._batch(weights, buffers, x, training=False)[0]
 
         # The activity of a whole data set would not fit.
-        return jax.lax.map(one, x, batch_size=AT_ONCE), buffers
+        whole = len(x) // AT_ONCE * AT_ONCE
+        parts = jax.lax.map(outputs, x[:whole].reshape(-1, AT_ONCE, *x.shape[1:])).reshape(whole, -1)
+        return jnp.concatenate([parts, outputs(x[whole:])]) if whole < len(x) else parts, buffers
 
     def _batch(
         self, weights: PyTree, buffers: PyTree, x: Float[Array, "batch side side channels"], training: bool
