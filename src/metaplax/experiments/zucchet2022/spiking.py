@@ -199,8 +199,12 @@ PUBLISHED = {
     "bptt_eprop": Settings("eprop", "sgd_nesterov", 1e-4, 10, 1, 3e-4, 10, 1e-2, 0.05),
     "tbptt_eprop": Settings("eprop", "sgd_nesterov", 1e-4, 500, 0, 3e-4, 10, 1e-2, 0.05, last=100),
 }
+# For a tenth of the tasks: strength, inner and outer rate of the contrastive rule were searched with another seed; for
+# its rivals the published outer rate is the best of 3e-4, 1e-3 and 3e-3.
 QUICK = {
-    "cml": replace(PUBLISHED["cml"], steps=100, nudged_steps=50, meta_batch=10),
+    "cml": replace(
+        PUBLISHED["cml"], rate=3e-3, steps=100, nudged_steps=50, meta_batch=10, beta=0.1, outer_rate=1e-2
+    ),
     "bptt_bptt": PUBLISHED["bptt_bptt"],
     "bptt_eprop": PUBLISHED["bptt_eprop"],
     "tbptt_eprop": replace(PUBLISHED["tbptt_eprop"], steps=100, last=20),
@@ -229,7 +233,7 @@ class SpikingSinusoid(AbstractSpikingExperiment):
     settings: ClassVar[Mapping[str, Mapping[str, Settings]]] = {"paper": PUBLISHED, "quick": QUICK, "smoke": SMOKE}
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {**SMALL, "shots": 3, "queries": 2, "steps": 6},
-        "quick": {"episodes": 60, "tuned_for": "quick"},
+        "quick": {"episodes": 100, "tuned_for": "quick"},
         "paper": {},
     }
 
