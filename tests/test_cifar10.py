@@ -13,6 +13,8 @@ import requests
 import metaplax as mp
 from metaplax.data import DataError, files
 from metaplax.data.cifar10 import ARCHIVE, CIFAR10_FILES, read_batch
+from metaplax.experiments import RunOptions, preset, run
+from metaplax.experiments.zucchet2022.metaopt import MetaoptCIFAR10
 
 RECORDS = 20
 NAMES = [file.name for file in CIFAR10_FILES]
@@ -243,3 +245,27 @@ def test_tasks_flatten_the_colours(tmp_path):
     assert (first.images.shape, second.images.shape) == ((80, 32, 32, 3), (20, 32, 32, 3))
     task = mp.tasks.OnlineClassification(data, ways=2, shots=3, queries=2)
     assert task.images.shape == (5 * RECORDS, 3072)
+
+
+def test_meta_optimisation_from_files_to_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(MetaoptCIFAR10, "arms", ("cml", "cg"))
+    place(tmp_path / "cifar-10-batches-bin")
+    experiment = preset(MetaoptCIFAR10.name, "smoke")
+    with pytest.warns(UserWarning, match="is not the published file"):
+        folder = run(experiment, RunOptions(data_dir=tmp_path, out=tmp_path / "runs"))
+    found = mp.reports.read(folder.path)
+    assert found.data == "cifar10 (jpeg surrogate)"
+    assert list(found.labels) == ["cml", "cg"]
+    assert all(np.all(np.isfinite(found.series[arm]["loss"])) for arm in found.labels)
+    assert set(found.transfers["cml"]) == {"test", "all"}
+    learner = experiment.learner("cml", experiment.studies(*_loaded(tmp_path))["cml"].task)
+    assert learner.network.side == 32
+    assert float(learner.strength[0].layer.weight[0, 0, 0, 0]) == pytest.approx(1e-3)
+
+
+def _loaded(folder):
+    def load(name, split=None):
+        with pytest.warns(UserWarning, match="is not the published file"):
+            return mp.data.load(name, folder, split)
+
+    return load("cifar10"), load

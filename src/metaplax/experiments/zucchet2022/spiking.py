@@ -202,9 +202,7 @@ PUBLISHED = {
 # For a tenth of the tasks: strength, inner and outer rate of the contrastive rule were searched with another seed; for
 # its rivals the published outer rate is the best of 3e-4, 1e-3 and 3e-3.
 QUICK = {
-    "cml": replace(
-        PUBLISHED["cml"], rate=3e-3, steps=100, nudged_steps=50, meta_batch=10, beta=0.1, outer_rate=1e-2
-    ),
+    "cml": replace(PUBLISHED["cml"], rate=3e-3, steps=100, nudged_steps=50, meta_batch=10, beta=0.1, outer_rate=1e-2),
     "bptt_bptt": PUBLISHED["bptt_bptt"],
     "bptt_eprop": PUBLISHED["bptt_eprop"],
     "tbptt_eprop": replace(PUBLISHED["tbptt_eprop"], steps=100, last=20),

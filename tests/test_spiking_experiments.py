@@ -1,0 +1,111 @@
+"""Spiking networks that learn to learn, from configuration to report."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import metaplax as mp
+from metaplax.estimators import Contrastive, Reverse
+from metaplax.experiments import ConfigError, EstimatorComparison, RunOptions, preset, resume, run
+from metaplax.experiments.zucchet2022.spiking import SpikingPattern, SpikingSinusoid
+from metaplax.learners import BPTT, Descent, EProp, SpikingLearner
+from metaplax.networks import RecurrentLIF
+from metaplax.tasks import SpikingSinusoids
+
+KEY = jax.random.key(0)
+NOTHING = mp.data.load("none"), lambda name, split=None: mp.data.load(name)
+
+
+def tiny(name: str, **more):
+    return replace(preset(name, "smoke"), hidden=4, **more)
+
+
+def test_from_configuration_to_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(SpikingSinusoid, "arms", ("cml", "bptt_bptt"))
+    folder = run(tiny(SpikingSinusoid.name), RunOptions(out=tmp_path))
+    found = mp.reports.read(resume(folder.path).path)
+    assert list(found.labels) == ["cml", "bptt_bptt"]
+    assert found.data == "none"
+    loss = found.quantities["loss.cml.test"]
+    assert (loss["unit"], loss["n"]) == ("squared error", 2)
+    assert found.quantities["loss.cml.untrained"]["mean"] != loss["mean"]
+    assert len(found.findings) == 2
+    assert "on 1 further tasks" in found.findings[0]
+    portrait = found.portraits["cml"]
+    assert portrait["axis"] == "input"
+    assert len(portrait["places"]) == len(portrait["after"]["said"]) == 101
+    assert portrait["before"]["said"] != portrait["after"]["said"]
+    page = mp.reports.write([folder.path], tmp_path / "report.html").read_text()
+    for figure in ("progress", "curves", "spikes"):
+        assert f'id="{figure}"' in page
+
+
+def test_curves_over_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(SpikingPattern, "arms", ("cml",))
+    found = mp.reports.read(run(tiny(SpikingPattern.name), RunOptions(out=tmp_path)).path)
+    portrait = found.portraits["cml"]
+    assert portrait["axis"] == "step"
+    assert len(portrait["target"]) == len(portrait["after"]["said"]) == 8
+    assert portrait["support_places"] == []
+    assert np.all(np.isfinite(found.series["cml"]["loss"]))
+
+
+@pytest.mark.usefixtures("few_glyphs")
+def test_estimators_side_by_side(tmp_path):
+    experiment = EstimatorComparison(
+        experiment=SpikingSinusoid.name, base="smoke", trials=2, episodes=1, probes=1,
+        estimators=("checkpointed", "symmetric", "reversible"),
+    )  # fmt: skip
+    found = mp.reports.read(run(experiment, RunOptions(out=tmp_path)).path)
+    assert list(found.labels) == ["checkpointed", "symmetric"]
+    assert found.quantities["error.checkpointed"]["mean"] < 1e-5
+    assert np.isfinite(found.quantities["error.symmetric"]["mean"])
+
+
+def test_the_paper_s_settings_and_what_was_released():
+    paper = SpikingSinusoid()
+    assert paper.learner("cml").minimiser.steps == 500
+    estimator = paper.estimator("cml")
+    assert (estimator.beta, estimator.variant, estimator.nudged.steps) == (3.0, "symmetric", 100)
+    assert isinstance(paper.learner("bptt_eprop", testing=True).credit, EProp)
+    assert paper.estimator("tbptt_eprop").steps == 100
+    studies = paper.studies(*NOTHING)
+    assert [studies[arm].meta_batch for arm in paper.arms] == [25, 10, 10, 10]
+    released = SpikingSinusoid(as_released=True)
+    assert released.estimator("cml").as_released
+    assert released.learner("cml").credit.ahead
+    assert isinstance(released.learner("bptt_eprop").credit, EProp)
+    assert isinstance(released.learner("bptt_eprop", testing=True).credit, BPTT)
+    assert isinstance(released.learner("cml", testing=True).credit, EProp)
+    assert released.studies(*NOTHING)["cml"].meta_batch == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"shots": 0}, "shots must be positive"),
+        ({"hidden": 0}, "hidden must be positive"),
+        ({"adaptation": -0.1}, "adaptation must not be negative"),
+    ],
+)
+def test_what_makes_no_sense(more, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        SpikingSinusoid(**more)
+
+
+def temporary_bytes(estimator, steps: int) -> int:
+    learner = SpikingLearner(RecurrentLIF(10, 12), EProp(), Descent(optax.sgd(1e-3), steps))
+    episode = SpikingSinusoids(4, 4, 10, neurons=10).sample(KEY)
+    program = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY)[1].omega)
+    return program.lower(episode).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_memory_of_the_contrastive_rule_does_not_grow_with_inner_steps():
+    few, many = (temporary_bytes(Contrastive(0.5, "symmetric", Descent(optax.sgd(1e-3), 5)), n) for n in (5, 200))
+    # But for the number of every step.
+    assert many - few <= 4 * 200
+    few, many = (temporary_bytes(Reverse(), n) for n in (5, 200))
+    assert many > 5 * few, "the test sees memory that grows"
