@@ -293,8 +293,8 @@ class MetaoptCIFAR10(AbstractMetaOptimisation):
         "quick": {
             "cml": Settings("sgd_nesterov", 1e-2, 1e-2, 1e-3, 150, nudged_rate=3e-3, beta=1.0),
             "t1t2": Settings("sgd_nesterov", 1e-2, 1e-2, 1e-3, 150),
-            "cg": Settings("sgd_nesterov", 1e-2, 3e-3, 1e-3, 150, terms=10, damping=0.1),
-            "neumann": Settings("sgd_nesterov", 1e-2, 1e-2, 1e-3, 150, terms=10, neumann_rate=3e-3),
+            "cg": Settings("sgd_nesterov", 1e-2, 3e-3, 1e-3, 150, terms=5, damping=0.1),
+            "neumann": Settings("sgd_nesterov", 1e-2, 1e-2, 1e-3, 150, terms=5, neumann_rate=3e-3),
             "truncated": Settings("sgd_nesterov", 1e-2, 1e-2, 1e-3, 150, terms=30),
             "none": Settings("sgd_nesterov", 1e-2, steps=150),
             "search": Settings("sgd_nesterov", 1e-2, steps=150),
