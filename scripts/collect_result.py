@@ -42,11 +42,11 @@ def draw(folder: Path) -> list[Path]:
 
 
 def png(panel: Panel, target: Path) -> Path:
-    """A figure in few colours, which is all that lines on white need."""
+    """A figure in 256 colours, enough for lines and their overlapping bands."""
     drawn = io.BytesIO()
     panel.figure.savefig(drawn, dpi=80, format="png", bbox_inches="tight", pad_inches=0.05)
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(drawn).convert("RGB").quantize(64).save(target, optimize=True)
+    Image.open(drawn).convert("RGB").quantize(256).save(target, optimize=True)
     return target
 
 
@@ -57,7 +57,7 @@ def without_folders(command: list[str]) -> list[str]:
         if skip or word == "--out":
             skip = not skip
             continue
-        kept.append(word)
+        kept.append(Path(word).name if Path(word).is_absolute() else word)
     return kept
 
 

@@ -16,6 +16,7 @@ from metaplax.learners.credit import BPTT, AbstractCredit, EProp
 from metaplax.learners.descent import Descent
 from metaplax.learners.energy import AbstractEnergyLearner, AbstractMinimiser, Augmented, EnergyState
 from metaplax.learners.energy_network import AbstractNetworkLearner
+from metaplax.learners.eprop import Traces, eprop_traces
 from metaplax.learners.equinox_mlp import from_equinox, into_equinox
 from metaplax.learners.gain_modulation import GainModulation, Modulation
 from metaplax.learners.newton import Inexact, Newton
@@ -51,6 +52,8 @@ __all__ = [
     "PlasticState",
     "PlasticityOptimizer",
     "SpikingLearner",
+    "Traces",
+    "eprop_traces",
     "freeze",
     "from_equinox",
     "into_equinox",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metaplax.learners.eprop import eprop_online, eprop_whole
+from metaplax.learners.eprop import eprop_online, eprop_traces, eprop_whole
 from metaplax.networks import AbstractSurrogate, Recording, RecurrentLIF, SpikingWeights, Triangular
 
 Target = Float[Array, "batch outputs"] | Float[Array, "batch time outputs"]
@@ -118,9 +118,9 @@ class EProp(AbstractCredit):
             found = eprop_online(network, weights, spikes, target, feedback, self.pseudo, rate_signal, self.ahead)
         else:
             recording = network(weights, spikes)
+            traces = eprop_traces(network, recording, spikes, self.pseudo, self.ahead)
             signal = rate_signal(jnp.mean(recording.spikes, 0))
-            error = recording.outputs - target
-            found = eprop_whole(network, recording, spikes, error, feedback, self.pseudo, signal, self.ahead)
+            found = eprop_whole(network, traces, recording.outputs - target, feedback, signal)
         leaves = jax.tree.leaves(found)
         return SpikingWeights(*(factor * leaf for factor, leaf in zip(self.modulation, leaves, strict=True)))
 

@@ -9,6 +9,7 @@ Source: Bellec et al. (2020); Zucchet et al. (2022), supplement.
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,15 +20,54 @@ from metaplax.networks.spiking import delayed, leaky_sum
 Signal = Float[Array, "time batch hidden"]
 
 
-def eprop_whole(
+class Traces(eqx.Module):
+    """What synapses remember at every step: the eligibility of a synapse is ``pseudo`` times its pre-synaptic trace.
+
+    (With neurons that adapt it is less by what the synapse has done to the threshold.)
+
+    Attributes:
+        pseudo: pseudo-derivative of the post-synaptic spikes.
+        input: leaky sum of the input.
+        recurrent: leaky sum of the spikes before.
+        readout: leaky sum of the spikes, with the time constant of the readout.
+    """
+
+    pseudo: Float[Array, "time batch hidden"]
+    input: Float[Array, "time batch inputs"]
+    recurrent: Float[Array, "time batch hidden"]
+    readout: Float[Array, "time batch hidden"]
+
+
+def eprop_traces(
     network: RecurrentLIF,
     recording: Recording,
     x: Float[Array, "time batch inputs"],
+    pseudo: AbstractSurrogate,
+    ahead: bool = False,
+) -> Traces:
+    """The traces of all synapses, from a recording.
+
+    Args:
+        network: that was recorded.
+        recording: what happened.
+        x: what it saw.
+        pseudo: stands in for the derivative of a spike.
+        ahead: pair a voltage with the input of its own step, which it does not depend on yet, as the published code.
+    """
+    return Traces(
+        pseudo=pseudo(network.distance(recording.voltages, recording.adaptation)),
+        input=leaky_sum(network.alpha, x if ahead else delayed(x)),
+        recurrent=leaky_sum(network.alpha, delayed(recording.spikes)),
+        readout=leaky_sum(network.kappa, recording.spikes),
+    )
+
+
+def eprop_whole(
+    network: RecurrentLIF,
+    traces: Traces,
     error: Float[Array, "time batch outputs"],
     feedback: Float[Array, "outputs hidden"],
-    pseudo: AbstractSurrogate,
     rate_signal: Float[Array, "batch hidden"],
-    ahead: bool = False,
 ) -> SpikingWeights:
     """The e-prop gradient of ``1/2 sum error^2`` from a whole recording, as matrix products.
 
@@ -36,22 +76,17 @@ def eprop_whole(
 
     Args:
         network: that was recorded.
-        recording: what happened.
-        x: what it saw.
+        traces: of its synapses.
         error: outputs minus targets at every step.
         feedback: how errors reach the neurons: the readout weights, or fixed random ones.
-        pseudo: stands in for the derivative of a spike.
         rate_signal: a further learning signal that is the same at every step.
-        ahead: pair a voltage with the input of its own step, which it does not depend on yet, as the published code.
     """
     learning = leaky_sum(network.kappa, error @ feedback, backwards=True) + rate_signal[None]
-    psi = pseudo(network.distance(recording.voltages, recording.adaptation))
-    told = psi * (learning + _through_adaptation(network, psi, learning))
-    seen = leaky_sum(network.alpha, x if ahead else delayed(x))
+    told = traces.pseudo * (learning + _through_adaptation(network, traces.pseudo, learning))
     return SpikingWeights(
-        _summed_outer(told, seen),
-        _summed_outer(told, leaky_sum(network.alpha, delayed(recording.spikes))),
-        _summed_outer(error, leaky_sum(network.kappa, recording.spikes)),
+        _summed_outer(told, traces.input),
+        _summed_outer(told, traces.recurrent),
+        _summed_outer(error, traces.readout),
     )
 
 
@@ -93,7 +128,7 @@ def eprop_online(
         feedback: how errors reach the neurons.
         pseudo: stands in for the derivative of a spike.
         rate_signal: from a sequence's firing rates to a further learning signal.
-        ahead: as in :func:`eprop_whole`.
+        ahead: as in :func:`eprop_traces`.
     """
 
     def one(x: Float[Array, "time inputs"], target: Float[Array, "time outputs"]) -> SpikingWeights:
