@@ -11,7 +11,7 @@ import pytest
 
 import metaplax as mp
 import small
-from metaplax.estimators import Checkpointed, Contrastive, Reverse, Truncated
+from metaplax.estimators import Checkpointed, ConjugateGradient, Contrastive, Reverse, Truncated
 from metaplax.learners import BPTT, Descent, EProp, IncompatibleError, SpikingLearner
 from metaplax.networks import AbstractSurrogate, FastSigmoid, RecurrentLIF, SpikingWeights, Triangular
 from metaplax.tasks import Episode, Examples, SpikingPatterns, SpikingSinusoids
@@ -49,7 +49,8 @@ def traces_by_hand(network, weights, x, y, credit: EProp):
     """The e-prop gradient of one sequence, with a filtered eligibility trace for every synapse."""
     v, a, z, o = by_hand(network, weights, x)
     feedback = np.asarray(credit.feedback(network, weights))
-    pseudo, alpha, kappa, rho, beta = credit.pseudo, network.alpha, network.kappa, network.rho, network.adaptation
+    pseudo = Triangular(0.3, network.threshold)
+    alpha, kappa, rho, beta = network.alpha, network.kappa, network.rho, network.adaptation
     rate = credit.rate_strength * (z.mean(0) - credit.rate_target)
     gradients = [np.zeros_like(weights.input), np.zeros_like(weights.recurrent), np.zeros_like(weights.readout)]
     for which, pre in enumerate((x, z)):
@@ -67,7 +68,7 @@ def traces_by_hand(network, weights, x, y, credit: EProp):
     for t in range(len(x)):
         low_pass = sum(kappa ** (t - s) * z[s] for s in range(t + 1))
         gradients[2] += np.outer(o[t] - y[t], low_pass)
-    return [factor * gradient for factor, gradient in zip(credit.modulation, gradients, strict=True)]
+    return gradients
 
 
 def close(found, expected, tolerance=1e-9):
@@ -124,14 +125,14 @@ def test_eprop_is_the_derivative_without_the_paths_from_neuron_to_neuron(case, n
         outputs = both(silent, jnp.concatenate([jnp.swapaxes(x, 0, 1), seen], -1)).outputs
         return 0.5 * jnp.sum((outputs - jnp.swapaxes(y, 0, 1)) ** 2)
 
-    credit = EProp(modulation=(1.0, 1.0, 1.0))
+    credit = EProp()
     close(credit.slope(network, weights, x, y, False), jax.grad(loss)(weights, weights))
 
 
 @NETWORKS
 def test_the_readout_gradient_is_exact_and_the_others_point_nearly_the_same_way(case, network):
     weights, x, y = case
-    credit = EProp(modulation=(1.0, 1.0, 1.0))
+    credit = EProp()
     smooth = replace(network, surrogate=Triangular())
     found = credit.slope(network, weights, x, y, False)
     exact = jax.grad(lambda weights: credit.loss(smooth, weights, x, y, inner=False))(weights)
@@ -214,6 +215,36 @@ def test_the_contrastive_gradient_is_the_closed_form(case):
     assert 0 < float(metrics["firing_rate"]) < 1
 
 
+def test_every_part_learns_at_its_own_rate_and_is_pulled_back(case):
+    _, x, y = case
+    learner = spiking_learner(EProp(modulation=(1.0, 0.5, 0.1)))
+    moved = jax.tree.map(lambda weight: weight + 1.0, learner.omega)
+    found, _ = learner.slope(moved, (), Examples(x, y), Examples(x, y), 2.0)
+    inner, outer = (learner.credit.slope(LIF, moved, x, y, part) for part in (True, False))
+    for name, rate in (("input", 1.0), ("recurrent", 0.5), ("readout", 0.1)):
+        whole = getattr(inner, name) + 2.0 * getattr(outer, name) + 0.1
+        close(getattr(found, name), rate * whole, 1e-12)
+
+
+def test_spikes_of_any_type_are_spikes(case):
+    weights, x, y = case
+    for form in ("whole", "online"):
+        credit = EProp(form=form)
+        close(credit.slope(LIF, weights, x.astype(int), y, True), credit.slope(LIF, weights, x, y, True), 1e-12)
+
+
+def test_random_feedback_is_not_the_readout():
+    network = RecurrentLIF(7, 6, 2)
+    feedback = EProp(random_feedback=0).feedback(network, network.init(KEY))
+    assert not np.allclose(feedback, network.init(jax.random.key(0)).readout)
+
+
+def test_the_contrastive_rule_needs_a_pull():
+    for estimator in (Contrastive(0.1), ConjugateGradient(2)):
+        with pytest.raises(IncompatibleError, match="without a pull to the consolidated weights"):
+            estimator.check(SpikingLearner(LIF, BPTT(), Descent(optax.sgd(0.1), 2), 0.0))
+
+
 def test_rivals_learn_through_the_inner_loop(case):
     for credit, estimator in (
         (BPTT(), Reverse()),
@@ -262,6 +293,10 @@ def test_patterns_are_the_same_in_every_run_and_their_spikes_are_not():
         (lambda: RecurrentLIF(adaptation=-1.0), "adaptation must not be negative"),
         (lambda: SpikingSinusoids(shots=0), "shots must be positive"),
         (lambda: SpikingPatterns(width=0.0), "width must be positive"),
+        (lambda: SpikingPatterns(peak=1.5), "peak is a probability"),
+        (lambda: SpikingSinusoids(steps=1), "at least 2 steps of time"),
+        (lambda: BPTT(rate_strength=-1.0), "rate_strength must not be negative"),
+        (lambda: SpikingLearner(LIF, EProp(), Descent(optax.sgd(1.0), 1), -1.0), "strength must not be negative"),
     ],
 )
 def test_what_makes_no_sense(make, sentence):
@@ -278,6 +313,7 @@ def shapes(x, y) -> Episode:
     ("x", "y", "classes", "sentence"),
     [
         ((4, 9, 8), (4, 2), None, "with 7 inputs takes arrays of shape"),
+        ((4, 1, 7), (4, 2), None, "need at least 2 steps of time"),
         ((4, 9, 7), (4, 8, 2), None, "targets of 2 outputs have shape"),
         ((4, 9, 7), (4, 2), 2, "learns numbers, but the task has classes"),
     ],

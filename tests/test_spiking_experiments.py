@@ -25,15 +25,20 @@ def tiny(name: str, **more):
 
 def test_from_configuration_to_report(tmp_path, monkeypatch):
     monkeypatch.setattr(SpikingSinusoid, "arms", ("cml", "bptt_bptt"))
-    folder = run(tiny(SpikingSinusoid.name), RunOptions(out=tmp_path))
+    monkeypatch.setattr(SpikingSinusoid, "averaged", 1)
+    folder = run(tiny(SpikingSinusoid.name, test_episodes=2), RunOptions(out=tmp_path))
     found = mp.reports.read(resume(folder.path).path)
     assert list(found.labels) == ["cml", "bptt_bptt"]
     assert found.data == "none"
     loss = found.quantities["loss.cml.test"]
     assert (loss["unit"], loss["n"]) == ("squared error", 2)
     assert found.quantities["loss.cml.untrained"]["mean"] != loss["mean"]
+    tested = [row["loss"] for row in folder.rows() if row["rule"] == "cml.test" and not row.get("final")]
+    assert loss["mean"] == pytest.approx(np.mean(tested)), "over all tasks"
+    spent = [row["cpu_seconds"] for row in folder.rows() if row["rule"] == "cml" and not row.get("final")]
+    assert found.quantities["cpu_seconds_per_episode.cml"]["mean"] == pytest.approx(np.mean(spent) / (2 * 2))
     assert len(found.findings) == 2
-    assert "on 1 further tasks" in found.findings[0]
+    assert "on 2 further tasks" in found.findings[0]
     portrait = found.portraits["cml"]
     assert portrait["axis"] == "input"
     assert len(portrait["places"]) == len(portrait["after"]["said"]) == 101
@@ -88,6 +93,7 @@ def test_the_paper_s_settings_and_what_was_released():
     [
         ({"shots": 0}, "shots must be positive"),
         ({"hidden": 0}, "hidden must be positive"),
+        ({"steps": 1}, "at least 2 steps of time"),
         ({"adaptation": -0.1}, "adaptation must not be negative"),
     ],
 )

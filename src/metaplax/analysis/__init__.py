@@ -2,7 +2,7 @@
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
-from metaplax.analysis.quantities import LAST, Published, Quantity, quantities
+from metaplax.analysis.quantities import LAST, Published, Quantity, episodes_of, quantities
 
 __all__ = [
     "LAST",
@@ -11,6 +11,7 @@ __all__ = [
     "alignment_angles",
     "angle",
     "bootstrap_interval",
+    "episodes_of",
     "nan_mean",
     "orthonormality_error",
     "quantities",

@@ -17,7 +17,7 @@ UNITS = {
     "orthonormality": "squared activity",
     "onset": "images",
 }
-NOT_QUANTITIES = {"rule", "step", "seconds", "cpu_seconds", "final", "masked"}
+NOT_QUANTITIES = {"rule", "step", "seconds", "cpu_seconds", "final", "masked", "episodes"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def quantities(
 ) -> list[Quantity]:
     """All quantities of a run, rule by rule in the order they were run.
 
+    Rules that are used elsewhere, as they are, are averaged over all steps.
+
     Args:
         rows: of the run.
         published: what papers say, by name of the quantity.
@@ -74,16 +76,27 @@ def quantities(
         for name in dict.fromkeys([*steps[-1], *(final[-1] if final else ())]):
             if name in NOT_QUANTITIES:
                 continue
-            source = _source(name, steps, final, last)
+            source = _source(name, steps, final, len(steps) if _is_elsewhere(rule) else last)
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
             found.append(_quantity(f"{name}.{rule}", _unit(name, loss_unit), per_trial, published))
         if "masked" in steps[-1]:
             masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
             found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
         if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
-            spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True) / len(steps[-1]["loss"])
+            spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True)
+            spent = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
             found.append(_quantity(f"cpu_seconds_per_episode.{rule}", "s", spent, published))
     return found
+
+
+def episodes_of(row: Mapping[str, Any]) -> int:
+    """How many episodes of each trial a step was made of."""
+    return int(row["episodes"][0]) if "episodes" in row else 1
+
+
+def _is_elsewhere(rule: str) -> bool:
+    """Whether rows are those of what was meta-learned, used as it is: ``<rule>.<where>``; all of them count."""
+    return "." in rule
 
 
 def _source(name: str, steps: list, final: list, last: int) -> list:

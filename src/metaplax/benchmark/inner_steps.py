@@ -20,6 +20,7 @@ from metaplax.networks import (
     RecurrentLIF,
     SoftmaxCrossEntropy,
     SpikingWeights,
+    Triangular,
 )
 from metaplax.tasks import Examples, SpikingSinusoids
 
@@ -37,9 +38,14 @@ Run = Callable[[], object]
 class AbstractInnerStep(ABC):
     """An inner step that can be timed here and in PyTorch."""
 
+    @property
+    def copies(self) -> int:
+        """How many times a compiled program takes all steps, for independent tasks."""
+        return 1
+
     @abstractmethod
     def compiled(self, steps: int) -> Run:
-        """So many steps as one program."""
+        """So many steps of every copy as one program."""
 
     @abstractmethod
     def eager(self, steps: int) -> Run:
@@ -100,7 +106,7 @@ class EPropStep(AbstractInnerStep):
         network: what learns.
         task: what it learns.
         rate: learning rate.
-        tasks: how many learn in one program, one after the other; times are per task.
+        tasks: how many learn in one program, one after the other.
     """
 
     network: RecurrentLIF
@@ -109,9 +115,13 @@ class EPropStep(AbstractInnerStep):
     tasks: int = 8
 
     @property
+    def copies(self) -> int:
+        return self.tasks
+
+    @property
     def credit(self) -> EProp:
         """e-prop and nothing else."""
-        return EProp(rate_strength=0.0, modulation=(1.0, 1.0, 1.0))
+        return EProp(rate_strength=0.0, pseudo=Triangular(width=self.network.threshold))
 
     def start(self) -> tuple[SpikingWeights, Examples]:
         """Weights and support sets of all tasks."""
@@ -130,7 +140,7 @@ class EPropStep(AbstractInnerStep):
                 slope = self.slope(weights, examples)
                 return jax.tree.map(lambda weight, d: weight - self.rate * d, weights, slope), None
 
-            return jax.lax.scan(step, weights, length=-(-steps // self.tasks))[0]
+            return jax.lax.scan(step, weights, length=steps)[0]
 
         learn = jax.jit(lambda start: jax.lax.map(one, start))
         start = self.start()
@@ -182,7 +192,7 @@ def step_cost(name: str, steps: int = 50, repeats: int = 3) -> StepCost:
         steps: inner steps per run.
         repeats: runs that are timed, after one that is not.
     """
-    ours = _seconds(STEPS[name].compiled(steps), repeats) / steps
+    ours = _seconds(STEPS[name].compiled(steps), repeats) / steps / STEPS[name].copies
     try:
         eager = STEPS[name].eager(steps)
     except ImportError:

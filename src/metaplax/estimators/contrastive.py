@@ -79,7 +79,7 @@ class Contrastive(AbstractEstimator):
 
     def check(self, learner: AbstractLearner) -> None:
         super().check(learner)
-        require_energy(learner, SETTLES)
+        require_energy(learner, SETTLES).check_charged()
 
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]

@@ -62,7 +62,7 @@ class AbstractImplicit(AbstractEstimator):
 
     def check(self, learner: AbstractLearner) -> None:
         super().check(learner)
-        require_energy(learner, f"{type(self).__name__} needs the curvature of an energy")
+        require_energy(learner, f"{type(self).__name__} needs the curvature of an energy").check_charged()
 
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]

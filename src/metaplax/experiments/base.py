@@ -150,8 +150,6 @@ class AbstractExperiment(ABC):
     scan: ClassVar[tuple[str, Mapping[str, float]] | None] = None
     """If studies differ in one number: what it is called, and its value in each study."""
 
-    loss_unit: ClassVar[str] = "nats"
-    """What outer losses are measured in."""
     by_cost: ClassVar[bool] = False
     """Whether reports also draw outer losses against processor time."""
 
@@ -177,6 +175,11 @@ class AbstractExperiment(ABC):
         for name in names:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+
+    @property
+    def loss_unit(self) -> str:
+        """What outer losses are measured in."""
+        return "nats"
 
     @property
     def stride(self) -> int:

@@ -161,6 +161,10 @@ class EstimatorComparison(AbstractExperiment):
             if name not in LABELS:
                 raise ConfigError(f"there is no estimator {name!r}: there are {', '.join(LABELS)}")
 
+    @property
+    def loss_unit(self) -> str:
+        return lookup(self.experiment)().loss_unit
+
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         training = self._training(data, load)
         steps, found = self.episodes or training.episodes, {}
@@ -215,7 +219,7 @@ class EstimatorComparison(AbstractExperiment):
             loss = np.nanmean(losses[rule][max(0, reached - self.averaged) : reached], axis=0)
             low, high = bootstrap_interval(loss)
             name = f"loss_at_equal_cost.{rule}"
-            found.append(Quantity(name, float(loss.mean()), float(low), float(high), len(loss), "nats"))
+            found.append(Quantity(name, float(loss.mean()), float(low), float(high), len(loss), self.loss_unit))
         return found
 
 

@@ -13,7 +13,7 @@ import jax
 
 from metaplax import data
 from metaplax._version import __version__
-from metaplax.analysis import quantities
+from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
 from metaplax.experiments.registry import lookup
 from metaplax.training import (
@@ -218,7 +218,7 @@ def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractS
     """Write ``result.json`` from the rows of a run."""
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
-    episodes = experiment.trials * sum("seconds" in row for row in rows)
+    episodes = experiment.trials * sum(episodes_of(row) for row in rows if "seconds" in row)
     found = [
         *quantities(rows, experiment.published, experiment.averaged, experiment.loss_unit),
         *experiment.further_quantities(rows),

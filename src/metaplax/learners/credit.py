@@ -6,10 +6,14 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from equinox import AbstractVar
+from jaxtyping import Array, Float, Num
 
 from metaplax.learners.eprop import eprop_online, eprop_traces, eprop_whole
 from metaplax.networks import AbstractSurrogate, Recording, RecurrentLIF, SpikingWeights, Triangular
+
+FEEDBACK = 1
+"""Folded into the seed of random feedback weights."""
 
 Target = Float[Array, "batch outputs"] | Float[Array, "batch time outputs"]
 """One target for the mean output over time, or one for every step."""
@@ -18,15 +22,18 @@ Target = Float[Array, "batch outputs"] | Float[Array, "batch time outputs"]
 class AbstractCredit(eqx.Module):
     """What a spiking network descends on, and by which direction.
 
-    Attributes of subclasses say how much firing rates are regularised in the inner loop; the outer cost never is.
+    Firing rates are regularised in the inner loop; the outer cost never is.
     """
+
+    rate_strength: AbstractVar[float]
+    rate_target: AbstractVar[float]
 
     @abstractmethod
     def loss(
         self,
         network: RecurrentLIF,
         weights: SpikingWeights,
-        x: Float[Array, "batch time inputs"],
+        x: Num[Array, "batch time inputs"],
         y: Target,
         inner: bool,
     ) -> Float[Array, ""]:
@@ -37,11 +44,19 @@ class AbstractCredit(eqx.Module):
         self,
         network: RecurrentLIF,
         weights: SpikingWeights,
-        x: Float[Array, "batch time inputs"],
+        x: Num[Array, "batch time inputs"],
         y: Target,
         inner: bool,
     ) -> SpikingWeights:
         """The direction against which weights move: the derivative of :meth:`loss`, or what a rule takes for it."""
+
+    def modulated(self, slope: SpikingWeights) -> SpikingWeights:
+        """The whole direction, pull included, with every part at its own rate; by default as it is."""
+        return slope
+
+    def __check_init__(self):
+        if not self.rate_strength >= 0:
+            raise ValueError(f"rate_strength must not be negative, but is {self.rate_strength}")
 
 
 class BPTT(AbstractCredit):
@@ -80,24 +95,32 @@ class EProp(AbstractCredit):
     Args:
         rate_strength: of the regularisation of firing rates.
         rate_target: in spikes per neuron and step.
-        pseudo: stands in for the derivative of a spike.
+        pseudo: stands in for the derivative of a spike; by default triangular, as wide as the threshold is high.
         form: ``"whole"``, from a recording of the whole sequence by matrix products; or ``"online"``, along with
             time, in memory that does not grow with the number of steps.
-        random_feedback: seed of fixed random feedback weights, drawn like the readout weights; ``None`` for the
-            readout weights themselves.
-        modulation: of the rates at which input, recurrent and readout weights learn.
+        random_feedback: seed of fixed random feedback weights, drawn like the readout weights and the same in all
+            trials; ``None`` for the readout weights themselves.
+        modulation: of the rates at which input, recurrent and readout weights learn; most optimisers that rescale
+            gradients, such as Adam, undo it.
         ahead: pair a voltage with the input of its own step, as in the published code.
+
+    Raises:
+        ValueError: the form is unknown, or ``rate_strength`` is negative.
 
     Source: Bellec et al. (2020); Zucchet et al. (2022), section 5.4 and supplement.
     """
 
     rate_strength: float = 1e-5
     rate_target: float = 0.2
-    pseudo: AbstractSurrogate = Triangular()
+    pseudo: AbstractSurrogate | None = None
     form: Literal["whole", "online"] = "whole"
     random_feedback: int | None = None
     modulation: tuple[float, float, float] = (1.0, 1.0, 0.1)
     ahead: bool = False
+
+    def __check_init__(self):
+        if self.form not in ("whole", "online"):
+            raise ValueError(f"e-prop has the forms 'whole' and 'online', not {self.form!r}")
 
     def loss(self, network, weights, x, y, inner):
         recording = record(network, weights, x)
@@ -113,30 +136,38 @@ class EProp(AbstractCredit):
         def rate_signal(rates):
             return strength * (rates - self.rate_target)
 
-        feedback, target, spikes = self.feedback(network, weights), every_step(y, x), jnp.swapaxes(x, 0, 1)
+        pseudo = self.pseudo or Triangular(width=network.threshold)
+        feedback, target, spikes = self.feedback(network, weights), every_step(y, x), time_first(x)
         if self.form == "online":
-            found = eprop_online(network, weights, spikes, target, feedback, self.pseudo, rate_signal, self.ahead)
-        else:
-            recording = network(weights, spikes)
-            traces = eprop_traces(network, recording, spikes, self.pseudo, self.ahead)
-            signal = rate_signal(jnp.mean(recording.spikes, 0))
-            found = eprop_whole(network, traces, recording.outputs - target, feedback, signal)
-        leaves = jax.tree.leaves(found)
-        return SpikingWeights(*(factor * leaf for factor, leaf in zip(self.modulation, leaves, strict=True)))
+            return eprop_online(network, weights, spikes, target, feedback, pseudo, rate_signal, self.ahead)
+        recording = network(weights, spikes)
+        traces = eprop_traces(network, recording, spikes, pseudo, self.ahead)
+        signal = rate_signal(jnp.mean(recording.spikes, 0))
+        return eprop_whole(network, traces, recording.outputs - target, feedback, signal)
+
+    def modulated(self, slope):
+        fast, recurrent, readout = self.modulation
+        return SpikingWeights(fast * slope.input, recurrent * slope.recurrent, readout * slope.readout)
 
     def feedback(self, network: RecurrentLIF, weights: SpikingWeights) -> Float[Array, "outputs hidden"]:
         """How errors reach the neurons."""
         if self.random_feedback is None:
             return weights.readout
-        return network.init(jax.random.key(self.random_feedback)).readout
+        # Not the key that the weights themselves may have been drawn with.
+        return network.init(jax.random.fold_in(jax.random.key(self.random_feedback), FEEDBACK)).readout
 
 
-def record(network: RecurrentLIF, weights: SpikingWeights, x: Float[Array, "batch time inputs"]) -> Recording:
+def record(network: RecurrentLIF, weights: SpikingWeights, x: Num[Array, "batch time inputs"]) -> Recording:
     """What happens when a batch is seen."""
-    return network(weights, jnp.swapaxes(x, 0, 1))
+    return network(weights, time_first(x))
 
 
-def every_step(y: Target, x: Float[Array, "batch time inputs"]) -> Float[Array, "time batch outputs"]:
+def time_first(x: Num[Array, "batch time inputs"]) -> Float[Array, "time batch inputs"]:
+    """Inputs as networks take them."""
+    return jnp.swapaxes(x, 0, 1).astype(jnp.result_type(x, float))
+
+
+def every_step(y: Target, x: Num[Array, "batch time inputs"]) -> Float[Array, "time batch outputs"]:
     """Targets with time first, repeated if there is one for all steps."""
     if y.ndim == 3:
         return jnp.swapaxes(y, 0, 1)

@@ -190,6 +190,13 @@ class AbstractEnergyLearner(AbstractLearner):
     def check_unrolled(self) -> None:
         self.minimiser.check_unrolled()
 
+    def check_charged(self) -> None:
+        """Refuse estimators that look at how the energy depends on the meta-parameters; by default not.
+
+        Raises:
+            IncompatibleError: one sentence saying that it does not depend on them.
+        """
+
 
 def count(examples: PyTree) -> int:
     """How many examples there are."""

@@ -26,6 +26,9 @@ class SpikingLearner(AbstractEnergyLearner):
         strength: of the pull to the consolidated weights; 0 for none, as in MAML.
         key: of ``omega`` outside of meta-training.
 
+    Raises:
+        ValueError: ``strength`` is negative.
+
     Source: Zucchet et al. (2022), section 5.4.
     """
 
@@ -44,6 +47,8 @@ class SpikingLearner(AbstractEnergyLearner):
         *,
         key: Key[Array, ""] | None = None,
     ):
+        if not strength >= 0:
+            raise ValueError(f"strength must not be negative, but is {strength}")
         self.network, self.credit, self.minimiser, self.strength = network, credit, minimiser, strength
         self.omega = network.init(jax.random.key(0) if key is None else key)
 
@@ -85,11 +90,18 @@ class SpikingLearner(AbstractEnergyLearner):
         if query is not None:
             nudge = self.credit.slope(self.network, fast, query.x, query.y, inner=False)
             found = jax.tree.map(lambda d, n: d + beta * n, found, nudge)
-        return found, buffers
+        return self.credit.modulated(found), buffers
 
     def evaluate(self, state: EnergyState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
         recording = record(self.network, state.fast, query.x)
         return squared_error(recording, query.y), {"firing_rate": jnp.mean(recording.spikes)}
+
+    def check_charged(self) -> None:
+        if not self.strength:
+            raise IncompatibleError(
+                "without a pull to the consolidated weights (strength 0) the energy does not depend on them: give a"
+                " strength, or use Reverse or Checkpointed"
+            )
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
         network = self.network
@@ -101,6 +113,10 @@ class SpikingLearner(AbstractEnergyLearner):
                     f" {network.inputs}), but the {name} set has {shape}"
                 )
             rows, time, _ = part.x.shape
+            if time < 2:
+                raise IncompatibleError(
+                    f"spiking networks need at least 2 steps of time, but the {name} set has {time}"
+                )
             if part.y.shape not in ((rows, network.outputs), (rows, time, network.outputs)):
                 raise IncompatibleError(
                     f"targets of {network.outputs} outputs have shape {(rows, network.outputs)} or"

@@ -126,7 +126,8 @@ class RecurrentLIF(eqx.Module):
 
     def __call__(self, weights: SpikingWeights, x: Float[Array, "time batch inputs"]) -> Recording:
         """What happens when it sees some input, usually spikes."""
-        drive = (x[:-1].reshape(-1, self.inputs) @ weights.input.T).reshape(len(x) - 1, -1, self.hidden)
+        steps, batch, _ = x.shape
+        drive = (x[:-1].reshape(-1, self.inputs) @ weights.input.T).reshape(steps - 1, batch, self.hidden)
         # Transposed once, not at every step.
         recurrent = weights.recurrent.T
         start = (jnp.zeros(drive.shape[1:], drive.dtype),) * 3
@@ -151,7 +152,7 @@ def leaky_sum(
     """
     steps = jnp.arange(len(x))
     lag = steps[:, None] - steps[None]
-    weights = jnp.where(lag >= 0, decay ** jnp.maximum(lag, 0), 0).astype(x.dtype)
+    weights = jnp.where(lag >= 0, decay ** jnp.maximum(lag, 0), 0).astype(jnp.result_type(x, float))
     return ((weights.T if backwards else weights) @ x.reshape(len(x), -1)).reshape(x.shape)
 
 

@@ -10,7 +10,7 @@ from metaplax.analysis import LAST, Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
 from metaplax.training import RunFolder
 
-NOT_SERIES = {"rule", "step", "seconds", "cpu_seconds", "final"}
+NOT_SERIES = {"rule", "step", "seconds", "cpu_seconds", "final", "episodes"}
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def read(path: Path) -> Recorded:
         quantity.as_json()
         for quantity in quantities(rows, published, config.get("averaged", LAST), config.get("loss_unit", "nats"))
     ]
-    drawn = sorted((path / "portraits").glob("*.json"), key=lambda file: list(config["rules"]).index(file.stem))
+    portraits = [path / "portraits" / f"{rule}.json" for rule in config["rules"]]
     return Recorded(
         path=path,
         config=config,
@@ -156,5 +156,5 @@ def read(path: Path) -> Recorded:
         quantities={quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)},
         series=series,
         spent=spent,
-        portraits={file.stem: folder.read_json(f"portraits/{file.name}") for file in drawn},
+        portraits={file.stem: folder.read_json(f"portraits/{file.name}") for file in portraits if file.is_file()},
     )

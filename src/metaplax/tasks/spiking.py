@@ -19,7 +19,7 @@ def tuning_curves(value: Float[Array, " n"], neurons: int, width: float) -> Floa
     return jnp.exp(-((preferred[None] - value[:, None]) ** 2) / (2 * width**2))
 
 
-def poisson_like(key: Key[Array, ""], rates: Float[Array, "..."]) -> Float[Array, "..."]:
+def bernoulli_spikes(key: Key[Array, ""], rates: Float[Array, "..."]) -> Float[Array, "..."]:
     """Independent spikes, 0 or 1, with these probabilities."""
     return jax.random.bernoulli(key, rates).astype(rates.dtype)
 
@@ -81,7 +81,7 @@ class SpikingSinusoids(AbstractSpikingTask):
     width: float = eqx.field(static=True, default=0.01414)
 
     def __check_init__(self):
-        _require_positive(self, "shots", "queries", "steps", "neurons", "width")
+        _check(self, "shots", "queries", "neurons", "width")
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         curve_key, *keys = jax.random.split(key, 3)
@@ -111,7 +111,7 @@ class SpikingSinusoids(AbstractSpikingTask):
     def spikes(self, key: Key[Array, ""], x: Float[Array, " n"]) -> Float[Array, "n steps neurons"]:
         """How the population answers to some numbers."""
         rates = tuning_curves((x + 5) / 10, self.neurons, self.width)
-        return poisson_like(key, jnp.broadcast_to(rates[:, None], (len(x), self.steps, self.neurons)))
+        return bernoulli_spikes(key, jnp.broadcast_to(rates[:, None], (len(x), self.steps, self.neurons)))
 
 
 class SpikingPatterns(AbstractSpikingTask):
@@ -142,7 +142,9 @@ class SpikingPatterns(AbstractSpikingTask):
     peak: float = eqx.field(static=True, default=0.5)
 
     def __check_init__(self):
-        _require_positive(self, "shots", "queries", "steps", "neurons", "width", "peak")
+        _check(self, "shots", "queries", "neurons", "width", "peak")
+        if self.peak > 1:
+            raise ValueError(f"peak is a probability, but {self.peak} was given")
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         curve_key, *keys = jax.random.split(key, 3)
@@ -172,10 +174,12 @@ class SpikingPatterns(AbstractSpikingTask):
     def spikes(self, key: Key[Array, ""], samples: int) -> Float[Array, "samples steps neurons"]:
         """Some runs of the clock."""
         rates = self.peak * tuning_curves(jnp.linspace(0, 1, self.steps), self.neurons, self.width)
-        return poisson_like(key, jnp.broadcast_to(rates[None], (samples, self.steps, self.neurons)))
+        return bernoulli_spikes(key, jnp.broadcast_to(rates[None], (samples, self.steps, self.neurons)))
 
 
-def _require_positive(task: AbstractTask, *names: str) -> None:
-    for name in names:
+def _check(task: SpikingSinusoids | SpikingPatterns, *positive: str) -> None:
+    if task.steps < 2:
+        raise ValueError(f"a sample needs at least 2 steps of time, not {task.steps}")
+    for name in positive:
         if not getattr(task, name) > 0:
             raise ValueError(f"{name} must be positive, not {getattr(task, name)}")

@@ -221,7 +221,8 @@ def _meta_step(
         jnp.where(count > 0, means["loss"], ceiling), current, margin
     )
     new_state = MetaState(parameters, optimizer_state, anchors, best, streak, masked)
-    return new_state, {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
+    row = {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
+    return new_state, row if episodes == 1 else {**row, "episodes": jnp.int32(episodes)}
 
 
 def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
