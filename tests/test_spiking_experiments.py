@@ -85,6 +85,8 @@ def test_the_paper_s_settings_and_what_was_released():
     assert isinstance(released.learner("bptt_eprop").credit, EProp)
     assert isinstance(released.learner("bptt_eprop", testing=True).credit, BPTT)
     assert isinstance(released.learner("cml", testing=True).credit, EProp)
+    online = SpikingSinusoid(form="online", random_feedback=True, seed=3).learner("cml").credit
+    assert (online.form, online.random_feedback) == ("online", 3)
     assert released.studies(*NOTHING)["cml"].meta_batch == 1
 
 

@@ -73,12 +73,6 @@ class Settings:
         optimizer = optax.adam(rate, eps_root=1e-12) if adam else optax.sgd(rate, momentum=0.9, nesterov=True)
         return Descent(optimizer, steps, self.batch or None)
 
-    def credit(self, inner: Literal["eprop", "bptt"], ahead: bool) -> AbstractCredit:
-        """What the network descends on, and by which direction."""
-        if inner == "bptt":
-            return BPTT(self.rate_strength, self.rate_target)
-        return EProp(self.rate_strength, self.rate_target, ahead=ahead)
-
 
 @dataclass(frozen=True)
 class AbstractSpikingExperiment(AbstractExperiment):
@@ -95,6 +89,8 @@ class AbstractSpikingExperiment(AbstractExperiment):
         shots: samples to learn from.
         queries: samples to be scored on.
         steps: of time per sample.
+        form: of e-prop: from whole recordings, or along with time; the numbers are the same.
+        random_feedback: whether e-prop's errors reach the neurons by fixed random weights.
         tuned_for: whose rates are used: ``"paper"``, as published for sinusoids; ``"quick"``, found for sinusoids and
             fewer tasks; ``"pattern"``, found for curves over time; or ``"smoke"``, with next to no steps.
         as_released: do what the published code does: the negative phase is not nudged, an outer step follows the last
@@ -119,6 +115,8 @@ class AbstractSpikingExperiment(AbstractExperiment):
     shots: int = 10
     queries: int = 10
     steps: int = 20
+    form: Literal["whole", "online"] = "whole"
+    random_feedback: bool = False
     tuned_for: Literal["paper", "quick", "pattern", "smoke"] = "paper"
     as_released: bool = False
 
@@ -169,8 +167,15 @@ class AbstractSpikingExperiment(AbstractExperiment):
         """The learner of one arm, at the start of meta-training or as it is scored."""
         settings, network = SETTINGS[self.tuned_for][arm], self.network()
         inner = "bptt" if testing and self.as_released and arm != "cml" else settings.inner
-        credit = settings.credit(inner, self.as_released)
-        return SpikingLearner(network, credit, settings.minimiser(), settings.strength)
+        return SpikingLearner(network, self.credit(settings, inner), settings.minimiser(), settings.strength)
+
+    def credit(self, settings: Settings, inner: Literal["eprop", "bptt"]) -> AbstractCredit:
+        """What the network descends on, and by which direction."""
+        rates = settings.rate_strength, settings.rate_target
+        if inner == "bptt":
+            return BPTT(*rates)
+        seed = self.seed if self.random_feedback else None
+        return EProp(*rates, form=self.form, random_feedback=seed, ahead=self.as_released)
 
     def network(self) -> RecurrentLIF:
         """What is trained."""
