@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
-from metaplax.learners import EnergyState, SpikingLearner, join, split
+from metaplax.experiments.transfer import taken_over
+from metaplax.learners import EnergyState, SpikingLearner, join
 from metaplax.learners.credit import record
 from metaplax.tasks import AbstractSpikingTask
 from metaplax.tasks.spiking import Picture
@@ -47,11 +48,8 @@ class Portrait(AbstractStudy):
         self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
 
     def conduct(self, conditions: Conditions) -> None:
-        keys = conditions.keys()
-        found = jax.tree.leaves(self.training.trained(conditions.sibling(self.origin), keys))
-        own, constants = split(self.learner)
-        first = jax.tree.unflatten(jax.tree.structure(own), [leaf[0] for leaf in found])
-        learner = join(first, constants)
+        learned, constants = taken_over(conditions, self.origin, self.training, self.learner)
+        learner = join(jax.tree.map(lambda leaf: leaf[0], learned), constants)
         assert isinstance(learner, SpikingLearner)
         conditions.journal.attach(f"portraits/{self.origin}.json", self._drawn(learner, conditions.key))
         conditions.journal.finish(0, {})

@@ -18,6 +18,22 @@ TUNING = 1 << 20
 """Index of the first episode that learning rates are tuned on, far from those that are scored."""
 
 
+def taken_over(
+    conditions: Conditions, origin: str, training: AbstractTraining, learner: AbstractLearner
+) -> tuple[PyTree, PyTree]:
+    """What a study has meta-learned, with a leading axis of trials, in the structure of a learner; and its constants.
+
+    Args:
+        conditions: of the study that uses it.
+        origin: name of the study that meta-trains.
+        training: that study.
+        learner: what takes over the parameters; its own are ignored.
+    """
+    own, constants = split(learner)
+    found = jax.tree.leaves(training.trained(conditions.sibling(origin), conditions.keys()))
+    return jax.tree.unflatten(jax.tree.structure(own), found), constants
+
+
 @dataclass(frozen=True)
 class Transfer(AbstractStudy):
     """What a study has meta-learned, as it is, on episodes of another task.
@@ -58,10 +74,8 @@ class Transfer(AbstractStudy):
         return self.learner.printed()
 
     def conduct(self, conditions: Conditions) -> None:
-        own, constants = split(self.learner)
         keys = conditions.keys()
-        found = jax.tree.leaves(self.training.trained(conditions.sibling(self.origin), keys))
-        learned = jax.tree.unflatten(jax.tree.structure(own), found)
+        learned, constants = taken_over(conditions, self.origin, self.training, self.learner)
         layout = spread(conditions.trials)
         arrays, statics = eqx.partition(self.task, eqx.is_array)
 
