@@ -106,7 +106,7 @@ def test_list(capsys):
         "fig1", "fig3", "fig4", "fig4-path", "fig5", "table1", "fig7", "fig8", "figS1", "figS2", "figS5",
         "generalisation", "discover",
     )  # fmt: skip
-    zucchet = ("error-bound", "metaopt-mnist", "metaopt-cifar10")
+    zucchet = ("error-bound", "metaopt-mnist", "metaopt-cifar10", "spiking-sinusoid", "spiking-pattern")
     published = (*(f"shervani2023/{name}" for name in shervani), *(f"zucchet2022/{name}" for name in zucchet))
     assert names == ["quickstart", *published, "compare-estimators"]
     assert main(["list"]) == 0
