@@ -4,6 +4,7 @@ Twice: with the terms added up as the equations read, each an outer product of i
 share their post-synaptic factor merged before they are multiplied out, as metaplax does.
 """
 
+# pyright: reportMissingImports=false
 import time
 from dataclasses import dataclass
 

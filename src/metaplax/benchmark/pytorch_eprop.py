@@ -4,6 +4,7 @@ One product with each matrix per step of time, filters of the readout on the lea
 for each gradient.
 """
 
+# pyright: reportMissingImports=false
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,6 @@
 """The inner steps of :mod:`metaplax.benchmark.inner_steps` in eager PyTorch, on the same arrays."""
 
+# pyright: reportMissingImports=false
 from collections.abc import Callable
 from typing import Any
 
