@@ -1,6 +1,5 @@
 """What one inner step costs, within a compiled loop, beside the same step in eager PyTorch."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
 
+from metaplax.benchmark.measure import timed
 from metaplax.learners import Descent, EProp, MetaRegularised
 from metaplax.networks import (
     AbstractBatchNetwork,
@@ -203,17 +202,4 @@ def step_cost(name: str, steps: int = 50, repeats: int = 3) -> StepCost:
 def _seconds(run: Run, repeats: int) -> float:
     """Median processor time of one run, after one that is not counted."""
     run()
-    seconds = []
-    for _ in range(repeats):
-        began = time.process_time()
-        run()
-        seconds.append(time.process_time() - began)
-    return float(np.median(seconds))
-
-
-def energy_and_slope(case: RegularisedStep, fast, support: Examples) -> tuple[Float[Array, ""], object]:
-    """The energy of one batch and its derivative with respect to all weights: what a step computes."""
-    learner = case.learner(1)
-    buffers = learner.init(jax.random.key(1)).buffers
-    first = jax.tree.map(lambda leaf: leaf[: case.batch], support)
-    return jax.value_and_grad(lambda fast: learner.augmented(fast, buffers, first)[0])(fast)
+    return float(np.median([timed(run)[0] for _ in range(repeats)]))

@@ -63,7 +63,7 @@ def measure(
     run = jax.jit(layout.trials(launch)).lower(*arguments, keys[0]).compile()
     compile_seconds = time.perf_counter() - began
     jax.block_until_ready(run(*arguments, keys[-1]))
-    seconds = np.array([_timed(run, *arguments, key) for key in keys[:-1]])
+    seconds = np.array([timed(run, *arguments, key) for key in keys[:-1]])
     cpu, wall = np.median(seconds, axis=0) / episodes
     memory = run.memory_analysis()
     assert memory is not None
@@ -71,7 +71,7 @@ def measure(
     return Cost(name, episodes, float(cpu), float(wall), int(memory.temp_size_in_bytes), compile_seconds)
 
 
-def _timed(run, *arguments) -> tuple[float, float]:
+def timed(run, *arguments) -> tuple[float, float]:
     """Processor and wall seconds of one call."""
     cpu, wall = time.process_time(), time.perf_counter()
     jax.block_until_ready(run(*arguments))

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Key
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
 from metaplax.experiments.transfer import taken_over
@@ -54,7 +54,7 @@ class Portrait(AbstractStudy):
         conditions.journal.attach(f"portraits/{self.origin}.json", self._drawn(learner, conditions.key))
         conditions.journal.finish(0, {})
 
-    def _drawn(self, learner: SpikingLearner, key: PyTree) -> dict[str, Any]:
+    def _drawn(self, learner: SpikingLearner, key: Key[Array, ""]) -> dict[str, Any]:
         task_key, learner_key = jax.random.split(key)
         picture = jax.jit(self.task.picture)(task_key)
         start = learner.init(learner_key)
