@@ -215,8 +215,8 @@ PUBLISHED = {
     "bptt_eprop": Settings("eprop", "sgd_nesterov", 1e-4, 10, 1, 3e-4, 10, 1e-2, 0.05),
     "tbptt_eprop": Settings("eprop", "sgd_nesterov", 1e-4, 500, 0, 3e-4, 10, 1e-2, 0.05, last=100),
 }
-# For fewer tasks: nudging strength, inner and outer rate of the contrastive rule were searched with another seed; of its
-# rivals the outer rate, of which the published one is the best of 3e-4, 1e-3 and 3e-3.
+# For fewer tasks, with another seed: nudging strength, inner and outer rate of the contrastive rule were searched; of
+# its rivals the outer rate, of which the published one is the best of 3e-4, 1e-3 and 3e-3.
 QUICK = {
     "cml": replace(PUBLISHED["cml"], rate=3e-3, steps=100, nudged_steps=50, meta_batch=10, beta=0.1, outer_rate=1e-2),
     "bptt_bptt": PUBLISHED["bptt_bptt"],
