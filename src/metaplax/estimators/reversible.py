@@ -1,11 +1,13 @@
 """Reverse mode that recovers the inner states by undoing the updates."""
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, Key
+from jax.interpreters.partial_eval import dce_jaxpr
+from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.estimators.base import AbstractEstimator, AbstractUnrolled, differentiate
 from metaplax.estimators.checkpointed import Checkpointed
@@ -69,19 +71,33 @@ def obstacle(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) ->
     if not isinstance(learner, AbstractStructuredLearner):
         return f"the updates of {type(learner).__name__} are not written as structured updates"
     arrays, constants = eqx.partition(join(*split(learner)), eqx.is_array)
-    state, example = jax.eval_shape(lambda: (learner.init(key), jax.tree.map(lambda x: x[0], episode.support)))
-    trace = jax.make_jaxpr(
-        lambda arrays, state, example, key: eqx.combine(arrays, constants).propose(state, example, key),
-        return_shape=True,
+    if _depends(lambda arrays, support: eqx.combine(arrays, constants).prepare(support), arrays, episode.support):
+        return "what the inner loop sees of an example depends on meta-parameters"
+    state, example = jax.eval_shape(
+        lambda: (learner.init(key), jax.tree.map(lambda x: x[0], learner.prepare(episode.support)))
     )
-    jaxpr, changes = trace(arrays, state, example, key)
-    for update in jax.tree.leaves(changes, is_leaf=lambda node: isinstance(node, AbstractUpdate)):
-        if not isinstance(update, UNDOABLE):
-            return f"an update of the kind {type(update).__name__} cannot be undone"
+    kinds: list[str] = []
+    where: list[str] = []
+
+    def matrices(arrays, state, example, key):
+        changes = eqx.combine(arrays, constants).propose(state, example, key)
+        found = jax.tree_util.tree_leaves_with_path(changes, is_leaf=lambda node: isinstance(node, AbstractUpdate))
+        kinds.extend(type(update).__name__ for _, update in found if not isinstance(update, UNDOABLE))
+        where.extend(jax.tree_util.keystr(path) for path, update in found for _ in update.matrices())
+        return [update.matrices() for _, update in found]
+
+    jaxpr = jax.make_jaxpr(matrices)(arrays, state, example, key)
+    if kinds:
+        return f"an update of the kind {kinds[0]} cannot be undone"
     lasting = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
-    paths = jax.tree_util.tree_leaves_with_path(changes)
-    for (path, shape), variable in zip(paths, jaxpr.jaxpr.outvars, strict=True):
-        if len(shape.shape) > 1 and variable not in lasting:
-            where = jax.tree_util.keystr(path)
-            return f"the change {where} is a full matrix that differs from step to step"
+    for path, variable in zip(where, jaxpr.jaxpr.outvars, strict=True):
+        if variable not in lasting:
+            return f"the change {path} is a full matrix that differs from step to step"
     return None
+
+
+def _depends(function: Callable, first: PyTree, second: PyTree) -> bool:
+    """Whether what a function gives depends on its first argument."""
+    jaxpr = jax.make_jaxpr(function)(first, second).jaxpr
+    _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return any(used[: len(jax.tree.leaves(first))])

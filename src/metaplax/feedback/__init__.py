@@ -4,6 +4,7 @@ from metaplax.feedback.base import AbstractFeedback, chain
 from metaplax.feedback.chain_and_direct import ChainAndDirect
 from metaplax.feedback.direct import Direct
 from metaplax.feedback.kolen_pollack import KolenPollack
+from metaplax.feedback.learned_path import LearnedPath
 from metaplax.feedback.plastic import PlasticFeedback
 from metaplax.feedback.random_fixed import RandomFixed
 from metaplax.feedback.symmetric import SignSymmetric, Symmetric
@@ -13,6 +14,7 @@ __all__ = [
     "ChainAndDirect",
     "Direct",
     "KolenPollack",
+    "LearnedPath",
     "PlasticFeedback",
     "RandomFixed",
     "SignSymmetric",

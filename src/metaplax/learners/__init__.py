@@ -18,8 +18,10 @@ from metaplax.learners.energy import AbstractEnergyLearner, AbstractMinimiser, A
 from metaplax.learners.energy_network import AbstractNetworkLearner
 from metaplax.learners.eprop import Traces, eprop_traces
 from metaplax.learners.equinox_mlp import from_equinox, into_equinox
+from metaplax.learners.feedback_plasticity import FeedbackPlasticity
 from metaplax.learners.gain_modulation import GainModulation, Modulation
 from metaplax.learners.newton import Inexact, Newton
+from metaplax.learners.online_gradient import OnlineGradient
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
 from metaplax.learners.spiking import SpikingLearner
@@ -40,6 +42,7 @@ __all__ = [
     "Descent",
     "EProp",
     "EnergyState",
+    "FeedbackPlasticity",
     "GainModulation",
     "IncompatibleError",
     "Inexact",
@@ -48,6 +51,7 @@ __all__ = [
     "MetaRegularised",
     "Modulation",
     "Newton",
+    "OnlineGradient",
     "OnlinePlasticity",
     "PlasticState",
     "PlasticityOptimizer",

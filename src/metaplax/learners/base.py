@@ -36,7 +36,7 @@ class AbstractLearner(eqx.Module):
 
     @abstractmethod
     def update(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
-        """State after one more example."""
+        """State after one more example, as :meth:`prepare` gives it."""
 
     @abstractmethod
     def evaluate(self, state: PyTree, query: PyTree) -> tuple[Float[Array, ""], Metrics]:
@@ -54,8 +54,15 @@ class AbstractLearner(eqx.Module):
             IncompatibleError: one sentence saying what does not fit.
         """
 
+    def prepare(self, support: PyTree) -> PyTree:
+        """What :meth:`update` sees of examples, computed for all of them at once; by default they are as they are.
+
+        Here a learner computes what does not depend on its state, such as the features of layers that do not change.
+        """
+        return support
+
     def adapt(self, state: PyTree, support: PyTree, key: Key[Array, ""], loop: Loop | None = None) -> PyTree:
-        """State after the whole support set: by default one :meth:`update` per example, in order.
+        """State after the whole support set: by default one :meth:`update` per prepared example, in order.
 
         Args:
             state: where to start.
@@ -64,7 +71,7 @@ class AbstractLearner(eqx.Module):
             loop: how to run the loop; an estimator may pass one that remembers less. By default a plain scan.
         """
         steps = jax.tree.leaves(support)[0].shape[0]
-        return (loop or plain_loop)(InnerStep(self, key), state, (support, jnp.arange(steps)))
+        return (loop or plain_loop)(InnerStep(self, key), state, (self.prepare(support), jnp.arange(steps)))
 
     def run(self, episode: Episode, key: Key[Array, ""], loop: Loop | None = None) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""

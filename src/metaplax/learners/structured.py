@@ -18,7 +18,7 @@ class AbstractStructuredLearner(AbstractLearner):
 
     @abstractmethod
     def propose(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
-        """Changes asked for by one more example.
+        """Changes asked for by one more example, as :meth:`prepare` gives it.
 
         Returns:
             the structure of the state with a tuple of updates in place of each array; an empty one where

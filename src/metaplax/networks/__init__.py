@@ -2,9 +2,12 @@
 
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.batched import AbstractBatchNetwork, EquinoxNetwork
+from metaplax.networks.convolution import convolve
+from metaplax.networks.fronted import FrontedMLP, FrontedWeights
+from metaplax.networks.fronts import AbstractFront, Affine, ConvFront, DenseFront, NoFront
 from metaplax.networks.lenet import BatchNormLeNet
 from metaplax.networks.mlp import MLP, Activity, Weights
-from metaplax.networks.readouts import AbstractReadout, SoftmaxCrossEntropy, SquaredError
+from metaplax.networks.readouts import AbstractReadout, MeanSquaredError, SoftmaxCrossEntropy, SquaredError
 from metaplax.networks.spiking import Recording, RecurrentLIF, SpikingWeights
 from metaplax.networks.surrogates import AbstractSurrogate, FastSigmoid, Triangular
 
@@ -12,12 +15,20 @@ __all__ = [
     "MLP",
     "AbstractActivation",
     "AbstractBatchNetwork",
+    "AbstractFront",
     "AbstractReadout",
     "AbstractSurrogate",
     "Activity",
+    "Affine",
     "BatchNormLeNet",
+    "ConvFront",
+    "DenseFront",
     "EquinoxNetwork",
     "FastSigmoid",
+    "FrontedMLP",
+    "FrontedWeights",
+    "MeanSquaredError",
+    "NoFront",
     "ReLU",
     "Recording",
     "RecurrentLIF",
@@ -28,4 +39,5 @@ __all__ = [
     "Tanh",
     "Triangular",
     "Weights",
+    "convolve",
 ]

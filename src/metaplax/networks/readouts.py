@@ -19,6 +19,11 @@ class AbstractReadout(eqx.Module):
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         """Output error ``e_L``, the derivative of the loss with respect to the logits."""
 
+    def wanted(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
+        """The output activity that a target stands for: by default the target itself."""
+        del outputs
+        return target
+
     @abstractmethod
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         """Mean loss over a batch."""
@@ -36,6 +41,9 @@ class SoftmaxCrossEntropy(AbstractReadout):
 
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         return output - jax.nn.one_hot(target, output.shape[-1], dtype=output.dtype)
+
+    def wanted(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
+        return jax.nn.one_hot(target, outputs, dtype=jnp.result_type(float))
 
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         log_probability = jax.nn.log_softmax(logits)
@@ -59,3 +67,23 @@ class SquaredError(AbstractReadout):
 
     def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
         return {"squared_error": 2 * self.loss(logits, target)}
+
+
+class MeanSquaredError(AbstractReadout):
+    """Linear output with the mean squared error, over outputs and batch.
+
+    Its output error is the plain difference; the derivative of the loss is twice that, divided by the number of
+    outputs.
+    """
+
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        return logits
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        return output - target
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        return jnp.mean((logits - target) ** 2)
+
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        return {}

@@ -29,6 +29,10 @@ class AbstractUpdate(eqx.Module):
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
         """The change as a full matrix, given the weights before the step."""
 
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        """What it holds of the size of the weights; by default every array of two dimensions."""
+        return tuple(leaf for leaf in jax.tree.leaves(self) if leaf.ndim > 1)
+
 
 class Outer(AbstractUpdate):
     """``post pre^T``: change every synapse by a product of one post- and one pre-synaptic number."""
@@ -68,6 +72,45 @@ class GatedOuter(AbstractUpdate):
         return self.gate * outer(self.post, self.pre)
 
 
+class BatchOuter(AbstractUpdate):
+    """``sum_n post_n pre_n^T``: outer products summed over the examples of a batch."""
+
+    post: Float[Array, "batch post"]
+    pre: Float[Array, "batch pre"]
+
+    def scaled(self, coefficient: Coefficient) -> "BatchOuter | GatedBatchOuter":
+        if coefficient.ndim == 2:
+            return GatedBatchOuter(coefficient, self.post, self.pre)
+        return BatchOuter(_by_column(coefficient, self.post), self.pre)
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        del weight
+        return self.post.T @ self.pre
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return ()
+
+
+class GatedBatchOuter(AbstractUpdate):
+    """``gate * sum_n post_n pre_n^T``: the same with a factor of its own for every synapse."""
+
+    gate: Float[Array, "post pre"]
+    post: Float[Array, "batch post"]
+    pre: Float[Array, "batch pre"]
+
+    def scaled(self, coefficient: Coefficient) -> "GatedBatchOuter":
+        if coefficient.ndim == 2:
+            return GatedBatchOuter(coefficient * self.gate, self.post, self.pre)
+        return GatedBatchOuter(self.gate, _by_column(coefficient, self.post), self.pre)
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        del weight
+        return self.gate * (self.post.T @ self.pre)
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return (self.gate,)
+
+
 class Decay(AbstractUpdate):
     """``-rate W``: shrink weights towards zero, with one rate, one per post-synaptic neuron or one per synapse.
 
@@ -76,11 +119,34 @@ class Decay(AbstractUpdate):
 
     rate: Coefficient | None = None
 
-    def scaled(self, coefficient: Coefficient) -> "Decay":
-        return Decay(coefficient if self.rate is None else multiply(coefficient, self.rate))
+    def scaled(self, coefficient: Coefficient) -> "Decay | GatedDecay":
+        if self.rate is None:
+            return Decay(coefficient)
+        if coefficient.ndim == 2 and self.rate.ndim == 1:
+            return GatedDecay(coefficient, self.rate)
+        return Decay(multiply(coefficient, self.rate))
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
         return -weight if self.rate is None else multiply(-self.rate, weight)
+
+
+class GatedDecay(AbstractUpdate):
+    """``-gate * rate W``: shrink weights with one rate per post-synaptic neuron, and a factor for every synapse."""
+
+    gate: Float[Array, "post pre"]
+    rate: Float[Array, " post"]
+
+    def scaled(self, coefficient: Coefficient) -> "GatedDecay":
+        if coefficient.ndim == 2:
+            return GatedDecay(coefficient * self.gate, self.rate)
+        return GatedDecay(self.gate, coefficient * self.rate)
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        return -self.rate[:, None] * (self.gate * weight)
+
+    def whole(self) -> Decay:
+        """The same with one rate per synapse."""
+        return Decay(multiply(self.rate, self.gate))
 
 
 class Dense(AbstractUpdate):
@@ -96,7 +162,7 @@ class Dense(AbstractUpdate):
         return self.matrix
 
 
-UNDOABLE = (Outer, GatedOuter, Decay, Dense)
+UNDOABLE = (Outer, GatedOuter, BatchOuter, GatedBatchOuter, Decay, GatedDecay, Dense)
 """What :func:`undo` knows how to undo; an update of another kind may depend on the weights in any way."""
 
 Changes = tuple[AbstractUpdate, ...]
@@ -144,7 +210,8 @@ def undo(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) ->
 
     A decay with a rate of one forgets the weights and cannot be undone.
     """
-    merged = merge(updates)
+    # All decays in one: their rates add up.
+    merged = merge(update.whole() if isinstance(update, GatedDecay) else update for update in updates)
     added = [update.dense(weight) for update in merged if not isinstance(update, Decay)]
     weight = weight - sum(added[1:], start=added[0]) if added else weight
     for decay in (update for update in merged if isinstance(update, Decay)):
@@ -170,6 +237,11 @@ def pull_back(
 
 def _rate(decay: Decay) -> Coefficient:
     return jnp.ones(()) if decay.rate is None else decay.rate
+
+
+def _by_column(coefficient: Coefficient, post: Float[Array, "batch post"]) -> Float[Array, "batch post"]:
+    """A batch of post-synaptic vectors times one number, or one for every neuron."""
+    return post * (coefficient if coefficient.ndim == 0 else coefficient[None])
 
 
 def _by_row(left: Coefficient, right: Coefficient) -> tuple[Array, Array]:

@@ -1,20 +1,27 @@
 """Episodes and streams: what a learner sees."""
 
+from metaplax.tasks.class_bank import ClassBank
 from metaplax.tasks.classification import OnlineClassification
 from metaplax.tasks.division import Division
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 from metaplax.tasks.spiking import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 from metaplax.tasks.stream import ImageStream
 from metaplax.tasks.tabular import Table
+from metaplax.tasks.trajectories import AbstractTrajectory, ImageTrajectory, Order, Sinusoids
 
 __all__ = [
     "AbstractSpikingTask",
     "AbstractTask",
+    "AbstractTrajectory",
+    "ClassBank",
     "Division",
     "Episode",
     "Examples",
     "ImageStream",
+    "ImageTrajectory",
     "OnlineClassification",
+    "Order",
+    "Sinusoids",
     "SpikingPatterns",
     "SpikingSinusoids",
     "Table",

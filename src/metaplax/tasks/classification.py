@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Int, Key, UInt8
+from jaxtyping import Array, Int, Key
 
 from metaplax.data import ImageSet
+from metaplax.tasks.class_bank import ClassBank
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 
 
@@ -35,16 +35,12 @@ class OnlineClassification(AbstractTask):
     Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1.
     """
 
-    images: UInt8[Array, "N pixels"]
-    first: Int[Array, " classes"]
-    count: Int[Array, " classes"]
-    labels: Int[Array, " allowed"]
+    bank: ClassBank
     ways: int = eqx.field(static=True)
     shots: int = eqx.field(static=True)
     queries: int = eqx.field(static=True)
     replacement: bool = eqx.field(static=True)
     fixed_images: bool = eqx.field(static=True)
-    most: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -60,34 +56,18 @@ class OnlineClassification(AbstractTask):
         for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        counts = data.counts()
-        labels = np.arange(len(counts)) if allowed is None else np.unique(np.asarray(allowed, int))
-        if len(labels) and not 0 <= labels.min() <= labels.max() < len(counts):
-            raise ValueError(f"{data.name} has classes 0 to {len(counts) - 1}, not all of {tuple(labels.tolist())}")
-        if not len(labels) or (ways > len(labels) and not replacement):
-            raise ValueError(f"{data.name} has {len(labels)} classes, too few for {ways} different ones per episode")
-        rarest = labels[counts[labels].argmin()]
-        if shots + queries > counts[rarest]:
-            raise ValueError(
-                f"shots + queries = {shots + queries}, but {data.name} has only {counts[rarest]} images of class"
-                f" {data.class_names[rarest]!r}"
-            )
-        ordered = data.by_class()
-        self.images = jnp.asarray(ordered.images.reshape(len(ordered.images), -1))
-        self.first = jnp.asarray(np.concatenate([[0], np.cumsum(counts)[:-1]]), jnp.int32)
-        self.count = jnp.asarray(counts, jnp.int32)
-        self.labels = jnp.asarray(labels, jnp.int32)
+        self.bank = ClassBank(data, allowed)
+        self.bank.require(data, ways, shots + queries, replacement=replacement)
         self.ways, self.shots, self.queries = ways, shots, queries
         self.replacement, self.fixed_images = replacement, fixed_images
-        self.most = int(counts.max())
 
     @property
     def classes(self) -> int:
-        return len(self.first)
+        return len(self.bank.first)
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         class_key, image_key, order_key = jax.random.split(key, 3)
-        classes = jax.random.choice(class_key, self.labels, (self.ways,), replace=self.replacement)
+        classes = self.bank.classes(class_key, self.ways, replacement=self.replacement)
         rows = jax.vmap(self._draw)(classes, jax.random.split(image_key, self.ways))
         support, query = rows[:, : self.shots], rows[:, self.shots :]
         order = jax.random.permutation(order_key, self.ways * self.shots)
@@ -100,11 +80,8 @@ class OnlineClassification(AbstractTask):
         """Rows of ``shots + queries`` different images of one class."""
         needed = self.shots + self.queries
         if self.fixed_images:
-            return self.first[label] + jnp.arange(needed)
-        lottery = jax.random.uniform(key, (self.most,))
-        lottery = jnp.where(jnp.arange(self.most) < self.count[label], lottery, jnp.inf)
-        return self.first[label] + jnp.argsort(lottery)[:needed]
+            return self.bank.first[label] + jnp.arange(needed)
+        return self.bank.rows(key, label, needed)
 
     def _examples(self, rows: Int[Array, " n"], labels: Int[Array, " n"]) -> Examples:
-        dtype = jnp.result_type(float)
-        return Examples(self.images[rows].astype(dtype) / 255, labels.astype(jnp.int32))
+        return Examples(self.bank.pixels(rows).reshape(len(rows), -1), labels.astype(jnp.int32))

@@ -4,6 +4,7 @@ from metaplax.training.checkpoints import CheckpointError, Checkpoints
 from metaplax.training.clip_to_recent import clip_to_recent
 from metaplax.training.compilation_cache import use_compilation_cache
 from metaplax.training.drive import Step, drive
+from metaplax.training.groups import by_field
 from metaplax.training.interruption import Interrupted, Interruption
 from metaplax.training.journal import AbstractJournal, FolderJournal, MemoryJournal, Row
 from metaplax.training.keep_largest import keep_largest
@@ -41,6 +42,7 @@ __all__ = [
     "RunFolder",
     "RunFolderError",
     "Step",
+    "by_field",
     "clip_to_recent",
     "default_progress",
     "drive",

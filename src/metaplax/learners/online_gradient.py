@@ -1,0 +1,166 @@
+"""Online learning by gradient descent from a learned start, and what remains of it without learning the start."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, Num, PyTree
+
+from metaplax.learners.base import AbstractLearner, Metrics
+from metaplax.learners.streams import check_stream, seen_at_once
+from metaplax.networks import Affine, FrontedMLP, FrontedWeights
+from metaplax.networks.fronts import kaiming_normal
+from metaplax.tasks import Episode, Examples
+
+Adapted = Literal["all", "head", "readout"]
+RateSharing = Literal["given", "global", "layer", "synapse"]
+
+
+class GradientState(eqx.Module):
+    """Weights during an episode, and fixed random feedback if errors are transported by it."""
+
+    weights: FrontedWeights
+    alignment: PyTree
+
+
+class OnlineGradient(AbstractLearner):
+    """A network that learns a stream by one step of gradient descent per minibatch.
+
+    What it starts from is meta-learned: with ``adapted="head"`` this is OML, with ``"all"`` MAML along a stream, and
+    with learned rates Meta-SGD. Without meta-learning it is online backprop, or online feedback alignment.
+
+    Args:
+        network: front layers, and others behind them.
+        key: of the starting weights; every trial of meta-training draws its own.
+        rate: learning rate, or where learned ones start.
+        adapted: what changes within an episode: all layers, those behind the front, or the last one only.
+        first_order: take the inner gradient as given when the meta-gradient is computed.
+        fresh_readout: draw the weights of the output layer anew in every episode.
+        rates: whether the rate is given, or learned: one for all, one per array, or one per synapse.
+        alignment: errors reach the layers behind the front by fixed random weights in place of the transposed ones.
+
+    Raises:
+        ValueError: the rate is not positive, or random feedback is asked for where the front layers adapt.
+
+    Source: OML: Javed & White (2019); MAML: Finn et al. (2017); Meta-SGD: Li et al. (2017); as run by
+    Lindsey & Litwin-Kumar (2020), code.
+    """
+
+    network: FrontedMLP
+    start: FrontedWeights
+    rates: PyTree
+    rate: float
+    adapted: Adapted = eqx.field(static=True)
+    first_order: bool = eqx.field(static=True)
+    fresh_readout: bool = eqx.field(static=True)
+    alignment: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: FrontedMLP,
+        key: Key[Array, ""],
+        *,
+        rate: float = 0.01,
+        adapted: Adapted = "head",
+        first_order: bool = False,
+        fresh_readout: bool = False,
+        rates: RateSharing = "given",
+        alignment: bool = False,
+    ):
+        if not rate > 0:
+            raise ValueError(f"the learning rate must be positive, not {rate}")
+        if alignment and adapted == "all":
+            raise ValueError("random feedback reaches the layers behind the front: adapt those only")
+        self.network, self.start = network, network.init(key)
+        self.rate, self.adapted, self.first_order = float(rate), adapted, first_order
+        self.fresh_readout, self.alignment = fresh_readout, alignment
+        self.rates = _rates(rates, float(rate), self._fast(self.start))
+
+    def for_trial(self, key: Key[Array, ""]) -> "OnlineGradient":
+        return eqx.tree_at(lambda learner: learner.start, self, self.network.init(key))
+
+    def init(self, key: Key[Array, ""]) -> GradientState:
+        readout_key, alignment_key = jax.random.split(key)
+        weights = self.start
+        if self.fresh_readout:
+            shape = weights.layers[-1].weight.shape
+            fresh = kaiming_normal(readout_key, shape, shape[1])
+            weights = eqx.tree_at(lambda w: w.layers[-1].weight, weights, fresh)
+        alignment = self.network.init(alignment_key).layers if self.alignment else ()
+        return GradientState(weights, tuple(layer.weight for layer in alignment))
+
+    def prepare(self, support: Examples) -> Examples:
+        if self.adapted == "all":
+            return support
+        return Examples(seen_at_once(self.network.front, self.start.front, support.x), support.y)
+
+    def update(self, state: GradientState, example: Examples, key: Key[Array, ""]) -> GradientState:
+        del key
+
+        def loss(fast: PyTree) -> Float[Array, ""]:
+            outputs = self._outputs(self._with(state.weights, fast), state.alignment, example.x)
+            return self.network.readout.loss(outputs, example.y)
+
+        fast = self._fast(state.weights)
+        slope = jax.grad(loss)(fast)
+        slope = jax.lax.stop_gradient(slope) if self.first_order else slope
+        if self.rates is None:
+            changed = jax.tree.map(lambda w, g: w - self.rate * g, fast, slope)
+        elif isinstance(self.rates, jax.Array):
+            changed = jax.tree.map(lambda w, g: w - self.rates * g, fast, slope)
+        else:
+            changed = jax.tree.map(lambda w, g, rate: w - rate * g, fast, slope, self.rates)
+        return GradientState(self._with(state.weights, changed), state.alignment)
+
+    def _fast(self, weights: FrontedWeights) -> PyTree:
+        """What changes within an episode."""
+        return {"all": weights, "head": weights.layers, "readout": weights.layers[-1:]}[self.adapted]
+
+    def _with(self, weights: FrontedWeights, fast: PyTree) -> FrontedWeights:
+        if self.adapted == "all":
+            return fast
+        return FrontedWeights(weights.front, (*weights.layers[: len(weights.layers) - len(fast)], *fast))
+
+    def _outputs(
+        self, weights: FrontedWeights, alignment: PyTree, x: Num[Array, "batch ..."]
+    ) -> Float[Array, "batch outputs"]:
+        """Outputs for prepared inputs."""
+        features = self.network.front(weights.front, x) if self.adapted == "all" else x
+        if self.alignment:
+            return _aligned(weights.layers, alignment, features)
+        return self.network.activity(weights.layers, features)[-1]
+
+    def evaluate(self, state: GradientState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        outputs = self.network(state.weights, query.x)
+        return self.network.readout.loss(outputs, query.y), self.network.readout.metrics(outputs, query.y)
+
+    def scalars(self) -> Metrics:
+        leaves = jax.tree.leaves(self.rates)
+        return {f"rate{number}": jnp.mean(leaf) for number, leaf in enumerate(leaves, start=1)}
+
+    def check(self, episode: Episode, classes: int | None = None) -> None:
+        check_stream(self.network, episode, classes)
+
+
+def _rates(sharing: RateSharing, rate: float, fast: PyTree) -> PyTree:
+    """Learned rates, if there are any."""
+    if sharing == "given":
+        return None
+    if sharing == "global":
+        return jnp.asarray(rate, jnp.result_type(float))
+    return jax.tree.map(lambda leaf: jnp.full(leaf.shape if sharing == "synapse" else (), rate, leaf.dtype), fast)
+
+
+def _aligned(
+    layers: tuple[Affine, ...], alignment: PyTree, features: Float[Array, "batch features"]
+) -> Float[Array, "batch outputs"]:
+    """The network's outputs, whose derivative goes back through ``alignment`` in place of the weights."""
+    y = features
+    for number, (layer, feedback) in enumerate(zip(layers, alignment, strict=True), start=1):
+        # In value both brackets are as usual; their derivatives go one to the weights, the other to the input.
+        still = jax.lax.stop_gradient(y)
+        back = (y - still) @ jax.lax.stop_gradient(feedback).T
+        drive = still @ layer.weight.T + back + layer.bias[None]
+        y = jax.nn.relu(drive) if number < len(layers) else drive
+    return y

@@ -1,0 +1,41 @@
+"""What learners of streams of minibatches have in common: front layers, and which episodes fit."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num, PyTree
+
+from metaplax.learners.base import IncompatibleError
+from metaplax.networks import AbstractFront, FrontedMLP, SoftmaxCrossEntropy
+from metaplax.tasks import Episode, Examples
+
+
+def seen_at_once(
+    front: AbstractFront, weights: PyTree, x: Num[Array, "steps batch ..."]
+) -> Float[Array, "steps batch features"]:
+    """Features of a whole stream, which layers that do not change within it can compute in one go."""
+    steps, batch = x.shape[:2]
+    return front(weights, x.reshape(steps * batch, *x.shape[2:])).reshape(steps, batch, -1)
+
+
+def check_stream(network: FrontedMLP, episode: Episode, classes: int | None) -> None:
+    """Refuse episodes that are no stream of minibatches of what the network takes.
+
+    Raises:
+        IncompatibleError: one sentence saying what does not fit.
+    """
+    shape, outputs = network.front.shape, network.outputs
+    takes_classes = isinstance(network.readout, SoftmaxCrossEntropy)
+    for name, part, leading in (("support", episode.support, 2), ("query", episode.query, 1)):
+        found = part.x.shape if isinstance(part, Examples) else ()
+        if found[leading:] != shape or len(found) != leading + len(shape):
+            wanted = ", ".join([*("steps", "batch")[-leading:], *map(str, shape)])
+            raise IncompatibleError(f"the network takes a {name} set of shape ({wanted}), but the task gives {found}")
+        if jnp.issubdtype(part.y.dtype, jnp.integer) != takes_classes:
+            kind = "classes" if takes_classes else "numbers"
+            raise IncompatibleError(f"the network's outputs are {kind}, but the task's targets are {part.y.dtype}")
+        if not takes_classes and part.y.shape != (*found[:leading], outputs):
+            raise IncompatibleError(
+                f"targets of {outputs} outputs have shape {(*found[:leading], outputs)}, but those of the {name} set"
+                f" have {part.y.shape}"
+            )
+    if classes is not None and classes > outputs:
+        raise IncompatibleError(f"the task has {classes} classes, but the network {outputs} outputs")

@@ -1,0 +1,49 @@
+"""One convolution for every backend, written the way that is fastest there."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def convolve(
+    x: Float[Array, "batch height width c"], kernel: Float[Array, "rows columns c out"], stride: int = 1
+) -> Float[Array, "batch h w out"]:
+    """A convolution without padding.
+
+    On a CPU it is written as shifted slices times one matrix: XLA's own convolution is as fast outside of loops, but
+    its gradient is fifteen times slower inside of one. Elsewhere it is XLA's own.
+
+    Args:
+        x: images, channels last.
+        kernel: weights.
+        stride: pixels between two outputs, in both directions.
+    """
+    return jax.lax.platform_dependent(
+        x, kernel, cpu=lambda x, kernel: _of_slices(x, kernel, stride), default=lambda x, k: _native(x, k, stride)
+    )
+
+
+def output_side(side: int, kernel: int, stride: int = 1) -> int:
+    """Width of what :func:`convolve` makes of images of width ``side``."""
+    return (side - kernel) // stride + 1
+
+
+def _of_slices(
+    x: Float[Array, "batch height width c"], kernel: Float[Array, "rows columns c out"], stride: int
+) -> Float[Array, "batch h w out"]:
+    rows, columns, channels, out = kernel.shape
+    batch, height, width = len(x), *(output_side(x.shape[axis], kernel.shape[axis - 1], stride) for axis in (1, 2))
+    slices = [
+        x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]
+        for i in range(rows)
+        for j in range(columns)
+    ]
+    patches = jnp.concatenate(slices, axis=-1).reshape(-1, rows * columns * channels)
+    return (patches @ kernel.reshape(-1, out)).reshape(batch, height, width, out)
+
+
+def _native(
+    x: Float[Array, "batch height width c"], kernel: Float[Array, "rows columns c out"], stride: int
+) -> Float[Array, "batch h w out"]:
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=layout)
