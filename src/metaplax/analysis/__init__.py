@@ -2,7 +2,7 @@
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
-from metaplax.analysis.quantities import LAST, Published, Quantity, episodes_of, quantities
+from metaplax.analysis.quantities import LAST, Published, Quantity, episodes_of, over_trials, quantities
 
 __all__ = [
     "LAST",
@@ -14,5 +14,6 @@ __all__ = [
     "episodes_of",
     "nan_mean",
     "orthonormality_error",
+    "over_trials",
     "quantities",
 ]

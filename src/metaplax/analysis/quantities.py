@@ -17,7 +17,7 @@ UNITS = {
     "orthonormality": "squared activity",
     "onset": "images",
 }
-NOT_QUANTITIES = {"rule", "step", "seconds", "cpu_seconds", "final", "masked", "episodes"}
+NOT_QUANTITIES = {"rule", "step", "seconds", "cpu_seconds", "final", "masked", "episodes", "parts"}
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ def quantities(
                 continue
             source = _source(name, steps, final, len(steps) if _is_elsewhere(rule) else last)
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
-            found.append(_quantity(f"{name}.{rule}", _unit(name, loss_unit), per_trial, published))
+            found.append(over_trials(f"{name}.{rule}", per_trial, _unit(name, loss_unit), published))
         if "masked" in steps[-1]:
             masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
-            found.append(_quantity(f"masked.{rule}", "episodes", masked, published))
+            found.append(over_trials(f"masked.{rule}", masked, "episodes", published))
         if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
             spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True)
             spent = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
-            found.append(_quantity(f"cpu_seconds_per_episode.{rule}", "s", spent, published))
+            found.append(over_trials(f"cpu_seconds_per_episode.{rule}", spent, "s", published))
     return found
 
 
@@ -106,9 +106,20 @@ def _source(name: str, steps: list, final: list, last: int) -> list:
     return steps[-1:] if name.startswith("theta") else steps[-last:]
 
 
-def _quantity(name: str, unit: str, per_trial: np.ndarray, published: Mapping[str, Published]) -> Quantity:
+def over_trials(
+    name: str, per_trial: Sequence[float] | np.ndarray, unit: str, published: Mapping[str, Published] | None = None
+) -> Quantity:
+    """The mean over trials of something that was measured in each, with its interval.
+
+    Args:
+        name: of the quantity.
+        per_trial: one number per trial.
+        unit: of these.
+        published: what papers say, by name of the quantity.
+    """
+    per_trial = np.asarray(per_trial, float)
     low, high = bootstrap_interval(per_trial)
-    paper = published.get(name)
+    paper = (published or {}).get(name)
     return Quantity(
         name=name,
         mean=float(nan_mean(per_trial, axis=0)),

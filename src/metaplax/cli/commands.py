@@ -16,7 +16,7 @@ from metaplax.benchmark import STEPS, Case, RuleName, benchmark, step_cost
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.estimators import ESTIMATORS, EstimatorName
-from metaplax.experiments import EstimatorComparison, RunOptions
+from metaplax.experiments import EstimatorComparison, Evaluation, RunOptions
 from metaplax.training import Interruption, RunFolder, default_progress, restrict_to_cores, use_compilation_cache
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -105,6 +105,27 @@ def resume(arguments: list[str]) -> int:
     use_compilation_cache()
     with Interruption().listening() as interruption:
         folder = experiments.resume(asked.dir, asked.data_dir, default_progress, interruption)
+    return _show(folder, asked.json)
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Score what a finished run has meta-learned on longer streams; the scores are added to the run."""
+
+    dir: Folder
+    evaluation: tyro.conf.OmitArgPrefixes[Evaluation] = field(default_factory=Evaluation)
+    data_dir: Path | None = None
+    """Folder to look for data in, if it has moved."""
+    json: bool = False
+    """Print the result for a program to read."""
+
+
+def evaluate(arguments: list[str]) -> int:
+    """``metaplax evaluate DIR --classes N --order class|iid``"""
+    asked = parse(EvaluateArguments, arguments, "metaplax evaluate")
+    use_compilation_cache()
+    with Interruption().listening() as interruption:
+        folder = experiments.evaluate(asked.dir, asked.evaluation, asked.data_dir, default_progress, interruption)
     return _show(folder, asked.json)
 
 

@@ -16,6 +16,7 @@ HELP = """usage: metaplax VERB ...
   list                          experiments, with what they show
   run EXPERIMENT [--FIELD ...]  run one; `metaplax run EXPERIMENT --help` lists its fields
   resume DIR                    go on with a run that was stopped or killed
+  evaluate DIR --classes N      a finished run on longer streams: accuracy against number of classes
   report DIR ...                write the one-file HTML report of one or more runs
   compare DIR DIR               two runs side by side
   compare-estimators EXPERIMENT every meta-gradient that applies to its learner: error, cost, outcome
@@ -55,6 +56,7 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         "list": commands.list_experiments,
         "run": commands.run,
         "resume": commands.resume,
+        "evaluate": commands.evaluate,
         "report": commands.report,
         "compare": commands.compare,
         "compare-estimators": commands.compare_estimators,

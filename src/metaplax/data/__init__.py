@@ -7,6 +7,7 @@ from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import emnist, fashion_mnist, mnist
 from metaplax.data.images import ImageSet
 from metaplax.data.inspection import fetch_all, inspect
+from metaplax.data.miniimagenet import miniimagenet
 from metaplax.data.omniglot import omniglot
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "glyphs",
     "inspect",
     "load",
+    "miniimagenet",
     "mnist",
     "omniglot",
 ]

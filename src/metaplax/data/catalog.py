@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from metaplax.data.cifar10 import CIFAR10_FILES, cifar10
@@ -11,6 +12,7 @@ from metaplax.data.files import PublishedFile
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import FASHION_FILES, MNIST_FILES, emnist, emnist_files, fashion_mnist, mnist
 from metaplax.data.images import ImageSet, nothing
+from metaplax.data.miniimagenet import MINIIMAGENET_FILES, miniimagenet
 from metaplax.data.omniglot import OMNIGLOT_FILES, omniglot
 
 
@@ -23,15 +25,18 @@ class Dataset:
         load: function of ``data_dir`` that gives the images experiments use by default.
         files: published files it is read from; empty if it is built in.
         splits: parts that ``load`` takes as ``split``.
+        folder: name of the folder its files are looked for in, if it is not that of the data set.
     """
 
     summary: str
     load: Callable[..., ImageSet]
     files: tuple[PublishedFile, ...] = ()
     splits: tuple[str, ...] = ()
+    folder: str = ""
 
 
 HALVES = ("train", "test")
+OMNIGLOT_SPLITS = ("background", "evaluation")
 CATALOG: dict[str, Dataset] = {
     "none": Dataset("no images: tasks that are drawn from keys", lambda data_dir: nothing()),
     "glyphs": Dataset("built in: 47 characters x 200 images of 28x28, rendered from fonts", lambda data_dir: glyphs()),
@@ -52,7 +57,16 @@ CATALOG: dict[str, Dataset] = {
         "Omniglot: 964 + 659 characters x 20 images of 105x105, read as 28x28",
         omniglot,
         OMNIGLOT_FILES,
-        ("background", "evaluation"),
+        OMNIGLOT_SPLITS,
+    ),
+    "omniglot84": Dataset(
+        "Omniglot, read as 84x84", partial(omniglot, size=84), OMNIGLOT_FILES, OMNIGLOT_SPLITS, "omniglot"
+    ),
+    "miniimagenet": Dataset(
+        "mini-ImageNet: 64 + 16 + 20 classes x 600 colour images, read as 84x84 from your own folder",
+        miniimagenet,
+        MINIIMAGENET_FILES,
+        ("train", "val", "test"),
     ),
 }
 

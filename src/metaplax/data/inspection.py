@@ -16,8 +16,9 @@ def fetch_all(name: str, data_dir: Path | None = None, *, progress: bool = False
     Raises:
         DataError: there is no such data set, or a file cannot be had.
     """
-    for file in lookup(name).files:
-        fetch(name, file, data_dir, progress=progress)
+    dataset = lookup(name)
+    for file in dataset.files:
+        fetch(dataset.folder or name, file, data_dir, progress=progress)
 
 
 def inspect(names: Sequence[str], data_dir: Path | None = None, *, parse: bool = False) -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
     dataset = lookup(name)
     state = {"name": name, "summary": dataset.summary, "where": "built in", "state": "ready", "problem": None}
     try:
-        found = _on_disk(name, dataset.files, data_dir)
+        found = _on_disk(dataset.folder or name, dataset.files, data_dir)
         present = [file for file in found if file is not None]
         if dataset.files and not present and not parse:
             return state | {"where": "–", "state": f"not here: metaplax data fetch {name}"}

@@ -2,6 +2,7 @@
 
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
 from metaplax.experiments.compare_estimators import EstimatorComparison
+from metaplax.experiments.evaluate import Evaluation, evaluate
 from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.registry import EXPERIMENTS, lookup
 from metaplax.experiments.run import RunOptions, preset, resume, run
@@ -14,9 +15,11 @@ __all__ = [
     "Conditions",
     "ConfigError",
     "EstimatorComparison",
+    "Evaluation",
     "MetaTraining",
     "OnlineRuleLearning",
     "RunOptions",
+    "evaluate",
     "lookup",
     "preset",
     "resume",

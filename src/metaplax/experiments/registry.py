@@ -2,11 +2,12 @@
 
 from difflib import get_close_matches
 
-from metaplax.experiments import shervani2023, zucchet2022
+from metaplax.experiments import lindsey2020, shervani2023, zucchet2022
 from metaplax.experiments.base import AbstractExperiment, ConfigError
 
 EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
-    experiment.name: experiment for experiment in (*shervani2023.EXPERIMENTS, *zucchet2022.EXPERIMENTS)
+    experiment.name: experiment
+    for experiment in (*shervani2023.EXPERIMENTS, *lindsey2020.EXPERIMENTS, *zucchet2022.EXPERIMENTS)
 }
 
 

@@ -14,7 +14,7 @@ import jax
 from metaplax import data
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
 from metaplax.experiments.registry import lookup
 from metaplax.training import (
     AbstractProgress,
@@ -67,7 +67,7 @@ def run(
         raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
     use_all_cores()
     images = data.load(experiment.data, options.data_dir)
-    studies = _checked(experiment, images, options.data_dir)
+    studies = checked(experiment.studies(images, lambda name, split=None: data.load(name, options.data_dir, split)))
     config = {
         "experiment": experiment.name,
         "preset": options.preset,
@@ -86,13 +86,14 @@ def run(
         "loss_unit": experiment.loss_unit,
         "by_cost": experiment.by_cost,
         "scan": {"name": experiment.scan[0], "values": dict(experiment.scan[1])} if experiment.scan else None,
-        "rules": _rules(experiment, studies),
+        "rules": described(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published.items()},
         "config": asdict(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
     with folder.writing():
-        _run(experiment, studies, folder, progress, interruption)
+        conduct_all(experiment, studies, folder, progress, interruption)
+        write_result(experiment, studies, folder)
     return folder
 
 
@@ -113,15 +114,28 @@ def resume(
     use_all_cores()
     folder = RunFolder.open(path)
     with folder.writing():
-        config = folder.config()
-        experiment = configured(config)
-        before = Path(config["data_dir"]) if config["data_dir"] else None
-        images = data.load(experiment.data, data_dir or before)
-        if _fingerprint(images) != config["data_sha256"]:
-            raise RunFolderError(f"the data {experiment.data!r} are not the same as when {path} was started")
-        _warn_of_other_versions(folder)
-        _run(experiment, _checked(experiment, images, data_dir or before), folder, progress, interruption)
+        experiment, images, load = opened(folder, data_dir)
+        studies = checked(experiment.studies(images, load))
+        conduct_all(experiment, studies, folder, progress, interruption)
+        write_result(experiment, studies, folder)
     return folder
+
+
+def opened(folder: RunFolder, data_dir: Path | None) -> tuple[AbstractExperiment, data.ImageSet, Load]:
+    """The experiment of a run folder, with its data.
+
+    Raises:
+        RunFolderError: the folder is damaged, or the data are not the same as before.
+        DataError: the data are missing or damaged.
+    """
+    config = folder.config()
+    experiment = configured(config)
+    place = data_dir or (Path(config["data_dir"]) if config["data_dir"] else None)
+    images = data.load(experiment.data, place)
+    if _fingerprint(images) != config["data_sha256"]:
+        raise RunFolderError(f"the data {experiment.data!r} are not the same as when {folder.path} was started")
+    _warn_of_other_versions(folder)
+    return experiment, images, lambda name, split=None: data.load(name, place, split)
 
 
 def configured(config: dict[str, Any]) -> AbstractExperiment:
@@ -154,7 +168,7 @@ def preset(name: str, which: str) -> AbstractExperiment:
     return replace(kind(), **kind.presets[which])
 
 
-def _rules(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy]) -> dict[str, Any]:
+def described(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy]) -> dict[str, Any]:
     """What a reader of the run folder needs to know of every rule: its label, and how it is written."""
     return {
         rule: {
@@ -165,21 +179,26 @@ def _rules(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy])
     }
 
 
-def _checked(experiment: AbstractExperiment, images: data.ImageSet, data_dir: Path | None) -> dict[str, AbstractStudy]:
-    """The studies; refuses, before anything is compiled or written, what cannot work."""
-    studies = experiment.studies(images, lambda name, split=None: data.load(name, data_dir, split))
+def checked(studies: dict[str, AbstractStudy]) -> dict[str, AbstractStudy]:
+    """The same studies; refuses, before anything is compiled or written, what cannot work."""
     for study in studies.values():
         study.check()
     return studies
 
 
-def _run(
+def conduct_all(
     experiment: AbstractExperiment,
     studies: Mapping[str, AbstractStudy],
     folder: RunFolder,
     progress: Progress,
     interruption: Interruption | None,
 ) -> None:
+    """Conduct all studies that are not finished yet.
+
+    Raises:
+        Interrupted: somebody asked to stop; the run can be resumed.
+        DivergedError: nothing finite came out any more.
+    """
     seconds, asked = folder.config()["checkpoint_seconds"], interruption or Interruption()
     finished = {(row["rule"], row["step"]) for row in folder.rows() if row.get("final")}
 
@@ -198,7 +217,6 @@ def _run(
         except DivergedError as error:
             error.add_note(f"rule {rule!r}; what was recorded is in {folder.path}")
             raise
-    write_result(experiment, studies, folder)
 
 
 def _belongs_to(experiment: AbstractExperiment, rule: str, study: AbstractStudy) -> str:

@@ -42,8 +42,9 @@ class LearnedPath(eqx.Module):
     ):
         self.gain, self.identity, self.linear = gain, identity, linear
         drawn = dense_layers(key, tuple(sizes))
-        weights = [jnp.eye(*layer.weight.shape) if identity else layer.weight for layer in drawn]
-        self.layers = tuple(Affine(gain * w, layer.bias) for w, layer in zip(weights, drawn, strict=True))
+        self.layers = tuple(
+            Affine(gain * (_identity_like(layer.weight) if identity else layer.weight), layer.bias) for layer in drawn
+        )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -60,3 +61,8 @@ class LearnedPath(eqx.Module):
             signal = signal @ layer.weight.T + layer.bias[None]
             signal = signal if self.linear else jax.nn.relu(signal)
         return signal
+
+
+def _identity_like(weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+    post, pre = weight.shape
+    return jnp.eye(post, pre, dtype=weight.dtype)

@@ -25,6 +25,7 @@ from metaplax.learners.online_gradient import OnlineGradient
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
 from metaplax.learners.spiking import SpikingLearner
+from metaplax.learners.streams import AbstractStreamLearner
 from metaplax.learners.structured import AbstractStructuredLearner
 from metaplax.learners.synapses import ComplexSynapse, MetaRegularised
 
@@ -36,6 +37,7 @@ __all__ = [
     "AbstractLearner",
     "AbstractMinimiser",
     "AbstractNetworkLearner",
+    "AbstractStreamLearner",
     "AbstractStructuredLearner",
     "Augmented",
     "ComplexSynapse",

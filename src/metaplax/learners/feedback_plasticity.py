@@ -5,11 +5,11 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.feedback import LearnedPath
 from metaplax.learners.base import IncompatibleError, Metrics
-from metaplax.learners.streams import check_stream, seen_at_once
+from metaplax.learners.streams import AbstractStreamLearner, seen_at_once
 from metaplax.learners.structured import AbstractStructuredLearner
 from metaplax.networks import Affine, FrontedMLP, FrontedWeights
 from metaplax.plasticity import AbstractCoefficients, AbstractUpdate, BatchOuter, Changes, Decay, shared
@@ -19,25 +19,24 @@ from metaplax.tasks import Episode, Examples
 Signal = Literal["target", "error"]
 Plasticity = Literal["oja", "hebb"]
 OutputPath = Literal["drawn", "identity", "none"]
-Weights = tuple[Float[Array, "_ _"], ...]
 
 NOTHING = 1e-12
-"""Forgotten fraction of a weight that is too small to be divided by."""
+"""A change that is too small to be divided by."""
 
 
 class OjaState(eqx.Module):
-    """What an episode is lived through with.
+    """What an episode is lived through with, or the changes of it.
 
     Attributes:
-        weights: of the plastic layers.
+        weights: of the plastic layers, each of shape ``(post, pre)``.
         largest: for every neuron of each layer, the largest plasticity of its synapses; does not change.
     """
 
-    weights: Weights
-    largest: tuple[Float[Array, " _"], ...]
+    weights: PyTree
+    largest: PyTree
 
 
-class FeedbackPlasticity(AbstractStructuredLearner):
+class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
     """A network that learns a stream online: the output tells every layer what to be active for, by learned weights.
 
     For every minibatch ``n = 1..S``: a forward sweep gives activities ``x_l``; a signal at the output ``s`` (the
@@ -49,10 +48,12 @@ class FeedbackPlasticity(AbstractStructuredLearner):
     Biases, and the layers in front, do not change within an episode. Where it starts (all weights and biases), the
     paths, the plasticity ``alpha`` and the strengths are meta-learned.
 
-    A single step of Oja's rule forgets the fraction ``m alpha sum x~^2`` of a weight. Above 2 it overshoots further
-    with every step, and a few such steps are enough for numbers without end. So where the fraction would be larger
-    than ``bound`` for a synapse of a neuron, the plasticity of that neuron is as small in that step as makes it equal;
-    anywhere below, the equations are the published ones.
+    Published plasticity explodes easily. A single step of Oja's rule forgets the fraction ``m alpha sum x~^2`` of a
+    weight: above 2 it overshoots further with every step. And it changes the response of a neuron to its input by
+    ``m alpha sum |x_{l-1}|^2`` times what it is taught: in several layers at once, or above 2 where errors are fed
+    back, activity grows without end. So where one of the two would be larger than ``bound`` or ``response_bound``, the
+    plasticity of that neuron is as small in that step as makes it equal; anywhere below, the equations are the
+    published ones. Both are known to the neuron; the second is that of normalised LMS (Nagumo & Noda, 1967).
 
     Args:
         network: front layers, which are frozen within an episode, and plastic ones behind them.
@@ -61,6 +62,7 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         rule: ``"oja"`` or ``"hebb"``.
         sharing: how many synapses share a plasticity.
         plasticity: where every plasticity starts.
+        hidden_plasticity: where it starts in hidden layers, if elsewhere.
         strength: where every feedback strength starts.
         output_path: whether the output layer, too, has a path and a strength: one that is drawn like the others, one
             that starts as the identity, or none, where the signal itself takes the place of its activity.
@@ -71,10 +73,12 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         path_widths: of hidden layers of every path.
         hidden_multiplier: factor ``m`` of the plasticity of hidden layers.
         bound: largest fraction of a weight that one step may forget; ``None`` for any, as published.
-        saturation: largest size of an entry of the signal; ``None`` for any, as published.
+        response_bound: by how much at most one step may change a neuron's response to its input, in units of the
+            activity it is taught; ``None`` for any, as published.
 
     Raises:
-        ValueError: the bound is not positive, or a path with hidden layers is to start as the identity.
+        ValueError: a bound is not positive, a path with hidden layers is to start as the identity, or hidden
+            layers are to start elsewhere but share their plasticity with the last one.
 
     Source: Lindsey & Litwin-Kumar (2020), section 3, and code.
     """
@@ -88,7 +92,7 @@ class FeedbackPlasticity(AbstractStructuredLearner):
     rule: Plasticity
     hidden_multiplier: float
     bound: float | None
-    saturation: float | None
+    response_bound: float | None
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         rule: Plasticity = "oja",
         sharing: Sharing = "synapse",
         plasticity: float = 0.0,
+        hidden_plasticity: float | None = None,
         strength: float = 0.5,
         output_path: OutputPath = "none",
         hidden_paths: bool = True,
@@ -107,10 +112,11 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         path_widths: tuple[int, ...] = (),
         hidden_multiplier: float = 1.0,
         bound: float | None = 1.0,
-        saturation: float | None = None,
+        response_bound: float | None = None,
     ):
-        if bound is not None and not bound > 0:
-            raise ValueError(f"the fraction of a weight that a step may forget must be positive, not {bound}")
+        for limit in (bound, response_bound):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"what a step may forget, or change of a response, must be positive, not {limit}")
         if output_path == "identity" and path_widths:
             raise ValueError("a path with hidden layers cannot start as the identity")
         start_key, path_key = jax.random.split(key)
@@ -131,9 +137,11 @@ class FeedbackPlasticity(AbstractStructuredLearner):
             for k, size, kind in zip(keys, network.sizes, kinds, strict=True)
         )
         self.plasticity = shared([plasticity], sharing, network.all_sizes)
+        if hidden_plasticity is not None:
+            self.plasticity = _with_hidden(self.plasticity, hidden_plasticity)
         self.strength = jnp.full(depth, strength, jnp.result_type(float))
         self.signal, self.rule, self.hidden_multiplier = signal, rule, hidden_multiplier
-        self.bound, self.saturation = bound, saturation
+        self.bound, self.response_bound = bound, response_bound
 
     def for_trial(self, key: Key[Array, ""]) -> "FeedbackPlasticity":
         start_key, path_key = jax.random.split(key)
@@ -169,6 +177,9 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         """Plastic weights with their biases."""
         return tuple(Affine(w, layer.bias) for w, layer in zip(state.weights, self.start.layers, strict=True))
 
+    def weights(self, state: OjaState) -> FrontedWeights:
+        return FrontedWeights(self.start.front, self.layers(state))
+
     def fed_back(self, output: Float[Array, "batch outputs"], target: Array) -> Float[Array, "batch outputs"]:
         """The signal at the output."""
         readout = self.network.readout
@@ -177,8 +188,7 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         error = jax.vmap(lambda out, y: -readout.error(readout(out), y))(output, target)
         # As published, what is fed back of classes is a gradient that counts as given.
         classes = jnp.issubdtype(target.dtype, jnp.integer)
-        signal = jax.lax.stop_gradient(error) / len(error) if classes else error
-        return signal if self.saturation is None else jnp.clip(signal, -self.saturation, self.saturation)
+        return jax.lax.stop_gradient(error) / len(error) if classes else error
 
     def taught(
         self, number: int, activity: Float[Array, "batch post"], signal: Float[Array, "batch outputs"]
@@ -200,9 +210,12 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         squares = jnp.sum(taught**2, axis=0)
         multiplier = self.hidden_multiplier if number < len(self.feedback) else 1.0
         factor = jnp.full_like(squares, multiplier)
-        if self.bound is not None:
-            forgotten = jnp.maximum(multiplier * largest * squares, NOTHING)
-            factor = factor * jnp.minimum(1.0, self.bound / forgotten)
+        # What a plasticity of one would forget, and how it would change the response to the same input.
+        limits = ((self.bound, squares), (self.response_bound, jnp.sum(pre**2)))
+        for limit, strongest in limits:
+            if limit is not None:
+                reached = jnp.maximum(multiplier * largest * strongest, NOTHING)
+                factor = jnp.minimum(factor, multiplier * limit / reached)
         updates: list[AbstractUpdate] = [BatchOuter(taught, pre)]
         if self.rule == "oja":
             updates.append(Decay(squares))
@@ -210,15 +223,27 @@ class FeedbackPlasticity(AbstractStructuredLearner):
         # The plasticity goes first, as it is, so that an estimator recognises it and need not keep it at every step.
         return tuple(update.scaled(plasticity).scaled(factor) for update in updates)
 
-    def evaluate(self, state: OjaState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
-        outputs = self.network(FrontedWeights(self.start.front, self.layers(state)), query.x)
-        return self.network.readout.loss(outputs, query.y), self.network.readout.metrics(outputs, query.y)
-
     def scalars(self) -> Metrics:
         strengths = {f"strength{number}": value for number, value in enumerate(self.strength, start=1)}
         return {**strengths, **{f"plasticity{name}": value for name, value in self.plasticity.scalars(0).items()}}
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
-        check_stream(self.network, episode, classes)
+        super().check(episode, classes)
         if not self.plasticity.fits(1, self.network.all_sizes):
             raise IncompatibleError(f"the plasticity does not fit a network of sizes {self.network.all_sizes}")
+
+
+def _with_hidden(plasticity: AbstractCoefficients, value: float) -> AbstractCoefficients:
+    """The same, with another value in all layers but the last.
+
+    Raises:
+        ValueError: all layers share one.
+    """
+    if plasticity.sharing == "global":
+        raise ValueError("a plasticity that all layers share cannot start elsewhere in hidden layers")
+    values = plasticity.values
+    if isinstance(values, jax.Array):
+        hidden = values.at[:-1].set(value)
+    else:
+        hidden = (*jax.tree.map(lambda leaf: jnp.full_like(leaf, value), values[:-1]), values[-1])
+    return eqx.tree_at(lambda it: it.values, plasticity, hidden)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num, PyTree
 
-from metaplax.learners.base import AbstractLearner, Metrics
-from metaplax.learners.streams import check_stream, seen_at_once
+from metaplax.learners.base import Metrics
+from metaplax.learners.streams import AbstractStreamLearner, seen_at_once
 from metaplax.networks import Affine, FrontedMLP, FrontedWeights
 from metaplax.networks.fronts import kaiming_normal
-from metaplax.tasks import Episode, Examples
+from metaplax.tasks import Examples
 
 Adapted = Literal["all", "head", "readout"]
 RateSharing = Literal["given", "global", "layer", "synapse"]
@@ -24,7 +24,7 @@ class GradientState(eqx.Module):
     alignment: PyTree
 
 
-class OnlineGradient(AbstractLearner):
+class OnlineGradient(AbstractStreamLearner):
     """A network that learns a stream by one step of gradient descent per minibatch.
 
     What it starts from is meta-learned: with ``adapted="head"`` this is OML, with ``"all"`` MAML along a stream, and
@@ -131,16 +131,12 @@ class OnlineGradient(AbstractLearner):
             return _aligned(weights.layers, alignment, features)
         return self.network.activity(weights.layers, features)[-1]
 
-    def evaluate(self, state: GradientState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
-        outputs = self.network(state.weights, query.x)
-        return self.network.readout.loss(outputs, query.y), self.network.readout.metrics(outputs, query.y)
+    def weights(self, state: GradientState) -> FrontedWeights:
+        return state.weights
 
     def scalars(self) -> Metrics:
         leaves = jax.tree.leaves(self.rates)
         return {f"rate{number}": jnp.mean(leaf) for number, leaf in enumerate(leaves, start=1)}
-
-    def check(self, episode: Episode, classes: int | None = None) -> None:
-        check_stream(self.network, episode, classes)
 
 
 def _rates(sharing: RateSharing, rate: float, fast: PyTree) -> PyTree:

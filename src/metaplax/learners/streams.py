@@ -1,11 +1,32 @@
-"""What learners of streams of minibatches have in common: front layers, and which episodes fit."""
+"""Learners of streams of minibatches: what they have in common."""
+
+from abc import abstractmethod
 
 import jax.numpy as jnp
+from equinox import AbstractVar
 from jaxtyping import Array, Float, Num, PyTree
 
-from metaplax.learners.base import IncompatibleError
-from metaplax.networks import AbstractFront, FrontedMLP, SoftmaxCrossEntropy
+from metaplax.learners.base import AbstractLearner, IncompatibleError, Metrics
+from metaplax.networks import AbstractFront, FrontedMLP, FrontedWeights, SoftmaxCrossEntropy
 from metaplax.tasks import Episode, Examples
+
+
+class AbstractStreamLearner(AbstractLearner):
+    """A learner whose network has front layers and others behind them, and that sees one minibatch after the other."""
+
+    network: AbstractVar[FrontedMLP]
+    start: AbstractVar[FrontedWeights]
+
+    @abstractmethod
+    def weights(self, state: PyTree) -> FrontedWeights:
+        """All weights and biases of the network in this state."""
+
+    def evaluate(self, state: PyTree, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        outputs = self.network(self.weights(state), query.x)
+        return self.network.readout.loss(outputs, query.y), self.network.readout.metrics(outputs, query.y)
+
+    def check(self, episode: Episode, classes: int | None = None) -> None:
+        check_stream(self.network, episode, classes)
 
 
 def seen_at_once(

@@ -5,7 +5,6 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from equinox import AbstractVar
 from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.networks.convolution import convolve, output_side
@@ -24,7 +23,10 @@ class Affine(eqx.Module):
 class AbstractFront(eqx.Module):
     """A map from inputs of shape ``shape`` to ``features`` numbers; whoever calls it holds the weights."""
 
-    shape: AbstractVar[tuple[int, ...]]
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one input."""
 
     @property
     @abstractmethod
@@ -44,15 +46,19 @@ class NoFront(AbstractFront):
     """Inputs are features already.
 
     Args:
-        shape: of one input; it is flattened.
+        inputs: shape of one input; it is flattened.
     """
 
-    shape: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.inputs
 
     @property
     def features(self) -> int:
         count = 1
-        for size in self.shape:
+        for size in self.inputs:
             count *= size
         return count
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from equinox import AbstractVar
+from jaxtyping import Array, Float, PyTree
 
 from metaplax.plasticity.updates import Coefficient
 
@@ -21,6 +22,7 @@ class AbstractCoefficients(eqx.Module):
     """The meta-learned numbers in front of ``R`` terms, for the synapses of ``L`` layers."""
 
     sharing: ClassVar[Sharing]
+    values: AbstractVar[PyTree]
 
     def fits(self, terms: int, sizes: Sequence[int]) -> bool:
         """Whether there is a coefficient for each of so many terms in a network of these sizes."""

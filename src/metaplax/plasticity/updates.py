@@ -199,13 +199,16 @@ def merge(updates: Iterable[AbstractUpdate]) -> Changes:
     return (*pre_by_post.values(), *others, *decay)
 
 
-def apply(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) -> Float[Array, "post pre"]:
-    """Weights after all updates; each is evaluated on the weights before any of them."""
+def apply(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> Float[Array, "*shape"]:
+    """Weights after all updates; each is evaluated on the weights before any of them.
+
+    What is no matrix can only stay as it is, without any updates.
+    """
     changes = [update.dense(weight) for update in merge(updates)]
     return sum(changes, start=weight)
 
 
-def undo(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) -> Float[Array, "post pre"]:
+def undo(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> Float[Array, "*shape"]:
     """Weights before the updates, given those after them: :func:`apply` run backwards, up to rounding.
 
     A decay with a rate of one forgets the weights and cannot be undone.
@@ -220,8 +223,8 @@ def undo(weight: Float[Array, "post pre"], updates: Iterable[AbstractUpdate]) ->
 
 
 def pull_back(
-    weight: Float[Array, "post pre"], updates: Changes, weight_bar: Float[Array, "post pre"]
-) -> tuple[Float[Array, "post pre"], Changes]:
+    weight: Float[Array, "*shape"], updates: Changes, weight_bar: Float[Array, "*shape"]
+) -> tuple[Float[Array, "*shape"], Changes]:
     """The derivative of :func:`apply`, backwards: cotangents of the weights before the updates, and of the updates."""
     outers = tuple(update for update in updates if isinstance(update, Outer))
     others = tuple(update for update in updates if not isinstance(update, Outer))

@@ -16,6 +16,7 @@ from metaplax.reports.errors import ERRORS_CAPTION, errors
 from metaplax.reports.portraits import CURVES_CAPTION, SPIKES_CAPTION, curves, spikes
 from metaplax.reports.recorded import Recorded
 from metaplax.reports.scan import SCAN_CAPTION, scan
+from metaplax.reports.streams import STREAMS_CAPTION, UPDATES_CAPTION, streams, updates
 from metaplax.reports.style import COLOURS, STYLE, plain
 from metaplax.reports.transfers import transfers
 
@@ -86,6 +87,8 @@ OF_ONE_RUN: tuple[tuple[str, str, Callable[[Recorded], Figure | None]], ...] = (
     ("curves", CURVES_CAPTION, curves),
     ("spikes", SPIKES_CAPTION, spikes),
     ("errors", ERRORS_CAPTION, errors),
+    ("streams", STREAMS_CAPTION, streams),
+    ("updates", UPDATES_CAPTION, updates),
     ("transfers", "Accuracy of the rules, as they are, elsewhere, with 98 % intervals.", transfers),
     ("path", SCAN_CAPTION, scan),
 )

@@ -24,8 +24,12 @@ class AbstractTrajectory(AbstractTask):
     mixed. Queries are sorted by part.
     """
 
-    parts: AbstractVar[int]
     order: AbstractVar[Order]
+
+    @property
+    @abstractmethod
+    def parts(self) -> int:
+        """How many things there are to learn."""
 
     @property
     @abstractmethod
@@ -63,8 +67,8 @@ class ImageTrajectory(AbstractTrajectory):
             otherwise both are drawn from all images of the class.
         overlap: draw the queries without regard to what is learned from, so that an image may be both, as in the
             published code.
-        in_sequence: number classes in the order in which they come, which is that of the data set, as the published
-            code does when it scores; by default the numbers are drawn.
+        labels: how many numbers there are for classes to draw theirs from; by default as many as classes in an episode,
+            as in the published code.
         dark: bright paper and dark strokes, as in the published code.
         allowed: labels of the classes that episodes may hold; by default all.
 
@@ -81,7 +85,7 @@ class ImageTrajectory(AbstractTrajectory):
     order: Order = eqx.field(static=True)
     reserved: int = eqx.field(static=True)
     overlap: bool = eqx.field(static=True)
-    in_sequence: bool = eqx.field(static=True)
+    labels: int = eqx.field(static=True)
     dark: bool = eqx.field(static=True)
 
     def __init__(
@@ -94,7 +98,7 @@ class ImageTrajectory(AbstractTrajectory):
         order: Order = "iid",
         reserved: int = 0,
         overlap: bool = False,
-        in_sequence: bool = False,
+        labels: int | None = None,
         dark: bool = False,
         allowed: Sequence[int] | None = None,
     ):
@@ -103,11 +107,14 @@ class ImageTrajectory(AbstractTrajectory):
                 raise ValueError(f"{name} must be at least 1, not {value}")
         if reserved and (overlap or queries > reserved):
             raise ValueError(f"{queries} queries per class do not fit into {reserved} reserved images of their own")
+        if labels is not None and labels < ways:
+            raise ValueError(f"{ways} classes cannot be told apart by {labels} numbers")
         self.bank = ClassBank(data, allowed)
         needed = max(shots, queries) if overlap else shots + (reserved or queries)
         self.bank.require(data, ways, needed)
         self.ways, self.shots, self.queries, self.order = ways, shots, queries, order
-        self.reserved, self.overlap, self.in_sequence, self.dark = reserved, overlap, in_sequence, dark
+        self.reserved, self.overlap, self.dark = reserved, overlap, dark
+        self.labels = ways if labels is None else labels
 
     @property
     def parts(self) -> int:
@@ -123,14 +130,12 @@ class ImageTrajectory(AbstractTrajectory):
 
     @property
     def classes(self) -> int:
-        return self.ways
+        return self.labels
 
     def in_order(self, key: Key[Array, ""]) -> Episode:
         class_key, number_key, *image_keys = jax.random.split(key, 2 + self.ways)
         classes = self.bank.classes(class_key, self.ways)
-        numbers = jax.random.permutation(number_key, self.ways)
-        if self.in_sequence:
-            classes, numbers = jnp.sort(classes), jnp.arange(self.ways)
+        numbers = jax.random.permutation(number_key, self.labels)[: self.ways]
         support, query = jax.vmap(self._rows)(jnp.stack(image_keys), classes)
         seen = self._examples(support, numbers)
         return Episode(jax.tree.map(lambda leaf: leaf[:, None], seen), self._examples(query, numbers))

@@ -19,7 +19,7 @@ def by_field(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.Gr
     def labels(parameters: PyTree) -> PyTree:
         def label(path: tuple, leaf: object) -> str:
             del leaf
-            name = getattr(path[0], "name", None)
+            name = str(getattr(path[0], "name", still))
             return name if name in optimizers else still
 
         return jax.tree_util.tree_map_with_path(label, parameters)

@@ -1,0 +1,60 @@
+"""How much the weight updates of different examples get into each other's way."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+TINY = 1e-30
+"""Added to squared norms, so that an update of nothing has a cosine of zero."""
+
+
+def cosine(one: Float[Array, "*shape"], other: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """Cosine of the angle between two arrays as vectors; zero if one of them is zero."""
+    norms = jnp.sum(one**2) * jnp.sum(other**2)
+    return jnp.sum(one * other) * jnp.where(norms > TINY, norms, jnp.inf) ** -0.5
+
+
+def descent_cosines(
+    updates: Sequence[Float[Array, "n ..."]], gradients: Sequence[Float[Array, "n ..."]]
+) -> Float[Array, " layers"]:
+    """Mean cosine of the updates after each of ``n`` examples to the negative gradient, layer by layer.
+
+    Args:
+        updates: for each layer, the change of its weights after each example, shape ``(n, post, pre)``.
+        gradients: likewise, the gradient of that example's loss.
+    """
+    found = [
+        jnp.mean(jnp.stack([cosine(u, -g) for u, g in zip(layer, gradient, strict=True)]))
+        for layer, gradient in zip(updates, gradients, strict=True)
+    ]
+    return jnp.stack(found)
+
+
+def update_cosines(updates: Sequence[Float[Array, "n ..."]]) -> Float[Array, " layers"]:
+    """Mean cosine between the updates after different examples, layer by layer."""
+    found = []
+    for layer in updates:
+        flat = layer.reshape(len(layer), -1)
+        norms = jnp.sum(flat**2, axis=1)
+        unit = flat * jnp.where(norms > TINY, norms, jnp.inf)[:, None] ** -0.5
+        products = unit @ unit.T
+        pairs = len(layer) * (len(layer) - 1)
+        found.append((jnp.sum(products) - jnp.trace(products)) / pairs)
+    return jnp.stack(found)
+
+
+def interference(losses: Float[Array, "n n"], before: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """What learning one example does to it, and to the others.
+
+    Args:
+        losses: entry ``(i, j)`` is the loss of example ``j`` after the update on example ``i``.
+        before: losses before any update.
+
+    Returns:
+        mean change of an example's own loss, and of those of the others; negative is better.
+    """
+    change = losses - before[None]
+    own = jnp.mean(jnp.diagonal(change))
+    pairs = change.size - len(change)
+    return own, (jnp.sum(change) - jnp.trace(change)) / pairs

@@ -1,0 +1,162 @@
+"""What the experiments of this paper share: arms are meta-trained on short streams, and scored on further ones."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from metaplax.analysis import Quantity, over_trials
+from metaplax.data import ImageSet
+from metaplax.estimators import Checkpointed
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
+from metaplax.experiments.lindsey2020.arms import LABELS, Arm
+from metaplax.experiments.meta_training import MetaTraining, Untrained
+from metaplax.experiments.stream_test import StreamTest
+from metaplax.learners import AbstractStreamLearner
+from metaplax.networks import FrontedMLP
+from metaplax.tasks import AbstractTrajectory, Order
+
+
+@dataclass(frozen=True)
+class AbstractStreamExperiment(AbstractExperiment):
+    """Arms are meta-trained on streams, and scored on further ones (``.test``).
+
+    Attributes:
+        episodes: meta-steps.
+        meta_batch: episodes per meta-step.
+        test_episodes: further streams that each trial is scored on.
+        clip: largest norm of the meta-gradient of each group of meta-parameters; 0 for any, as published.
+        ceiling: outer loss above which an episode has exploded and is left out.
+        tuned_for: whose rates are used: ``"paper"``, as published, ``"quick"``, found for fewer meta-steps, or
+            ``"smoke"``.
+        as_released: do what the published code does: plasticity without bounds, gradients inside counted as given.
+    """
+
+    source: ClassVar[str] = "Lindsey & Litwin-Kumar (2020)"
+    labels: ClassVar[Mapping[str, str]] = LABELS
+    axis: ClassVar[str] = "meta-step"
+    averaged: ClassVar[int] = 100
+    order: ClassVar[Order]
+
+    trials: int = 5
+    episodes: int = 20000
+    meta_batch: int = 1
+    test_episodes: int = 50
+    clip: float = 1.0
+    ceiling: float = 100.0
+    tuned_for: str = "paper"
+    as_released: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.require_positive("episodes", "meta_batch", "test_episodes", "ceiling")
+        if self.clip < 0:
+            raise ConfigError(f"clip must not be negative, but is {self.clip}")
+        if self.tuned_for not in self.recipes():
+            raise ConfigError(f"tuned_for is one of {', '.join(self.recipes())}, not {self.tuned_for!r}")
+
+    @classmethod
+    @abstractmethod
+    def recipes(cls) -> Mapping[str, Mapping[str, Arm]]:
+        """All arms, for each word that ``tuned_for`` may be."""
+
+    @abstractmethod
+    def network(self, plastic: int, data: ImageSet) -> FrontedMLP:
+        """The network with so many layers behind the front."""
+
+    @abstractmethod
+    def training_task(self, data: ImageSet) -> AbstractTrajectory:
+        """Streams for meta-training."""
+
+    @abstractmethod
+    def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> AbstractTrajectory:
+        """Streams that nothing was learned from.
+
+        Args:
+            data: the images meta-training draws from.
+            load: loads others.
+            parts: how many things there are to learn.
+            order: mixed, or one after the other.
+        """
+
+    @property
+    @abstractmethod
+    def counts(self) -> tuple[int, ...]:
+        """After how many parts of a test stream to score."""
+
+    def arms(self) -> Mapping[str, Arm]:
+        """The arms by short name."""
+        return self.recipes()[self.tuned_for]
+
+    def label(self, study: str) -> str:
+        arm, _, where = study.partition(".")
+        label = self.arms()[arm].label if arm in self.arms() else super().label(arm)
+        return f"{label}, {where}" if where else label
+
+    def learner(self, arm: Arm, data: ImageSet) -> AbstractStreamLearner:
+        """The learner of one arm at the start."""
+        return arm.learner(self.network(arm.plastic, data), self.seed)
+
+    def trainings(self, data: ImageSet) -> dict[str, AbstractTraining]:
+        """The meta-training of every arm; of those without, where they start."""
+        task = self.training_task(data)
+        found: dict[str, AbstractTraining] = {}
+        for name, arm in self.arms().items():
+            learner = self.learner(arm, data)
+            if not arm.outer_rates:
+                found[name] = Untrained(learner)
+                continue
+            found[name] = MetaTraining(
+                learner=learner,
+                task=task,
+                estimator=Checkpointed(),
+                optimizer=arm.optimizer(self.clip),
+                episodes=self.episodes,
+                ceiling=self.ceiling,
+                meta_batch=self.meta_batch,
+            )
+        return found
+
+    def stream_test(
+        self,
+        name: str,
+        training: AbstractTraining,
+        data: ImageSet,
+        task: AbstractTrajectory,
+        counts: tuple[int, ...],
+        episodes: int,
+    ) -> StreamTest:
+        """One arm on further streams."""
+        arm = self.arms()[name]
+        return StreamTest(name, training, self.learner(arm, data), task, counts, episodes, arm.rates)
+
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
+        trainings = self.trainings(data)
+        task = self.test_task(data, load, self.counts[-1], self.order)
+        tests = {
+            f"{name}.test": self.stream_test(name, training, data, task, self.counts, self.test_episodes)
+            for name, training in trainings.items()
+        }
+        return {**trainings, **tests}
+
+    def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
+        """What is known after each number of parts, where there are several."""
+        return [quantity for row in rows for quantity in self._after(row)]
+
+    def _after(self, row: Mapping[str, Any]) -> list[Quantity]:
+        if "parts" not in row or row.get("final"):
+            return []
+        count = round(row["parts"][0])
+        names = [name for name in ("accuracy", "accuracy_seen", "loss", "loss_seen") if name in row]
+        units = {"accuracy": "fraction", "loss": self.loss_unit}
+        return [over_trials(f"{n}_after{count}.{row['rule']}", row[n], units[n.removesuffix("_seen")]) for n in names]
+
+    def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
+        what = "accuracy" if f"accuracy_after{self.counts[-1]}.flp.test" in quantities else "loss"
+        found = []
+        for name in self.arms():
+            last = quantities.get(f"{what}_after{self.counts[-1]}.{name}.test")
+            if last:
+                interval = f"{last.mean:.3g} [{last.ci_low:.3g}, {last.ci_high:.3g}]"
+                found.append(f"{self.label(name)}: {what} {interval} after {self.counts[-1]} on further streams")
+        return tuple(found)

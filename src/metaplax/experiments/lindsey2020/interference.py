@@ -1,0 +1,75 @@
+"""Do the updates of learned feedback get into each other's way less than gradients do?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from metaplax.analysis import Quantity
+from metaplax.data import ImageSet
+from metaplax.experiments.base import AbstractStudy, Load
+from metaplax.experiments.interference_study import InterferenceStudy
+from metaplax.experiments.lindsey2020.arms import Arm
+from metaplax.experiments.lindsey2020.omniglot import QUICK_PRESET, SMOKE_PRESET, AbstractImages
+from metaplax.tasks import Order
+
+ARMS = ("flp", "oja_readout", "oml", "maml", "bp")
+
+
+@dataclass(frozen=True)
+class Interference(AbstractImages):
+    """Single updates after streams of classes, one after the other, by learned feedback, OML, MAML and backprop.
+
+    Of every arm (``.updates``), layer by layer: the cosine of an update to the negative gradient of that example's
+    loss (``descent_cosine``), the cosine between updates of different classes (``update_cosine``); and how an update
+    changes the loss of its own example (``own_change``) and of those of other classes (``other_change``). The paper
+    gives no definitions; these are ours.
+    """
+
+    name = "lindsey2020/interference"
+    title = "Updates by learned feedback and by gradients: where they point, and what they do to other classes"
+    order: ClassVar[Order] = "continual"
+    headline: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "smoke": {**SMOKE_PRESET, "test_counts": (3,)},
+        "quick": {
+            **QUICK_PRESET,
+            "episodes": 600,
+            "test_episodes": 20,
+            "ways": 10,
+            "shots": 3,
+            "queries": 2,
+            "outputs": 20,
+            "test_counts": (10,),
+        },
+        "paper": {"test_episodes": 100, "ways": 20, "test_counts": (20,)},
+    }
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return self.test_counts
+
+    def arms(self) -> Mapping[str, Arm]:
+        return {name: arm for name, arm in super().arms().items() if name in ARMS}
+
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
+        found = super().studies(data, load)
+        task = self.test_task(data, load, self.counts[-1], self.order)
+        for name, training in self.trainings(data).items():
+            arm = self.arms()[name]
+            rate = {"rate": arm.rates[len(arm.rates) // 2]} if arm.rates else {}
+            learner = Arm(arm.label, {**arm.options, **rate}, arm.outer_rates, arm.plastic).learner(
+                self.network(arm.plastic, data), self.seed
+            )
+            found[f"{name}.updates"] = InterferenceStudy(name, training, learner, task, self.test_episodes)
+        return found
+
+    def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
+        found = list(super().findings(quantities, studies))
+        for name in self.arms():
+            own, others = (quantities.get(f"{what}_change.{name}.updates") for what in ("own", "other"))
+            if own and others:
+                found.append(
+                    f"{self.label(name)}: one update changes the loss of its example by {own.mean:.3g}, that of other"
+                    f" classes by {others.mean:.3g} [{others.ci_low:.3g}, {others.ci_high:.3g}]"
+                )
+        return tuple(found)

@@ -1,0 +1,380 @@
+"""Learners of streams: what they refuse, gradients against finite differences, what frozen, shared and bound mean."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import metaplax as mp
+from metaplax.feedback import LearnedPath
+from metaplax.learners import FeedbackPlasticity, IncompatibleError, OnlineGradient, join, split
+from metaplax.networks import ConvFront, DenseFront, FrontedMLP, MeanSquaredError, NoFront, SoftmaxCrossEntropy
+from metaplax.networks.convolution import _native, _of_slices
+from metaplax.tasks import Episode, Examples, ImageTrajectory, Sinusoids
+from metaplax.training import by_field
+
+KEY = jax.random.key(3)
+REGRESSION = FrontedMLP(DenseFront((4, 6)), (5, 1), MeanSquaredError())
+PLASTIC_ONLY = FrontedMLP(NoFront((4,)), (6, 5, 1), MeanSquaredError())
+CLASSES = FrontedMLP(DenseFront((4, 6)), (5, 3), SoftmaxCrossEntropy())
+TASK = Sinusoids(3, 4, 2, 3)
+FLP = {"plasticity": 0.01, "strength": 0.6, "hidden_multiplier": 0.5}
+
+
+def episode(network=REGRESSION, seed=0, steps=6, batch=2, queries=5):
+    g = np.random.default_rng(seed)
+    dtype = jnp.result_type(float)
+    draw = lambda *shape: jnp.asarray(g.normal(size=(*shape, *network.front.shape)), dtype)  # noqa: E731
+    if isinstance(network.readout, SoftmaxCrossEntropy):
+        target = lambda *shape: jnp.asarray(g.integers(0, network.outputs, shape), jnp.int32)  # noqa: E731
+    else:
+        target = lambda *shape: jnp.asarray(g.normal(size=(*shape, network.outputs)), dtype)  # noqa: E731
+    return Episode(Examples(draw(steps, batch), target(steps, batch)), Examples(draw(queries), target(queries)))
+
+
+LEARNERS = {
+    "oja": lambda: FeedbackPlasticity(REGRESSION, KEY, signal="error", output_path="drawn", **FLP),
+    "oja, bound reached": lambda: FeedbackPlasticity(
+        REGRESSION, KEY, signal="error", output_path="identity", plasticity=0.3, bound=0.05
+    ),
+    "oja, both bounds reached": lambda: FeedbackPlasticity(
+        REGRESSION, KEY, signal="error", plasticity=0.3, bound=0.05, response_bound=0.2
+    ),
+    "hebb, linear, per neuron": lambda: FeedbackPlasticity(
+        REGRESSION, KEY, signal="error", rule="hebb", linear_paths=True, sharing="neuron", **FLP
+    ),
+    "one for all": lambda: FeedbackPlasticity(PLASTIC_ONLY, KEY, signal="target", sharing="global", **FLP),
+    "per layer, deep paths": lambda: FeedbackPlasticity(
+        PLASTIC_ONLY, KEY, sharing="layer", path_widths=(4,), hidden_plasticity=0.02, **FLP
+    ),
+    "classes": lambda: FeedbackPlasticity(CLASSES, KEY, **FLP),
+    "oml": lambda: OnlineGradient(REGRESSION, KEY, rate=0.1),
+    "maml": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, adapted="all"),
+    "meta-sgd": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, rates="synapse"),
+    "one rate": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, rates="global"),
+    "rate per layer": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, rates="layer", adapted="readout"),
+    "fresh readout": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, fresh_readout=True),
+}
+
+
+def finite_differences(learner, given, key, directions=6, step=1e-6):
+    """Slopes of the outer loss along random directions, and these."""
+    parameters, constants = split(learner)
+    flat, unravel = ravel_pytree(parameters)
+    loss = jax.jit(lambda flat: eqx.combine(unravel(flat), constants).run(given, key)[0])
+    along = np.random.default_rng(1).normal(size=(directions, len(flat)))
+    return along, np.array([(loss(flat + step * d) - loss(flat - step * d)) / (2 * step) for d in along])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", LEARNERS)
+def test_meta_gradient_is_that_of_finite_differences(name):
+    learner = LEARNERS[name]()
+    if isinstance(learner, FeedbackPlasticity):
+        # The largest plasticity of a neuron has no derivative where several are the largest.
+        g = np.random.default_rng(5)
+        varied = jax.tree.map(lambda a: a * jnp.asarray(g.uniform(0.8, 1.2, a.shape), a.dtype), learner.plasticity)
+        learner = eqx.tree_at(lambda it: it.plasticity, learner, varied)
+    given = episode(learner.network)
+    along, expected = finite_differences(learner, given, KEY)
+    assert np.abs(expected).max() > 1e-4
+    estimators = {"reverse": mp.estimators.Reverse(), "checkpointed": mp.estimators.Checkpointed(2)}
+    for label, estimator in estimators.items():
+        gradient = jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY)[1])(given)
+        np.testing.assert_allclose(along @ ravel_pytree(gradient)[0], expected, rtol=2e-5, atol=1e-8, err_msg=label)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("sharing", ["global", "layer", "neuron", "synapse"])
+def test_local_updates_of_batches_can_be_undone(sharing):
+    learner = FeedbackPlasticity(PLASTIC_ONLY, KEY, signal="error", output_path="drawn", sharing=sharing, **FLP)
+    given = episode(PLASTIC_ONLY)
+    exact, undone = (
+        jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY))(given)
+        for estimator in (mp.estimators.Reverse(), mp.estimators.Reversible(4))
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12), exact, undone)
+
+
+def test_learned_features_cannot_be_undone_and_that_is_said():
+    learner = LEARNERS["classes"]()
+    with pytest.warns(mp.estimators.FallbackWarning, match="what the inner loop sees .* depends on meta-parameters"):
+        mp.estimators.Reversible().value_and_grad(learner, episode(CLASSES), KEY)
+
+
+@pytest.mark.usefixtures("x64")
+def test_first_order_counts_the_inner_gradient_as_given():
+    given = episode(CLASSES, steps=1)
+    first, exact = (OnlineGradient(CLASSES, KEY, rate=0.5, adapted="all", first_order=f) for f in (True, False))
+    found = mp.estimators.Reverse().value_and_grad(first, given, KEY)[1].start
+    start = first.init(KEY)
+    adapted = first.adapt(start, given.support, KEY)
+    expected = jax.grad(lambda weights: CLASSES.readout.loss(CLASSES(weights, given.query.x), given.query.y))(
+        adapted.weights
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), found, expected)
+    second = mp.estimators.Reverse().value_and_grad(exact, given, KEY)[1].start
+    assert np.abs(ravel_pytree(second)[0] - ravel_pytree(found)[0]).max() > 1e-4
+
+
+@pytest.mark.usefixtures("x64")
+def test_alignment_equals_backprop_when_the_feedback_is_the_transpose():
+    given = episode(CLASSES)
+    aligned, plain = (OnlineGradient(CLASSES, KEY, rate=0.1, alignment=a) for a in (True, False))
+    state = aligned.init(KEY)
+    state = eqx.tree_at(lambda s: s.alignment, state, tuple(layer.weight for layer in state.weights.layers))
+    first = jax.tree.map(lambda leaf: leaf[0], aligned.prepare(given.support))
+    one, other = aligned.update(state, first, KEY), plain.update(plain.init(KEY), first, KEY)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), one.weights, other.weights)
+    random = aligned.update(aligned.init(KEY), first, KEY)
+    assert np.abs(random.weights.layers[0].weight - other.weights.layers[0].weight).max() > 1e-5
+
+
+@pytest.mark.usefixtures("x64")
+def test_oja_is_what_a_loop_over_synapses_gives():
+    learner = LEARNERS["oja"]()
+    given = episode()
+    state = learner.init(KEY)
+    example = jax.tree.map(lambda leaf: np.asarray(leaf[0]), learner.prepare(given.support))
+    layers = [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in learner.start.layers]
+    activity = [example.x]
+    for number, (weight, bias) in enumerate(layers):
+        drive = activity[-1] @ weight.T + bias
+        activity.append(np.maximum(drive, 0) if number == 0 else drive)
+    signal = example.y - activity[-1]
+    after = learner.update(state, jax.tree.map(jnp.asarray, example), KEY)
+    for number, (weight, _) in enumerate(layers):
+        path = learner.feedback[number].layers[0]
+        f = np.maximum(signal @ np.asarray(path.weight).T + np.asarray(path.bias), 0)
+        taught = 0.6 * f + 0.4 * activity[number + 1]
+        rate = 0.01 * (0.5 if number == 0 else 1.0)
+        expected = weight.copy()
+        for i in range(weight.shape[0]):
+            for j in range(weight.shape[1]):
+                for n in range(len(signal)):
+                    expected[i, j] += rate * (taught[n, i] * activity[number][n, j] - weight[i, j] * taught[n, i] ** 2)
+        np.testing.assert_allclose(after.weights[number], expected, rtol=1e-10)
+
+
+def test_no_weight_loses_more_than_the_bound_in_one_step():
+    options = {"signal": "error", "output_path": "identity", "strength": 1.0, "plasticity": 5.0}
+    example = jax.tree.map(lambda leaf: leaf[0], episode(PLASTIC_ONLY).support)
+    for bound in (0.5, None):
+        learner = FeedbackPlasticity(PLASTIC_ONLY, KEY, bound=bound, **options)
+        decays = [changes[1] for changes in learner.propose(learner.init(KEY), example, KEY).weights]
+        forgotten = max(float(jnp.max(jnp.abs(decay.rate[:, None] * decay.gate))) for decay in decays)
+        assert (forgotten <= 0.5 + 1e-6) == (bound is not None)
+
+
+def test_no_response_changes_more_than_the_bound_times_what_is_taught():
+    given = episode(PLASTIC_ONLY, batch=1)
+    example = jax.tree.map(lambda leaf: leaf[0], given.support)
+    options = {"rule": "hebb", "strength": 1.0, "plasticity": 5.0, "bound": None, "signal": "target"}
+    for bound in (0.2, None):
+        learner = FeedbackPlasticity(PLASTIC_ONLY, KEY, response_bound=bound, **options)
+        before, after = learner.init(KEY), learner.update(learner.init(KEY), example, KEY)
+        taught = jnp.abs(learner.feedback[0](example.y))[0]
+        change = jnp.abs((after.weights[0] - before.weights[0]) @ example.x[0])
+        assert bool(jnp.all(change <= 0.2 * taught + 1e-6)) == (bound is not None)
+
+
+def test_as_published_it_explodes_and_bounded_it_does_not():
+    """Nine plastic layers that no small rate holds back: nothing finite comes out, as in the published code."""
+    network = FrontedMLP(NoFront((4,)), (*[40] * 8, 1), MeanSquaredError())
+    given = episode(network, steps=12, batch=32)
+    options = {"signal": "error", "output_path": "drawn", "plasticity": 0.02}
+    wild = FeedbackPlasticity(network, KEY, bound=None, **options).run(given, KEY)[0]
+    tame = FeedbackPlasticity(network, KEY, bound=0.5, response_bound=0.1, **options).run(given, KEY)[0]
+    assert not np.isfinite(wild)
+    assert np.isfinite(tame)
+
+
+def test_frozen_parts_stay_and_biases_too():
+    learner = LEARNERS["classes"]()
+    final = learner.weights(learner.adapt(learner.init(KEY), episode(CLASSES).support, KEY))
+    jax.tree.map(np.testing.assert_array_equal, final.front, learner.start.front)
+    for layer, before in zip(final.layers, learner.start.layers, strict=True):
+        np.testing.assert_array_equal(layer.bias, before.bias)
+        assert np.abs(layer.weight - before.weight).max() > 0
+
+
+def test_features_of_a_stream_are_those_of_its_images():
+    front = ConvFront(9, 1, 3, (2, 1))
+    learner = FeedbackPlasticity(FrontedMLP(front, (4, 3), SoftmaxCrossEntropy()), KEY)
+    x = jax.random.uniform(KEY, (3, 2, 9, 9))
+    prepared = learner.prepare(Examples(x, jnp.zeros((3, 2), jnp.int32))).x
+    for step in range(3):
+        np.testing.assert_allclose(prepared[step], front(learner.start.front, x[step]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_is_that_of_xla(stride):
+    x, kernel = jax.random.normal(KEY, (2, 8, 7, 3)), jax.random.normal(KEY, (3, 3, 3, 4))
+    np.testing.assert_allclose(_of_slices(x, kernel, stride), _native(x, kernel, stride), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        mp.networks.convolve(x, kernel, stride), _native(x, kernel, stride), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_many_images_are_taken_in_parts():
+    front = ConvFront(7, 1, 2, (2,))
+    weights = front.init(KEY)
+    x = jax.random.uniform(KEY, (600, 7, 7))
+    np.testing.assert_allclose(front(weights, x)[300:310], front(weights, x[300:310]), rtol=1e-5)
+
+
+def test_every_trial_starts_elsewhere_in_the_same_structure():
+    for learner in (LEARNERS["oja"](), LEARNERS["oml"]()):
+        other = learner.for_trial(jax.random.key(9))
+        assert jax.tree.structure(other) == jax.tree.structure(learner)
+        assert np.abs(other.start.layers[0].weight - learner.start.layers[0].weight).max() > 0
+    path = LearnedPath(KEY, (2, 3), gain=0.5, identity=True)
+    np.testing.assert_array_equal(path.redrawn(KEY).layers[0].weight, 0.5 * np.eye(3, 2))
+
+
+def test_optimisers_by_field_leave_the_others_alone():
+    learner = LEARNERS["classes"]()
+    parameters, constants = split(learner)
+    optimizer = by_field({"start": optax.sgd(0.1), "plasticity": optax.sgd(1.0)})
+    gradient = jax.tree.map(jnp.ones_like, parameters)
+    updates, _ = optimizer.update(gradient, optimizer.init(parameters), parameters)
+    after = join(eqx.apply_updates(parameters, updates), constants)
+    np.testing.assert_allclose(after.start.layers[0].bias, learner.start.layers[0].bias - 0.1, rtol=1e-6)
+    np.testing.assert_allclose(after.plasticity.values[0][0], learner.plasticity.values[0][0] - 1.0, rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, after.feedback, learner.feedback)
+
+
+def test_meta_training_lowers_the_loss():
+    network = FrontedMLP(DenseFront((4, 16)), (8, 1), MeanSquaredError())
+    learner = OnlineGradient(network, KEY, rate=0.05)
+    optimizer = optax.adam(1e-2)
+    trained = mp.meta_train(learner, TASK, mp.estimators.Checkpointed(), optimizer, 100, key=KEY, episodes=2, trials=2)
+    losses = np.array([row["loss"] for row in trained.history])
+    assert losses[-20:].mean() < 0.8 * losses[:20].mean()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda e: Episode(e.support, e.query.x), "takes a query set of shape"),
+        (lambda e: Episode(jax.tree.map(lambda leaf: leaf[:, 0], e.support), e.query), "takes a support set of shape"),
+        (
+            lambda e: Episode(Examples(e.support.x, e.support.y.astype(float)), e.query),
+            "outputs are classes, but the task's targets are float32",
+        ),
+    ],
+)
+def test_episodes_that_do_not_fit_are_refused(change, sentence):
+    with pytest.raises(IncompatibleError, match=sentence):
+        LEARNERS["classes"]().check(change(episode(CLASSES)))
+
+
+def test_too_many_classes_and_wrong_targets_are_refused():
+    with pytest.raises(IncompatibleError, match="the task has 9 classes, but the network 3 outputs"):
+        LEARNERS["classes"]().check(episode(CLASSES), 9)
+    given = episode()
+    with pytest.raises(IncompatibleError, match="targets of 1 outputs have shape"):
+        LEARNERS["oja"]().check(Episode(given.support, Examples(given.query.x, given.query.y[:, 0])))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: FeedbackPlasticity(CLASSES, KEY, bound=0.0), "must be positive"),
+        (lambda: FeedbackPlasticity(CLASSES, KEY, output_path="identity", path_widths=(3,)), "cannot start as"),
+        (lambda: FeedbackPlasticity(CLASSES, KEY, sharing="global", hidden_plasticity=1.0), "all layers share"),
+        (lambda: OnlineGradient(CLASSES, KEY, rate=0.0), "must be positive"),
+        (lambda: OnlineGradient(CLASSES, KEY, alignment=True, adapted="all"), "adapt those only"),
+        (lambda: ConvFront(4, 1, 2, (2, 2)), "too small"),
+        (lambda: DenseFront((4,)), "at least two sizes"),
+        (lambda: FrontedMLP(NoFront((4,)), (), MeanSquaredError()), "at least one neuron"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
+
+
+def glyph_task(few, **more):
+    return ImageTrajectory(few, **{"ways": 3, "shots": 4, "queries": 2, **more})
+
+
+def rows_of(task, images):
+    """Which image of the bank each one is."""
+    bank = np.asarray(task.bank.images).reshape(len(task.bank.images), -1)
+    return [int(np.argmin(np.abs(bank - np.round(255 * np.ravel(image))).sum(1))) for image in np.asarray(images)]
+
+
+def test_streams_of_images_are_disjoint_from_their_queries(few_glyphs):
+    task = glyph_task(few_glyphs)
+    given = task.sample(KEY)
+    assert given.support.x.shape == (12, 1, 28, 28)
+    assert given.query.y.tolist() == np.repeat(given.query.y[::2], 2).tolist()
+    assert sorted(set(given.query.y.tolist())) == [0, 1, 2]
+    support, query = rows_of(task, given.support.x[:, 0]), rows_of(task, given.query.x)
+    assert len(set(support)) == 12
+    assert not set(support) & set(query)
+
+
+def test_class_by_class_means_one_after_the_other(few_glyphs):
+    given = glyph_task(few_glyphs, order="continual").sample(KEY)
+    labels = given.support.y[:, 0].tolist()
+    assert labels == np.repeat(labels[::4], 4).tolist()
+    mixed = glyph_task(few_glyphs, order="iid").sample(KEY).support.y[:, 0].tolist()
+    assert mixed != labels
+    assert sorted(mixed) == sorted(labels)
+
+
+def test_reserved_images_are_never_learned_from(few_glyphs):
+    task = glyph_task(few_glyphs, reserved=5, queries=5, shots=7)
+    last = {row for row in range(len(task.bank.images)) if row % 12 >= 7}
+    given = task.sample(KEY)
+    assert not set(rows_of(task, given.support.x[:, 0])) & last
+    assert set(rows_of(task, given.query.x)) <= last
+
+
+def test_overlap_numbers_and_paper_as_released(few_glyphs):
+    task = glyph_task(few_glyphs, shots=12, queries=12, overlap=True, dark=True, labels=40)
+    given = task.sample(KEY)
+    assert set(rows_of(task, 1 - given.support.x[:, 0])) == set(rows_of(task, 1 - given.query.x))
+    assert task.classes == 40
+    assert max(given.query.y.tolist()) > 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"ways": 0}, "ways must be at least 1"),
+        ({"ways": 48}, "has 47 classes, too few for 48"),
+        ({"shots": 11}, "has only 12 images"),
+        ({"reserved": 1}, "do not fit into 1 reserved"),
+        ({"labels": 2}, "cannot be told apart by 2 numbers"),
+    ],
+)
+def test_streams_that_cannot_be_drawn_are_refused(few_glyphs, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        glyph_task(few_glyphs, **options)
+
+
+def test_sinusoids_are_those_of_their_slots():
+    task = Sinusoids(3, 4, 2, 5, order="continual", pool=6).for_trial(KEY)
+    given = task.sample(KEY)
+    assert given.support.x.shape == (12, 2, 4)
+    assert given.query.y.shape == (15, 1)
+    slots = np.argmax(given.query.x[:, :3], axis=1)
+    assert slots.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    for slot in range(3):
+        mine = given.query.x[slots == slot, 3]
+        fits = [
+            np.abs(a * np.sin(mine + p) - given.query.y[slots == slot, 0]).max()
+            for a, p in zip(task.amplitudes, task.phases, strict=True)
+        ]
+        assert min(fits) < 1e-5
+    assert np.abs(given.support.x[..., 3]).max() <= 5
+    other = Sinusoids(3, 4, 2, 5, pool=6, part=1).for_trial(KEY)
+    assert np.abs(other.amplitudes - task.amplitudes).max() > 0
+    with pytest.raises(ValueError, match="pool of 2 functions is too small"):
+        Sinusoids(3, pool=2)
