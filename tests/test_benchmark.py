@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from metaplax.benchmark import Case, bandwidth, measure, product_bytes
 from metaplax.cli import main
 from metaplax.estimators import Reversible
 from metaplax.learners import IncompatibleError
+from metaplax.networks import ConvFront, FrontedMLP, MeanSquaredError, NoFront, SoftmaxCrossEntropy
 
 SMALL = {"sizes": (784, 16, 12, 47), "shots": 3}
 
@@ -136,6 +138,42 @@ def test_eprop_in_pytorch_is_the_same_gradient():
     found = pytorch_eprop.slope(case, *pytorch_eprop.as_tensors(weights, examples))
     for one, other in zip(found, jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4 * float(jnp.abs(other).max()))
+
+
+SMALL_STREAMS = {
+    "regression-meta-step": FrontedMLP(NoFront((11,)), (7, 6, 1), MeanSquaredError()),
+    "omniglot-meta-step": FrontedMLP(ConvFront(13, 1, 3, (2, 1)), (6, 9), SoftmaxCrossEntropy()),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_STREAMS)
+def test_meta_steps_in_pytorch_have_the_same_loss_and_gradient(name):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from metaplax.benchmark import pytorch_streams
+
+    case = replace(benchmark.META_STEPS[name], network=SMALL_STREAMS[name], steps=5, queries=6)
+    learner, given = case.learner(), case.episode()
+    # Large enough that the plasticity matters.
+    larger = jax.tree.map(lambda leaf: leaf + 0.01, learner.plasticity)
+    learner = eqx.tree_at(lambda it: it.plasticity, learner, larger)
+    (loss, _), gradient = case.estimator.value_and_grad(learner, given, jax.random.key(2))
+    found, theirs = pytorch_streams.eager_run(learner, given)()
+    np.testing.assert_allclose(found, loss, rtol=1e-5)
+    ours = [leaf for group in pytorch_streams.as_tensors(gradient).values() for leaf in group]
+    for one, other in zip(theirs, ours, strict=True):
+        wanted = other.detach().numpy()
+        got = np.zeros_like(wanted) if one is None else one.numpy()
+        np.testing.assert_allclose(got, wanted, atol=1e-4 * np.abs(wanted).max() + 1e-7)
+
+
+def test_the_command_for_meta_steps(capsys, monkeypatch):
+    name = "regression-meta-step"
+    tiny = replace(benchmark.META_STEPS[name], network=SMALL_STREAMS[name], steps=3)
+    monkeypatch.setitem(benchmark.META_STEPS, name, tiny)
+    monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
+    assert main(["bench-steps", name, "--repeats", "1", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["cpu_seconds"] > 0) == (name, True)
 
 
 def test_the_command_for_inner_steps(capsys, monkeypatch):

@@ -106,8 +106,12 @@ def test_list(capsys):
         "fig1", "fig3", "fig4", "fig4-path", "fig5", "table1", "fig7", "fig8", "figS1", "figS2", "figS5",
         "generalisation", "discover",
     )  # fmt: skip
+    lindsey = (
+        "regression-iid", "regression-continual", "omniglot-iid", "omniglot-continual", "ablations", "interference",
+    )  # fmt: skip
     zucchet = ("error-bound", "metaopt-mnist", "metaopt-cifar10", "spiking-sinusoid", "spiking-pattern")
-    published = (*(f"shervani2023/{name}" for name in shervani), *(f"zucchet2022/{name}" for name in zucchet))
+    papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet}
+    published = (f"{paper}/{name}" for paper, names in papers.items() for name in names)
     assert names == ["quickstart", *published, "compare-estimators"]
     assert main(["list"]) == 0
     assert "quickstart" in capsys.readouterr().out

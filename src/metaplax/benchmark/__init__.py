@@ -4,10 +4,12 @@ from metaplax.benchmark.case import Case, RuleName
 from metaplax.benchmark.floor import bandwidth, product_bytes
 from metaplax.benchmark.inner_steps import STEPS, AbstractInnerStep, StepCost, step_cost
 from metaplax.benchmark.measure import Cost, measure
+from metaplax.benchmark.meta_steps import META_STEPS, StreamMetaStep
 from metaplax.benchmark.pytorch import EagerCost, eager_pytorch
 from metaplax.benchmark.table import Benchmark, benchmark
 
 __all__ = [
+    "META_STEPS",
     "STEPS",
     "AbstractInnerStep",
     "Benchmark",
@@ -16,6 +18,7 @@ __all__ = [
     "EagerCost",
     "RuleName",
     "StepCost",
+    "StreamMetaStep",
     "bandwidth",
     "benchmark",
     "eager_pytorch",

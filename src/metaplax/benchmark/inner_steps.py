@@ -42,6 +42,10 @@ class AbstractInnerStep(ABC):
         """How many times a compiled program takes all steps, for independent tasks."""
         return 1
 
+    def per_run(self, steps: int) -> int:
+        """How many steps a run takes when it is asked for so many."""
+        return steps
+
     @abstractmethod
     def compiled(self, steps: int) -> Run:
         """So many steps of every copy as one program."""
@@ -183,20 +187,22 @@ class StepCost:
         return self.pytorch_cpu_seconds and self.pytorch_cpu_seconds / self.cpu_seconds
 
 
-def step_cost(name: str, steps: int = 50, repeats: int = 3) -> StepCost:
-    """Cost of an inner step within a compiled loop, and in eager PyTorch right after that.
+def step_cost(name: str, case: AbstractInnerStep, steps: int = 50, repeats: int = 3) -> StepCost:
+    """Cost of a step within a compiled program, and in eager PyTorch right after that.
 
     Args:
-        name: one of :data:`STEPS`.
+        name: of the step.
+        case: the step.
         steps: inner steps per run.
         repeats: runs that are timed, after one that is not.
     """
-    ours = _seconds(STEPS[name].compiled(steps), repeats) / steps / STEPS[name].copies
+    taken = case.per_run(steps)
+    ours = _seconds(case.compiled(steps), repeats) / taken / case.copies
     try:
-        eager = STEPS[name].eager(steps)
+        eager = case.eager(steps)
     except ImportError:
         return StepCost(name, ours, None)
-    return StepCost(name, ours, _seconds(eager, repeats) / steps)
+    return StepCost(name, ours, _seconds(eager, repeats) / taken)
 
 
 def _seconds(run: Run, repeats: int) -> float:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
-from metaplax.benchmark import STEPS, Case, RuleName, benchmark, step_cost
+from metaplax.benchmark import META_STEPS, STEPS, Case, RuleName, benchmark, step_cost
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.estimators import ESTIMATORS, EstimatorName
@@ -264,12 +264,12 @@ def bench(arguments: list[str]) -> int:
 
 @dataclass(frozen=True)
 class BenchStepsArguments:
-    """CPU time of one inner step of experiments whose inner loop settles, beside eager PyTorch."""
+    """CPU time of one inner step of experiments whose inner loop settles, or of one meta-step, beside eager PyTorch."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = tuple(STEPS)
-    """Which steps; by default all."""
+    """Which steps; by default the inner ones. There are also regression-meta-step and omniglot-meta-step."""
     steps: int = 50
-    """Inner steps per run."""
+    """Inner steps per run; meta-steps are taken one by one."""
     repeats: int = 3
     """Timed runs per measurement."""
     json: bool = False
@@ -279,14 +279,15 @@ class BenchStepsArguments:
 def bench_steps(arguments: list[str]) -> int:
     """``metaplax bench-steps [NAME ...]``"""
     asked = parse(BenchStepsArguments, arguments, "metaplax bench-steps")
+    cases = {**STEPS, **META_STEPS}
     for name in asked.names:
-        if name not in STEPS:
-            raise UsageError(f"there is no inner step {name!r}: {nearest(name, STEPS)}")
+        if name not in cases:
+            raise UsageError(f"there is no step {name!r}: {nearest(name, cases)}")
     if min(asked.steps, asked.repeats) < 1:
         raise UsageError("steps and repeats must be at least 1")
     restrict_to_cores(1)
     with Console(stderr=True).status("measuring"):
-        costs = [step_cost(name, asked.steps, asked.repeats) for name in asked.names]
+        costs = [step_cost(name, cases[name], asked.steps, asked.repeats) for name in asked.names]
     print(to_json([asdict(cost) for cost in costs])) if asked.json else Console().print(tables.step_costs(costs))
     return 0
 

@@ -10,8 +10,8 @@ def convolve(
 ) -> Float[Array, "batch h w out"]:
     """A convolution without padding.
 
-    On a CPU it is written as shifted slices times one matrix: XLA's own convolution is as fast outside of loops, but
-    its gradient is fifteen times slower inside of one. Elsewhere it is XLA's own.
+    On a CPU it is written as shifted slices times a few matrices: XLA's own convolution is as fast outside of loops,
+    but its gradient is fifteen times slower inside of one. Elsewhere it is XLA's own.
 
     Args:
         x: images, channels last.
@@ -33,13 +33,16 @@ def _of_slices(
 ) -> Float[Array, "batch h w out"]:
     rows, columns, channels, out = kernel.shape
     batch, height, width = len(x), *(output_side(x.shape[axis], kernel.shape[axis - 1], stride) for axis in (1, 2))
-    slices = [
-        x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]
+    # Shifted along one axis the slices are put side by side, along the other their products are added: a third of the
+    # memory of whole patches, and faster by a third where images are small.
+    across = [x[:, :, j : j + stride * (width - 1) + 1 : stride] for j in range(columns)]
+    strips = jnp.concatenate(across, axis=-1)
+    products = [
+        strips[:, i : i + stride * (height - 1) + 1 : stride].reshape(-1, columns * channels)
+        @ kernel[i].reshape(-1, out)
         for i in range(rows)
-        for j in range(columns)
     ]
-    patches = jnp.concatenate(slices, axis=-1).reshape(-1, rows * columns * channels)
-    return (patches @ kernel.reshape(-1, out)).reshape(batch, height, width, out)
+    return sum(products[1:], start=products[0]).reshape(batch, height, width, out)
 
 
 def _native(

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.networks.convolution import convolve, output_side
 
-AT_ONCE = 256
-"""Inputs whose activity is held in memory at the same time."""
+AT_ONCE = 2**22
+"""Numbers of which a layer of convolutions may hold copies at the same time, about as many as caches hold."""
 
 
 class Affine(eqx.Module):
@@ -141,6 +141,13 @@ class ConvFront(AbstractFront):
         return (self.side, self.side) if self.channels_in == 1 else (self.side, self.side, self.channels_in)
 
     @property
+    def at_once(self) -> int:
+        """Images that are taken at the same time."""
+        inputs = [self.channels_in, *[self.channels] * (len(self.strides) - 1)]
+        most = max(9 * count * side**2 for count, side in zip(inputs, self.sides[1:], strict=True))
+        return max(1, AT_ONCE // most)
+
+    @property
     def features(self) -> int:
         return self.channels * self.sides[-1] ** 2
 
@@ -151,10 +158,11 @@ class ConvFront(AbstractFront):
         return tuple(Affine(kaiming_normal(k, s, 9 * s[2]), jnp.zeros(s[3])) for k, s in zip(keys, shapes, strict=True))
 
     def __call__(self, weights: PyTree, x: Num[Array, "batch ..."]) -> Float[Array, "batch features"]:
-        if len(x) <= AT_ONCE:
+        size = self.at_once
+        if len(x) <= size:
             return self._batch(weights, x)
-        whole = len(x) // AT_ONCE * AT_ONCE
-        parts = jax.lax.map(lambda x: self._batch(weights, x), x[:whole].reshape(-1, AT_ONCE, *x.shape[1:]))
+        whole = len(x) // size * size
+        parts = jax.lax.map(lambda x: self._batch(weights, x), x[:whole].reshape(-1, size, *x.shape[1:]))
         parts = parts.reshape(whole, -1)
         return jnp.concatenate([parts, self._batch(weights, x[whole:])]) if whole < len(x) else parts
 

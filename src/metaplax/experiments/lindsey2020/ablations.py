@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from metaplax.experiments.base import ConfigError
 from metaplax.experiments.lindsey2020.arms import Arm
 from metaplax.experiments.lindsey2020.omniglot import (
     PUBLISHED_FLP,
@@ -60,11 +59,6 @@ class Ablations(AbstractImages):
     }
 
     stream: Order = "iid"
-
-    def __post_init__(self):
-        if self.stream not in ("iid", "continual"):
-            raise ConfigError(f"stream is 'iid' or 'continual', not {self.stream!r}")
-        super().__post_init__()
 
     @property
     def order(self) -> Order:  # type: ignore[override]

@@ -1,0 +1,258 @@
+"""Experiments on streams: from a run to its report, longer streams afterwards, and what single updates do."""
+
+import csv
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import metaplax as mp
+from metaplax.analysis.interference import cosine, descent_cosines, interference, update_cosines
+from metaplax.cli import main
+from metaplax.experiments import ConfigError, preset
+from metaplax.experiments.base import Conditions
+from metaplax.experiments.interference_study import InterferenceStudy
+from metaplax.experiments.lindsey2020 import EXPERIMENTS
+from metaplax.experiments.meta_training import Untrained
+from metaplax.experiments.stream_test import StreamTest
+from metaplax.learners import OnlineGradient
+from metaplax.networks import DenseFront, FrontedMLP, MeanSquaredError
+from metaplax.tasks import Sinusoids
+from metaplax.training import FolderJournal, Interruption, NoProgress, RunFolder
+
+KEY = jax.random.key(4)
+NAMES = [kind.name for kind in EXPERIMENTS]
+NETWORK = FrontedMLP(DenseFront((4, 6)), (5, 1), MeanSquaredError())
+TASK = Sinusoids(3, 2, 4, 5, order="continual", pool=9)
+
+
+def conducted(study, path, trials):
+    """All rows that a study leaves, with the final one."""
+    folder = RunFolder.create(path, "x", {})
+    journal = FolderJournal(folder, "it", "x", 1e9)
+    study.check()
+    with folder.writing():
+        study.conduct(Conditions(KEY, trials, journal, lambda name: journal, NoProgress(), Interruption()))
+    return folder.rows()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_fits_its_task(name, few_glyphs):
+    experiment = preset(name, "smoke")
+    load = lambda name, split=None: few_glyphs  # noqa: E731
+    for study in experiment.studies(few_glyphs, load).values():
+        study.check()
+
+
+@pytest.mark.parametrize("which", ["quick", "paper"])
+@pytest.mark.parametrize("name", NAMES)
+def test_larger_presets_fit_their_data(name, which, few_glyphs):
+    """On fewer and smaller classes than theirs, and in the paper's sizes, without computing anything."""
+    experiment = preset(name, which)
+    if experiment.data != "none":
+        strides = (2, 1, 2)
+        experiment = replace(experiment, data="glyphs", channels=2, strides=strides, ways=3, shots=2, queries=2)
+        experiment = replace(experiment, **({"test_counts": (5, 15)} if "continual" in name else {}))
+        experiment = replace(experiment, **({"test_counts": (15,)} if "interference" in name else {}))
+    assert set(experiment.arms()) <= set(experiment.studies(few_glyphs, lambda name, split=None: few_glyphs))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("omniglot-iid", {"ways": 20}, "20 classes need as many outputs, not 12"),
+        ("omniglot-continual", {"test_counts": (5, 2)}, "test_counts must be positive and increasing"),
+        ("regression-iid", {"clip": -1.0}, "clip must not be negative"),
+        ("regression-iid", {"tuned_for": "me"}, "tuned_for is one of paper, quick, smoke, not 'me'"),
+        ("regression-iid", {"pool": 0}, "pool must be positive"),
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused(name, change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        replace(preset(f"lindsey2020/{name}", "smoke"), **change)
+
+
+def test_images_too_small_or_too_few_are_refused_in_one_sentence(few_glyphs):
+    experiment = preset("lindsey2020/omniglot-iid", "smoke")
+    load = lambda name, split=None: few_glyphs  # noqa: E731
+    with pytest.raises(ConfigError, match="too small for 6 convolutions"):
+        replace(experiment, strides=(2,) * 6).studies(few_glyphs, load)
+    with pytest.raises(ConfigError, match="too few for 40 different ones"):
+        replace(experiment, ways=40, outputs=50).studies(few_glyphs, load)
+
+
+def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys):
+    words = ["run", "lindsey2020/omniglot-continual", "--preset", "smoke", "--out", str(tmp_path), "--json"]
+    assert main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    names = {quantity["name"]: quantity for quantity in result["quantities"]}
+    for arm in ("flp", "oml", "fa"):
+        for count in (2, 5):
+            assert 0 <= names[f"accuracy_after{count}.{arm}.test"]["mean"] <= 1
+    assert "parts.flp.test" not in names
+    assert any(finding.startswith("OML: accuracy") for finding in result["findings"])
+    run = result["run"]
+    svg = (tmp_path / run / "figures" / "streams.svg").read_text()
+    assert "<svg" in svg
+    before = (tmp_path / run / "metrics.jsonl").read_text()
+
+    assert main(["evaluate", run, "--classes", "7", "--episodes", "1", "--json"]) == 0
+    longer = json.loads(capsys.readouterr().out)
+    names = {quantity["name"] for quantity in longer["quantities"]}
+    assert {"accuracy_after7.flp.class7", "accuracy_after5.fa.class7", "accuracy_after5.flp.test"} <= names
+    assert (tmp_path / run / "metrics.jsonl").read_text().startswith(before)
+    assert main(["evaluate", run, "--classes", "4", "--order", "iid", "--episodes", "1"]) == 0
+    assert main(["evaluate", run, "--classes", "13"]) == 2
+    assert "13 classes cannot be told apart by 12 numbers" in capsys.readouterr().err
+    assert main(["evaluate", run, "--classes", "0"]) == 2
+    assert main(["resume", run]) == 0
+    (tmp_path / run / "result.json").unlink()
+    assert main(["evaluate", run]) == 1
+    assert "is not finished" in capsys.readouterr().err
+
+
+def test_other_experiments_have_no_longer_streams(tmp_path, capsys):
+    folder = RunFolder.create(tmp_path, "x", {})
+    assert main(["evaluate", str(folder.path)]) == 1
+    assert main(["evaluate", str(tmp_path)]) == 1
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_scores_on_the_way_are_those_of_the_state_reached_there(tmp_path):
+    learner = OnlineGradient(NETWORK, KEY, rate=0.05)
+    *rows, _ = conducted(StreamTest("it", Untrained(learner), learner, TASK, (1, 3), 1), tmp_path, 1)
+    trial = jax.random.fold_in(KEY, 0)
+    lasting = jax.random.fold_in(trial, 2**32 - 1)
+    started, task = learner.for_trial(lasting), TASK.for_trial(lasting)
+    episode_key = jax.random.fold_in(trial, 0)
+    episode = task.sample(episode_key)
+    for row, count in zip(rows, (1, 3), strict=True):
+        support = jax.tree.map(lambda leaf, n=count: leaf[: 2 * n], episode.support)
+        state = started.adapt(started.init(KEY), support, KEY)
+        query = jax.tree.map(lambda leaf, n=count: leaf[: 5 * n], episode.query)
+        seen = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), support)
+        np.testing.assert_allclose(row["loss"], [started.evaluate(state, query)[0]], rtol=1e-4)
+        np.testing.assert_allclose(row["loss_seen"], [started.evaluate(state, seen)[0]], rtol=1e-4)
+        assert row["parts"] == [count]
+
+
+def test_rates_are_tuned_on_other_streams(tmp_path):
+    learner = OnlineGradient(NETWORK, KEY, rate=0.05)
+    study = StreamTest("it", Untrained(learner), learner, TASK, (3,), 3, (1e-5, 0.03, 1e3))
+    assert conducted(study, tmp_path, 2)[-1]["rate"] == pytest.approx([0.03, 0.03])
+
+
+@pytest.mark.usefixtures("x64")
+def test_an_update_by_gradient_descent_points_down_the_gradient():
+    """Of the examples themselves; and what cosines and changes of losses mean, written out."""
+    learner = OnlineGradient(NETWORK, KEY, rate=1e-3)
+    study = InterferenceStudy("it", Untrained(learner), learner, TASK, 1)
+    measured = study.measured(learner, TASK, KEY)
+    for layer in (1, 2):
+        np.testing.assert_allclose(measured[f"descent_cosine{layer}"], 1.0, rtol=1e-9)
+        assert -1 <= float(measured[f"update_cosine{layer}"]) <= 1
+    assert measured["own_change"] < 0
+
+
+def test_cosines_and_changes():
+    one, other = jnp.asarray([[1.0, 0.0]]), jnp.asarray([[1.0, 1.0]])
+    np.testing.assert_allclose(cosine(one, other), 0.5**0.5, rtol=1e-6)
+    assert cosine(one, jnp.zeros((1, 2))) == 0
+    updates = [jnp.stack([one, other, jnp.zeros((1, 2))])]
+    np.testing.assert_allclose(update_cosines(updates), [2 * 0.5**0.5 / 6], rtol=1e-6)
+    np.testing.assert_allclose(descent_cosines(updates, [-updates[0]]), [2 / 3], rtol=1e-6)
+    losses = jnp.asarray([[1.0, 3.0], [2.5, 0.5]])
+    own, others = interference(losses, jnp.asarray([2.0, 2.0]))
+    np.testing.assert_allclose([own, others], [(-1.0 - 1.5) / 2, (1.0 + 0.5) / 2])
+
+
+def test_interference_is_run_and_drawn(tmp_path, few_glyphs, monkeypatch):
+    from metaplax.experiments.lindsey2020 import omniglot
+
+    monkeypatch.setitem(omniglot.SMOKE, "bp", omniglot.QUICK["bp"])
+    monkeypatch.delitem(omniglot.SMOKE, "oml")
+    assert main(["run", "lindsey2020/interference", "--preset", "smoke", "--out", str(tmp_path), "--json"]) == 0
+    (run,) = tmp_path.iterdir()
+    names = {quantity["name"] for quantity in json.loads((run / "result.json").read_text())["quantities"]}
+    assert {"descent_cosine1.flp.updates", "update_cosine2.bp.updates", "other_change.bp.updates"} <= names
+    assert (run / "figures" / "updates.svg").is_file()
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    """Three classes of four small pictures for each part, with lists like the standard ones."""
+    g = np.random.default_rng(0)
+    folder = tmp_path / "miniimagenet"
+    (folder / "images").mkdir(parents=True)
+    for part in ("train", "val", "test"):
+        with (folder / f"{part}.csv").open("w", newline="") as stream:
+            lists = csv.writer(stream)
+            lists.writerow(["filename", "label"])
+            for label in (f"n{part}{number}" for number in range(3)):
+                for number in range(4):
+                    name = f"{label}{number:04}.jpg"
+                    Image.fromarray(g.integers(0, 255, (20, 30, 3), np.uint8)).save(folder / "images" / name)
+                    lists.writerow([name, label])
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore:.*is not the published file")
+def test_mini_imagenet_is_read_from_a_folder_of_images(imagenet):
+    data = mp.data.miniimagenet("train", data_dir=imagenet)
+    assert data.images.shape == (12, 84, 84, 3)
+    assert data.class_names == ("ntrain0", "ntrain1", "ntrain2")
+    assert data.counts().tolist() == [4, 4, 4]
+    (imagenet / "miniimagenet" / "images" / "ntest00001.jpg").unlink()
+    with pytest.raises(mp.data.DataError, match=r"ntest00001.jpg is in the list, but not in the folder"):
+        mp.data.miniimagenet("test", data_dir=imagenet)
+    (imagenet / "miniimagenet" / "images" / "nval00000.jpg").write_text("no image")
+    with pytest.raises(mp.data.DataError, match="cannot be read as an image"):
+        mp.data.miniimagenet("val", data_dir=imagenet)
+
+
+@pytest.mark.filterwarnings("ignore:.*is not the published file")
+def test_mini_imagenet_in_a_folder_per_class(imagenet):
+    images = imagenet / "miniimagenet" / "images"
+    for path in list(images.iterdir()):
+        (images / path.name[:-8]).mkdir(exist_ok=True)
+        path.rename(images / path.name[:-8] / path.name)
+    assert len(mp.data.miniimagenet("test", data_dir=imagenet, size=28).images) == 12
+    (imagenet / "miniimagenet" / "test.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(mp.data.DataError, match="is no list of images"):
+        mp.data.miniimagenet("test", data_dir=imagenet)
+
+
+def test_missing_mini_imagenet_images_are_named(tmp_path, shared_data):
+    with pytest.raises(mp.data.DataError, match="put them into the folder miniimagenet/images"):
+        mp.data.miniimagenet("val", data_dir=shared_data)
+
+
+@pytest.mark.filterwarnings("ignore:.*is not the published file")
+def test_streams_of_colour_images(imagenet):
+    experiment = preset("lindsey2020/omniglot-iid", "smoke")
+    experiment = replace(experiment, data="miniimagenet", ways=2, shots=1, queries=1, channels=2, strides=(2, 2, 2, 2))
+    load = lambda name, split=None: mp.data.load(name, imagenet, split)  # noqa: E731
+    # Six images of every class are needed for scoring alone.
+    with pytest.raises(ConfigError, match="only 4 images"):
+        experiment.studies(load("miniimagenet"), load)
+    task = experiment.training_task(load("miniimagenet"))
+    learner = experiment.learner(experiment.arms()["flp"], load("miniimagenet"))
+    (loss, _), gradient = mp.estimators.Checkpointed().value_and_grad(learner, task.sample(KEY), KEY)
+    assert np.isfinite(loss)
+    assert np.abs(gradient.start.front[0].weight).max() > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*is not the published file")
+def test_omniglot_streams_hold_other_alphabets_in_tests(shared_data):
+    experiment = preset("lindsey2020/omniglot-iid", "quick")
+    data = mp.data.load("omniglot", shared_data)
+    test = experiment.test_task(data, lambda n, s=None: mp.data.load(n, shared_data, s), 5, "iid")
+    assert len(data.class_names) == 964
+    assert len(test.bank.labels) == 659
+    train = experiment.training_task(data)
+    episode = jax.jit(lambda key: train.sample(key))(KEY)
+    assert episode.support.x.shape == (25, 1, 28, 28)
