@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 # Programs compiled without optimisation are not for the user's cache.
@@ -19,6 +20,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 
 SHARED = Path(os.environ.get("METAPLAX_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def golden_numbers(name: str) -> dict:
+    """Numbers computed by other programs; the test is skipped where they are not there."""
+    path = SHARED / "golden" / f"{name}.npz"
+    if not path.exists():
+        pytest.skip(f"there are no golden numbers in {path.parent}")
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 @pytest.fixture

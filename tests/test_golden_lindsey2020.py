@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import metaplax as mp
-from conftest import SHARED
+from conftest import golden_numbers
 from metaplax.learners import FeedbackPlasticity
 from metaplax.networks import Affine, DenseFront, FrontedMLP, FrontedWeights, MeanSquaredError, NoFront
 from metaplax.plasticity import SynapseCoefficients
@@ -22,11 +22,7 @@ ESTIMATORS = {
 
 
 def load(name):
-    path = SHARED / "golden" / f"lindsey2020_{name}.npz"
-    if not path.exists():
-        pytest.skip(f"there are no golden numbers in {path.parent}")
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    return golden_numbers(f"lindsey2020_{name}")
 
 
 def build(golden, bound=None):

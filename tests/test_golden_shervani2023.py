@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import metaplax as mp
-from conftest import SHARED
+from conftest import golden_numbers
 from metaplax.learners import PlasticState
 from metaplax.plasticity import ALL_TERMS, GlobalCoefficients, Rule
 from metaplax.tasks import Episode, Examples
@@ -31,11 +31,7 @@ class Given(mp.OnlinePlasticity):
 
 
 def load(name):
-    path = SHARED / "golden" / f"shervani2023_{name}.npz"
-    if not path.exists():
-        pytest.skip(f"there are no golden numbers in {path.parent}")
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    return golden_numbers(f"shervani2023_{name}")
 
 
 def build(golden) -> tuple[Given, Episode]:
