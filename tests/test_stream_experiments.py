@@ -18,7 +18,7 @@ from metaplax.experiments.base import Conditions
 from metaplax.experiments.interference_study import InterferenceStudy
 from metaplax.experiments.lindsey2020 import EXPERIMENTS
 from metaplax.experiments.meta_training import Untrained
-from metaplax.experiments.stream_test import StreamTest
+from metaplax.experiments.stream_test import StreamTest, stream_keys
 from metaplax.learners import OnlineGradient
 from metaplax.networks import DenseFront, FrontedMLP, MeanSquaredError
 from metaplax.tasks import Sinusoids
@@ -69,6 +69,7 @@ def test_larger_presets_fit_their_data(name, which, few_glyphs):
         ("regression-iid", {"clip": -1.0}, "clip must not be negative"),
         ("regression-iid", {"tuned_for": "me"}, "tuned_for is one of paper, quick, smoke, not 'me'"),
         ("regression-iid", {"pool": 0}, "pool must be positive"),
+        ("interference", {"test_counts": (1,)}, "need streams of at least 2 classes"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(name, change, sentence):
@@ -81,6 +82,15 @@ def test_images_too_small_or_too_few_are_refused_in_one_sentence(few_glyphs):
     load = lambda name, split=None: few_glyphs  # noqa: E731
     with pytest.raises(ConfigError, match="too small for 6 convolutions"):
         replace(experiment, strides=(2,) * 6).studies(few_glyphs, load)
+    with pytest.raises(ConfigError, match="strides of at least 1"):
+        replace(experiment, strides=(0,)).studies(few_glyphs, load)
+    regression = preset("lindsey2020/regression-iid", "smoke")
+    with pytest.raises(ConfigError, match="pool of 2 functions is too small"):
+        replace(regression, pool=2).studies(few_glyphs, load)
+    with pytest.raises(ConfigError, match="4 functions do not fit into 3 slots"):
+        regression.test_task(few_glyphs, load, 4, "iid")
+    with pytest.raises(ConfigError, match="at least 1, not"):
+        replace(regression, sizes=(0, 4)).studies(few_glyphs, load)
     with pytest.raises(ConfigError, match="too few for 40 different ones"):
         replace(experiment, ways=40, outputs=50).studies(few_glyphs, load)
 
@@ -94,6 +104,7 @@ def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys):
         for count in (2, 5):
             assert 0 <= names[f"accuracy_after{count}.{arm}.test"]["mean"] <= 1
     assert "parts.flp.test" not in names
+    assert names["accuracy.flp.test"]["mean"] == names["accuracy_after5.flp.test"]["mean"]
     assert any(finding.startswith("OML: accuracy") for finding in result["findings"])
     run = result["run"]
     svg = (tmp_path / run / "figures" / "streams.svg").read_text()
@@ -103,13 +114,17 @@ def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys):
     assert main(["evaluate", run, "--classes", "7", "--episodes", "1", "--json"]) == 0
     longer = json.loads(capsys.readouterr().out)
     names = {quantity["name"] for quantity in longer["quantities"]}
-    assert {"accuracy_after7.flp.class7", "accuracy_after5.fa.class7", "accuracy_after5.flp.test"} <= names
+    assert {"accuracy_after7.flp.class7x1", "accuracy_after5.fa.class7x1", "accuracy_after5.flp.test"} <= names
     assert (tmp_path / run / "metrics.jsonl").read_text().startswith(before)
     assert main(["evaluate", run, "--classes", "4", "--order", "iid", "--episodes", "1"]) == 0
     assert main(["evaluate", run, "--classes", "13"]) == 2
     assert "13 classes cannot be told apart by 12 numbers" in capsys.readouterr().err
     assert main(["evaluate", run, "--classes", "0"]) == 2
     assert main(["resume", run]) == 0
+    before = len((tmp_path / run / "metrics.jsonl").read_text().splitlines())
+    assert main(["evaluate", run, "--classes", "4", "--order", "iid", "--episodes", "2"]) == 0
+    assert len((tmp_path / run / "metrics.jsonl").read_text().splitlines()) > before
+    assert "(iid4x2)" in capsys.readouterr().out.replace("\n", "")
     (tmp_path / run / "result.json").unlink()
     assert main(["evaluate", run]) == 1
     assert "is not finished" in capsys.readouterr().err
@@ -128,8 +143,7 @@ def test_scores_on_the_way_are_those_of_the_state_reached_there(tmp_path):
     trial = jax.random.fold_in(KEY, 0)
     lasting = jax.random.fold_in(trial, 2**32 - 1)
     started, task = learner.for_trial(lasting), TASK.for_trial(lasting)
-    episode_key = jax.random.fold_in(trial, 0)
-    episode = task.sample(episode_key)
+    episode = task.sample(stream_keys(trial, jnp.int32(0))[0])
     for row, count in zip(rows, (1, 3), strict=True):
         support = jax.tree.map(lambda leaf, n=count: leaf[: 2 * n], episode.support)
         state = started.adapt(started.init(KEY), support, KEY)
@@ -236,8 +250,7 @@ def test_streams_of_colour_images(imagenet):
     experiment = preset("lindsey2020/omniglot-iid", "smoke")
     experiment = replace(experiment, data="miniimagenet", ways=2, shots=1, queries=1, channels=2, strides=(2, 2, 2, 2))
     load = lambda name, split=None: mp.data.load(name, imagenet, split)  # noqa: E731
-    # Six images of every class are needed for scoring alone.
-    with pytest.raises(ConfigError, match="only 4 images"):
+    with pytest.raises(ConfigError, match="too few images per class for 5 of each to be scored on"):
         experiment.studies(load("miniimagenet"), load)
     task = experiment.training_task(load("miniimagenet"))
     learner = experiment.learner(experiment.arms()["flp"], load("miniimagenet"))

@@ -99,6 +99,16 @@ def test_local_updates_of_batches_can_be_undone(sharing):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-12), exact, undone)
 
 
+def test_features_that_are_not_learned_do_not_stand_in_the_way_of_undoing():
+    learner = LEARNERS["classes"]()
+    frozen = eqx.tree_at(lambda it: it.start.front, learner, mp.learners.freeze(learner.start.front))
+    given, key = episode(CLASSES), KEY
+    exact, undone = (
+        e.value_and_grad(frozen, given, key) for e in (mp.estimators.Reverse(), mp.estimators.Reversible())
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), exact, undone)
+
+
 def test_learned_features_cannot_be_undone_and_that_is_said():
     learner = LEARNERS["classes"]()
     with pytest.warns(mp.estimators.FallbackWarning, match="what the inner loop sees .* depends on meta-parameters"):
@@ -113,7 +123,7 @@ def test_first_order_counts_the_inner_gradient_as_given():
     start = first.init(KEY)
     adapted = first.adapt(start, given.support, KEY)
     expected = jax.grad(lambda weights: CLASSES.readout.loss(CLASSES(weights, given.query.x), given.query.y))(
-        adapted.weights
+        first.weights(adapted)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), found, expected)
     second = mp.estimators.Reverse().value_and_grad(exact, given, KEY)[1].start
@@ -125,12 +135,12 @@ def test_alignment_equals_backprop_when_the_feedback_is_the_transpose():
     given = episode(CLASSES)
     aligned, plain = (OnlineGradient(CLASSES, KEY, rate=0.1, alignment=a) for a in (True, False))
     state = aligned.init(KEY)
-    state = eqx.tree_at(lambda s: s.alignment, state, tuple(layer.weight for layer in state.weights.layers))
+    state = eqx.tree_at(lambda s: s.alignment, state, tuple(layer.weight for layer in aligned.start.layers))
     first = jax.tree.map(lambda leaf: leaf[0], aligned.prepare(given.support))
     one, other = aligned.update(state, first, KEY), plain.update(plain.init(KEY), first, KEY)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), one.weights, other.weights)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), one.fast, other.fast)
     random = aligned.update(aligned.init(KEY), first, KEY)
-    assert np.abs(random.weights.layers[0].weight - other.weights.layers[0].weight).max() > 1e-5
+    assert np.abs(random.fast[0].weight - other.fast[0].weight).max() > 1e-5
 
 
 @pytest.mark.usefixtures("x64")
@@ -248,6 +258,8 @@ def test_optimisers_by_field_leave_the_others_alone():
     np.testing.assert_allclose(after.start.layers[0].bias, learner.start.layers[0].bias - 0.1, rtol=1e-6)
     np.testing.assert_allclose(after.plasticity.values[0][0], learner.plasticity.values[0][0] - 1.0, rtol=1e-6)
     jax.tree.map(np.testing.assert_array_equal, after.feedback, learner.feedback)
+    with pytest.raises(ValueError, match="no meta-parameters in a field 'plastic'"):
+        by_field({"plastic": optax.sgd(0.1)}).init(parameters)
 
 
 def test_meta_training_lowers_the_loss():

@@ -6,13 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 TINY = 1e-30
-"""Added to squared norms, so that an update of nothing has a cosine of zero."""
+"""Squared norm below which an update counts as none, and has a cosine of zero to every other."""
 
 
 def cosine(one: Float[Array, "*shape"], other: Float[Array, "*shape"]) -> Float[Array, ""]:
     """Cosine of the angle between two arrays as vectors; zero if one of them is zero."""
-    norms = jnp.sum(one**2) * jnp.sum(other**2)
-    return jnp.sum(one * other) * jnp.where(norms > TINY, norms, jnp.inf) ** -0.5
+    return jnp.sum(_unit(one) * _unit(other))
 
 
 def descent_cosines(
@@ -35,9 +34,7 @@ def update_cosines(updates: Sequence[Float[Array, "n ..."]]) -> Float[Array, " l
     """Mean cosine between the updates after different examples, layer by layer."""
     found = []
     for layer in updates:
-        flat = layer.reshape(len(layer), -1)
-        norms = jnp.sum(flat**2, axis=1)
-        unit = flat * jnp.where(norms > TINY, norms, jnp.inf)[:, None] ** -0.5
+        unit = jnp.stack([_unit(update).ravel() for update in layer])
         products = unit @ unit.T
         pairs = len(layer) * (len(layer) - 1)
         found.append((jnp.sum(products) - jnp.trace(products)) / pairs)
@@ -58,3 +55,8 @@ def interference(losses: Float[Array, "n n"], before: Float[Array, " n"]) -> tup
     own = jnp.mean(jnp.diagonal(change))
     pairs = change.size - len(change)
     return own, (jnp.sum(change) - jnp.trace(change)) / pairs
+
+
+def _unit(array: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    squares = jnp.sum(array**2)
+    return array * jnp.where(squares > TINY, squares, jnp.inf) ** -0.5

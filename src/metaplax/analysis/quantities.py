@@ -59,7 +59,7 @@ def quantities(
 ) -> list[Quantity]:
     """All quantities of a run, rule by rule in the order they were run.
 
-    Rules that are used elsewhere, as they are, are averaged over all steps.
+    Rules that are used elsewhere, as they are, are averaged over all steps; along streams the last one counts.
 
     Args:
         rows: of the run.
@@ -76,7 +76,7 @@ def quantities(
         for name in dict.fromkeys([*steps[-1], *(final[-1] if final else ())]):
             if name in NOT_QUANTITIES:
                 continue
-            source = _source(name, steps, final, len(steps) if _is_elsewhere(rule) else last)
+            source = _source(name, steps, final, _averaged(rule, steps, last))
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
             found.append(over_trials(f"{name}.{rule}", per_trial, _unit(name, loss_unit), published))
         if "masked" in steps[-1]:
@@ -94,9 +94,15 @@ def episodes_of(row: Mapping[str, Any]) -> int:
     return int(row["episodes"][0]) if "episodes" in row else 1
 
 
-def _is_elsewhere(rule: str) -> bool:
-    """Whether rows are those of what was meta-learned, used as it is: ``<rule>.<where>``; all of them count."""
-    return "." in rule
+def _averaged(rule: str, steps: list, last: int) -> int:
+    """How many of the last rows count.
+
+    All of what was meta-learned and is used as it is, ``<rule>.<where>``; but the last one where rows are about more
+    and more parts of the same streams.
+    """
+    if "parts" in steps[-1]:
+        return 1
+    return len(steps) if "." in rule else last
 
 
 def _source(name: str, steps: list, final: list, last: int) -> list:

@@ -1,4 +1,7 @@
-"""The meta-gradient of :class:`metaplax.learners.FeedbackPlasticity` in eager PyTorch, on the same arrays.
+"""The meta-gradient of :class:`metaplax.learners.FeedbackPlasticity` as published, in eager PyTorch, same arrays.
+
+Oja's rule with a plasticity per synapse, paths of one layer with ReLU, errors of numbers or targets that are classes,
+no bounds.
 
 Plain operations on tensors that keep the graph of all inner steps; features of front layers are computed once, and
 only the last state is scored.

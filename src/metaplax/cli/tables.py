@@ -78,8 +78,8 @@ def benchmark(found: Benchmark) -> Table:
 
 
 def step_costs(costs: list[StepCost]) -> Table:
-    """CPU time of inner steps."""
-    table = Table("inner step", "CPU-ms", "CPU-ms in PyTorch", "x PyTorch")
+    """CPU time of steps."""
+    table = Table("step", "CPU-ms", "CPU-ms in PyTorch", "x PyTorch")
     for cost in costs:
         eager = cost.pytorch_cpu_seconds
         rest = ("not installed", "–") if eager is None else (f"{1e3 * eager:.1f}", f"{cost.ratio:.2f}")

@@ -29,7 +29,8 @@ class Reversible(AbstractUnrolled):
     """Exact gradient by backpropagation, with the inner states recovered by undoing the updates.
 
     Time ``O(T P)``, with a small constant: matrix-vector products and one fused change of each matrix per
-    step and direction. Memory ``O(T sqrt(P) + (T / anchor_every) P)``: per step only vectors are kept. Needs
+    step and direction. Memory ``O(T sqrt(P) + (T / anchor_every) P)``: per step only vectors are kept, one of each for
+    every example of a minibatch. Needs
     an :class:`~metaplax.learners.AbstractStructuredLearner` whose updates are outer products (with one
     coefficient for all, per neuron or per synapse) and decays; for other learners it warns and uses the
     fallback, whose gradient is the same. What is recovered is as exact as rounding allows: where weights grow
@@ -71,7 +72,8 @@ def obstacle(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) ->
     if not isinstance(learner, AbstractStructuredLearner):
         return f"the updates of {type(learner).__name__} are not written as structured updates"
     arrays, constants = eqx.partition(join(*split(learner)), eqx.is_array)
-    if _depends(lambda arrays, support: eqx.combine(arrays, constants).prepare(support), arrays, episode.support):
+    parameters, rest = split(learner)
+    if _depends(lambda parameters, support: join(parameters, rest).prepare(support), parameters, episode.support):
         return "what the inner loop sees of an example depends on meta-parameters"
     state, example = jax.eval_shape(
         lambda: (learner.init(key), jax.tree.map(lambda x: x[0], learner.prepare(episode.support)))

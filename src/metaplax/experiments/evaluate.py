@@ -28,7 +28,7 @@ class Evaluation:
     @property
     def name(self) -> str:
         """What the studies are called, after the name of their arm."""
-        return f"{self.order}{self.classes}"
+        return f"{self.order}{self.classes}x{self.episodes}"
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -47,10 +47,10 @@ def evaluate(
     """Score what a run has meta-learned on other streams, and add the scores to the run.
 
     Raises:
-        ConfigError: the experiment is not one of streams, or there are not so many classes.
+        ConfigError: the experiment is not one of streams, there are not so many classes, or too few outputs for them.
         RunFolderError: the folder is no run folder, damaged, in use or not finished, or the data are not the same as
             before.
-        IncompatibleError: the network has too few outputs.
+        CheckpointError: the checkpoints are damaged or belong to another version of the experiment.
         DataError: the data are missing or damaged.
         Interrupted: somebody asked to stop; asking again goes on.
     """
@@ -79,6 +79,6 @@ def evaluate(
         config = folder.config()
         rules = {**config["rules"], **described(experiment, studies)}
         folder.write_json("config.json", {**config, "rules": rules})
-        conduct_all(experiment, everything, folder, progress, interruption)
+        conduct_all(experiment, everything, folder, progress, interruption, "the same command")
         write_result(experiment, everything, folder)
     return folder

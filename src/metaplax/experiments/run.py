@@ -192,10 +192,21 @@ def conduct_all(
     folder: RunFolder,
     progress: Progress,
     interruption: Interruption | None,
+    go_on: str | None = None,
 ) -> None:
     """Conduct all studies that are not finished yet.
 
+    Args:
+        experiment: whose studies they are.
+        studies: by short name.
+        folder: where rows and checkpoints go.
+        progress: shows how far each is.
+        interruption: asked now and then whether to stop.
+        go_on: what goes on after an interruption; by default ``metaplax resume``.
+
     Raises:
+        CheckpointError: the checkpoints are damaged or belong to something else.
+        RunFolderError: the folder is damaged or cannot be written.
         Interrupted: somebody asked to stop; the run can be resumed.
         DivergedError: nothing finite came out any more.
     """
@@ -212,7 +223,7 @@ def conduct_all(
         try:
             study.conduct(Conditions(key, experiment.trials, journal(rule), journal, progress(rule), asked))
         except Interrupted as error:
-            error.add_note(f"rule {rule!r}; go on with: metaplax resume {folder.path}")
+            error.add_note(f"rule {rule!r}; go on with: {go_on or f'metaplax resume {folder.path}'}")
             raise
         except DivergedError as error:
             error.add_note(f"rule {rule!r}; what was recorded is in {folder.path}")

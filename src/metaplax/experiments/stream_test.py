@@ -16,7 +16,10 @@ from metaplax.tasks import AbstractTrajectory, Episode, Examples
 from metaplax.training import Step, lasting, spread
 
 TUNING = 1 << 20
-"""Index of the episodes that learning rates are tuned on, far from those that are scored."""
+"""Index of the streams that learning rates are tuned on, far from those that are scored."""
+
+STREAMS = 0x5EED
+"""Sets the keys of streams apart from others of a trial."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class StreamTest(AbstractStudy):
         task: distribution of streams. If it mixes its parts there is one score, after all of them.
         counts: after how many parts to score; the last one is all of them.
         episodes: how many streams each trial is scored on.
-        rates: if there are any, learning rates of which the one is used that is best at the end of other streams.
+        rates: if there are any, learning rates of which the one is used that is best at the end of other streams of
+            the same task.
     """
 
     origin: str
@@ -47,7 +51,7 @@ class StreamTest(AbstractStudy):
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.origin} along {self.counts} on {eqx.tree_pformat(self.learner)}"
+        return f"{self.origin} along {self.counts} of {self.episodes} on {eqx.tree_pformat(self.learner)}"
 
     def check(self) -> None:
         self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
@@ -68,22 +72,29 @@ class StreamTest(AbstractStudy):
             learner = self._learner(parameters, constants, rate)
 
             def one(given: tuple[Int[Array, ""], PyTree]) -> tuple[PyTree, dict[str, Array]]:
-                episode_key = jax.random.fold_in(key, fold + given[0])
-                return self._further(learner, task.sample(episode_key), index, given[1], episode_key)
+                number, state = given
+                task_key, learner_key, _ = stream_keys(key, fold + number)
+                return self._further(learner, task.sample(task_key), index, state, learner_key)
 
             states, metrics = jax.lax.map(one, (jnp.arange(self.episodes), states))
-            return (parameters, states, rate), jax.tree.map(partial(jnp.mean, axis=0), metrics)
+            means = jax.tree.map(partial(jnp.mean, axis=0), metrics)
+            return (parameters, states, rate), {**means, "episodes": jnp.int32(self.episodes)}
 
         def begin(parameters: PyTree, rate: Float[Array, ""], key: Key[Array, ""]) -> tuple[PyTree, PyTree, Array]:
             learner = self._learner(parameters, constants, rate)
-            keys = jax.random.split(key, self.episodes)
-            return parameters, jax.vmap(learner.init)(keys), rate
+            init_keys = jax.vmap(lambda number: stream_keys(key, number)[2])(jnp.arange(self.episodes))
+            return parameters, jax.vmap(learner.init)(init_keys), rate
 
         def start(rate: float) -> PyTree:
             rates = jnp.full(conditions.trials, rate)
             return jax.vmap(begin)(learned, rates, keys)
 
-        takes = [jax.jit(layout.trials(partial(_at, one_trial, index))) for index in range(self.steps)]
+        takes = [
+            jax.jit(layout.trials(partial(_at, one_trial, index)))
+            .lower(arrays, jnp.int32(0), start(0.0), keys)
+            .compile()
+            for index in range(self.steps)
+        ]
 
         def step(index: int, carry: PyTree, fold: int = 0) -> tuple[PyTree, dict[str, Array]]:
             return takes[index](arrays, jnp.int32(fold), carry, keys)
@@ -122,6 +133,11 @@ class StreamTest(AbstractStudy):
             score = found["accuracy"] if "accuracy" in found else -found["loss"]
             scores.append(float(jnp.mean(jnp.nan_to_num(score, nan=-jnp.inf))))
         return self.rates[int(np.argmax(scores))]
+
+
+def stream_keys(key: Key[Array, ""], number: Int[Array, ""]) -> Key[Array, "3"]:
+    """Keys of one stream of a trial: of the stream itself, of its updates, and of the state before it."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, STREAMS), number), 3)
 
 
 def _at(function, index: int, arrays: PyTree, fold: Array, carry: PyTree, key: Key[Array, ""]) -> PyTree:

@@ -72,7 +72,8 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
         linear_paths: leave the ReLUs of the paths out.
         path_widths: of hidden layers of every path.
         hidden_multiplier: factor ``m`` of the plasticity of hidden layers.
-        bound: largest fraction of a weight that one step may forget; ``None`` for any, as published.
+        bound: largest fraction of a weight that one step may forget; ``None`` for any, as published. Below one a step
+            can be undone.
         response_bound: by how much at most one step may change a neuron's response to its input, in units of the
             activity it is taught; ``None`` for any, as published.
 
@@ -111,7 +112,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
         linear_paths: bool = False,
         path_widths: tuple[int, ...] = (),
         hidden_multiplier: float = 1.0,
-        bound: float | None = 1.0,
+        bound: float | None = 0.5,
         response_bound: float | None = None,
     ):
         for limit in (bound, response_bound):
@@ -211,7 +212,8 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
         multiplier = self.hidden_multiplier if number < len(self.feedback) else 1.0
         factor = jnp.full_like(squares, multiplier)
         # What a plasticity of one would forget, and how it would change the response to the same input.
-        limits = ((self.bound, squares), (self.response_bound, jnp.sum(pre**2)))
+        forgetting = self.bound if self.rule == "oja" else None
+        limits = ((forgetting, squares), (self.response_bound, jnp.sum(pre**2)))
         for limit, strongest in limits:
             if limit is not None:
                 reached = jnp.maximum(multiplier * largest * strongest, NOTHING)

@@ -18,9 +18,9 @@ RateSharing = Literal["given", "global", "layer", "synapse"]
 
 
 class GradientState(eqx.Module):
-    """Weights during an episode, and fixed random feedback if errors are transported by it."""
+    """What changes within an episode, and fixed random feedback if errors are transported by it."""
 
-    weights: FrontedWeights
+    fast: PyTree
     alignment: PyTree
 
 
@@ -88,7 +88,7 @@ class OnlineGradient(AbstractStreamLearner):
             fresh = kaiming_normal(readout_key, shape, shape[1])
             weights = eqx.tree_at(lambda w: w.layers[-1].weight, weights, fresh)
         alignment = self.network.init(alignment_key).layers if self.alignment else ()
-        return GradientState(weights, tuple(layer.weight for layer in alignment))
+        return GradientState(self._fast(weights), tuple(layer.weight for layer in alignment))
 
     def prepare(self, support: Examples) -> Examples:
         if self.adapted == "all":
@@ -99,10 +99,10 @@ class OnlineGradient(AbstractStreamLearner):
         del key
 
         def loss(fast: PyTree) -> Float[Array, ""]:
-            outputs = self._outputs(self._with(state.weights, fast), state.alignment, example.x)
+            outputs = self._outputs(self._with(fast), state.alignment, example.x)
             return self.network.readout.loss(outputs, example.y)
 
-        fast = self._fast(state.weights)
+        fast = state.fast
         slope = jax.grad(loss)(fast)
         slope = jax.lax.stop_gradient(slope) if self.first_order else slope
         if self.rates is None:
@@ -111,16 +111,18 @@ class OnlineGradient(AbstractStreamLearner):
             changed = jax.tree.map(lambda w, g: w - self.rates * g, fast, slope)
         else:
             changed = jax.tree.map(lambda w, g, rate: w - rate * g, fast, slope, self.rates)
-        return GradientState(self._with(state.weights, changed), state.alignment)
+        return GradientState(changed, state.alignment)
 
     def _fast(self, weights: FrontedWeights) -> PyTree:
         """What changes within an episode."""
         return {"all": weights, "head": weights.layers, "readout": weights.layers[-1:]}[self.adapted]
 
-    def _with(self, weights: FrontedWeights, fast: PyTree) -> FrontedWeights:
+    def _with(self, fast: PyTree) -> FrontedWeights:
+        """All weights: those that change, and the others as they are at the start."""
         if self.adapted == "all":
             return fast
-        return FrontedWeights(weights.front, (*weights.layers[: len(weights.layers) - len(fast)], *fast))
+        layers = self.start.layers
+        return FrontedWeights(self.start.front, (*layers[: len(layers) - len(fast)], *fast))
 
     def _outputs(
         self, weights: FrontedWeights, alignment: PyTree, x: Num[Array, "batch ..."]
@@ -132,7 +134,7 @@ class OnlineGradient(AbstractStreamLearner):
         return self.network.activity(weights.layers, features)[-1]
 
     def weights(self, state: GradientState) -> FrontedWeights:
-        return state.weights
+        return self._with(state.fast)
 
     def scalars(self) -> Metrics:
         leaves = jax.tree.leaves(self.rates)

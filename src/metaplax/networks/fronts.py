@@ -113,8 +113,10 @@ class ConvFront(AbstractFront):
         channels: of every layer.
         strides: of the layers.
 
+        most_at_once: images that are taken at the same time on an accelerator.
+
     Raises:
-        ValueError: the images are too small for so many layers.
+        ValueError: the images are too small for so many layers, there is no layer, or a stride is below one.
 
     Source: Lindsey & Litwin-Kumar (2020), code; Javed & White (2019).
     """
@@ -123,8 +125,11 @@ class ConvFront(AbstractFront):
     channels_in: int = 1
     channels: int = 32
     strides: tuple[int, ...] = (2, 1, 2)
+    most_at_once: int = 1024
 
     def __check_init__(self):
+        if not self.strides or min(self.strides) < 1:
+            raise ValueError(f"convolutions need strides of at least 1, not {self.strides}")
         if self.sides[-1] < 1:
             raise ValueError(f"images of side {self.side} are too small for {len(self.strides)} convolutions")
 
@@ -142,7 +147,9 @@ class ConvFront(AbstractFront):
 
     @property
     def at_once(self) -> int:
-        """Images that are taken at the same time."""
+        """Images that are taken at the same time: on a CPU few, so that what is copied of them stays in cache."""
+        if jax.default_backend() != "cpu":
+            return self.most_at_once
         inputs = [self.channels_in, *[self.channels] * (len(self.strides) - 1)]
         most = max(9 * count * side**2 for count, side in zip(inputs, self.sides[1:], strict=True))
         return max(1, AT_ONCE // most)

@@ -16,6 +16,9 @@ from metaplax.tasks.episode import AbstractTask, Episode, Examples
 
 Order = Literal["iid", "continual"]
 
+POOLS = 0x9001
+"""Sets the keys of pools of functions apart from others of a trial."""
+
 
 class AbstractTrajectory(AbstractTask):
     """Episodes made of ``parts`` things to learn, with equally many minibatches and queries each.
@@ -73,7 +76,8 @@ class ImageTrajectory(AbstractTrajectory):
         allowed: labels of the classes that episodes may hold; by default all.
 
     Raises:
-        ValueError: a number is below one, or the data have too few classes or images per class.
+        ValueError: a number is below one, the data have too few classes or images per class, queries do not fit into
+            the reserved images, or there are fewer labels than classes.
 
     Source: Lindsey & Litwin-Kumar (2020), code; Javed & White (2019).
     """
@@ -165,16 +169,17 @@ class Sinusoids(AbstractTrajectory):
     ``(1,)``.
 
     Args:
-        functions: per episode; as many slots.
+        functions: per episode.
         minibatches: of each function to learn from.
         batch: points per minibatch.
         queries: points of each function to be scored on.
         order: minibatches of all functions mixed, or function by function.
         pool: how many functions there are.
         part: number of the pool; pools of different numbers are drawn independently.
+        slots: how many there are; by default as many as functions.
 
     Raises:
-        ValueError: a number is below one, or the pool holds too few functions.
+        ValueError: a number is below one, or there are too few functions in the pool, or slots.
 
     Source: Lindsey & Litwin-Kumar (2020), code; Javed & White (2019).
     """
@@ -187,6 +192,7 @@ class Sinusoids(AbstractTrajectory):
     queries: int = eqx.field(static=True)
     order: Order = eqx.field(static=True)
     part: int = eqx.field(static=True)
+    slots: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -198,6 +204,7 @@ class Sinusoids(AbstractTrajectory):
         order: Order = "iid",
         pool: int = 400,
         part: int = 0,
+        slots: int | None = None,
     ):
         sizes = {"functions": functions, "minibatches": minibatches, "batch": batch, "queries": queries}
         for name, value in sizes.items():
@@ -207,6 +214,9 @@ class Sinusoids(AbstractTrajectory):
             raise ValueError(f"a pool of {pool} functions is too small for {functions} different ones per episode")
         self.functions, self.minibatches, self.batch, self.queries = functions, minibatches, batch, queries
         self.order, self.part = order, part
+        self.slots = functions if slots is None else slots
+        if self.slots < functions:
+            raise ValueError(f"{functions} functions do not fit into {self.slots} slots")
         self.amplitudes, self.phases = _curves(jax.random.key(part), pool)
 
     @property
@@ -222,7 +232,7 @@ class Sinusoids(AbstractTrajectory):
         return self.queries
 
     def for_trial(self, key: Key[Array, ""]) -> "Sinusoids":
-        pool = _curves(jax.random.fold_in(key, self.part), len(self.phases))
+        pool = _curves(jax.random.fold_in(jax.random.fold_in(key, POOLS), self.part), len(self.phases))
         return eqx.tree_at(lambda task: (task.amplitudes, task.phases), self, pool)
 
     def in_order(self, key: Key[Array, ""]) -> Episode:
@@ -237,8 +247,8 @@ class Sinusoids(AbstractTrajectory):
         """Points of every function; leading axes of functions and points."""
         x = jax.random.uniform(key, (self.functions, count), minval=-5.0, maxval=5.0)
         y = self.amplitudes[chosen][:, None] * jnp.sin(x + self.phases[chosen][:, None])
-        slots = jnp.eye(self.functions, dtype=x.dtype)[:, None]
-        slots = jnp.broadcast_to(slots, (self.functions, count, self.functions))
+        slots = jnp.eye(self.functions, self.slots, dtype=x.dtype)[:, None]
+        slots = jnp.broadcast_to(slots, (self.functions, count, self.slots))
         return Examples(jnp.concatenate([slots, x[..., None]], axis=-1), y[..., None])
 
 

@@ -13,6 +13,9 @@ def by_field(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.Gr
     Args:
         optimizers: by name of the field, e.g. ``{"start": optax.adam(1e-3), "plasticity": optax.adam(1e-4)}``. Fields
             that hold meta-parameters and are not named do not change.
+
+    Raises:
+        ValueError: a name is that of no field with meta-parameters (when it is first used).
     """
     still = "rest"
 
@@ -22,6 +25,10 @@ def by_field(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.Gr
             name = str(getattr(path[0], "name", still))
             return name if name in optimizers else still
 
-        return jax.tree_util.tree_map_with_path(label, parameters)
+        found = jax.tree_util.tree_map_with_path(label, parameters)
+        missing = sorted(set(optimizers) - set(jax.tree.leaves(found)))
+        if missing:
+            raise ValueError(f"the learner has no meta-parameters in a field {missing[0]!r}")
+        return found
 
     return optax.multi_transform({**optimizers, still: optax.set_to_zero()}, labels)

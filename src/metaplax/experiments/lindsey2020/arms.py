@@ -87,7 +87,12 @@ def gradient_arms(rate: float, outer_rate: float, rates_rate: float, plastic: in
 
 
 def arms_without_meta_learning(rates: tuple[float, ...], plastic: int = 2) -> dict[str, Arm]:
-    """Backprop and feedback alignment along the stream, from random weights."""
+    """Backprop through all layers, and feedback alignment behind the front, along the stream from random weights.
+
+    Args:
+        rates: learning rates that are tuned over.
+        plastic: layers behind the front; as many as there are, and feedback alignment reaches all of them, too.
+    """
     return {
         "bp": Arm(LABELS["bp"], {"adapted": "all"}, {}, plastic, rates),
         "fa": Arm(LABELS["fa"], {"alignment": True}, {}, plastic, rates),

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from metaplax.analysis import Quantity, over_trials
@@ -29,7 +29,8 @@ class AbstractStreamExperiment(AbstractExperiment):
         ceiling: outer loss above which an episode has exploded and is left out.
         tuned_for: whose rates are used: ``"paper"``, as published, ``"quick"``, found for fewer meta-steps, or
             ``"smoke"``.
-        as_released: do what the published code does: plasticity without bounds, gradients inside counted as given.
+        as_released: do what the published code does: plasticity without bounds, meta-gradients that are not clipped,
+            gradients inside counted as given. Exploded episodes are still left out.
     """
 
     source: ClassVar[str] = "Lindsey & Litwin-Kumar (2020)"
@@ -37,6 +38,8 @@ class AbstractStreamExperiment(AbstractExperiment):
     axis: ClassVar[str] = "meta-step"
     averaged: ClassVar[int] = 100
     order: ClassVar[Order]
+    released_gradient: ClassVar[Mapping[str, Any]] = {"first_order": True}
+    """What is different about arms with gradients inside in the published code."""
 
     trials: int = 5
     episodes: int = 20000
@@ -86,7 +89,16 @@ class AbstractStreamExperiment(AbstractExperiment):
 
     def arms(self) -> Mapping[str, Arm]:
         """The arms by short name."""
-        return self.recipes()[self.tuned_for]
+        arms = self.recipes()[self.tuned_for]
+        if not self.as_released:
+            return arms
+        # What is first order anyway is not run twice.
+        return {name: self._released(arm) for name, arm in arms.items() if name != "oml_first"}
+
+    def _released(self, arm: Arm) -> Arm:
+        """The arm as the published code runs it."""
+        more = self.released_gradient if arm.is_gradient else {"bound": None, "response_bound": None}
+        return replace(arm, options={**arm.options, **more})
 
     def label(self, study: str) -> str:
         arm, _, where = study.partition(".")
@@ -110,7 +122,7 @@ class AbstractStreamExperiment(AbstractExperiment):
                 learner=learner,
                 task=task,
                 estimator=Checkpointed(),
-                optimizer=arm.optimizer(self.clip),
+                optimizer=arm.optimizer(0.0 if self.as_released else self.clip),
                 episodes=self.episodes,
                 ceiling=self.ceiling,
                 meta_batch=self.meta_batch,
@@ -152,11 +164,15 @@ class AbstractStreamExperiment(AbstractExperiment):
         return [over_trials(f"{n}_after{count}.{row['rule']}", row[n], units[n.removesuffix("_seen")]) for n in names]
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
-        what = "accuracy" if f"accuracy_after{self.counts[-1]}.flp.test" in quantities else "loss"
         found = []
-        for name in self.arms():
-            last = quantities.get(f"{what}_after{self.counts[-1]}.{name}.test")
+        for name, study in studies.items():
+            if not isinstance(study, StreamTest):
+                continue
+            count, (arm, _, place) = study.counts[-1], name.partition(".")
+            accuracy = quantities.get(f"accuracy_after{count}.{name}")
+            last = accuracy or quantities.get(f"loss_after{count}.{name}")
             if last:
                 interval = f"{last.mean:.3g} [{last.ci_low:.3g}, {last.ci_high:.3g}]"
-                found.append(f"{self.label(name)}: {what} {interval} after {self.counts[-1]} on further streams")
+                what, where = "accuracy" if accuracy else "loss", "" if place == "test" else f" ({place})"
+                found.append(f"{self.label(arm)}: {what} {interval} after {count} on further streams{where}")
         return tuple(found)

@@ -1,12 +1,12 @@
 """Do the updates of learned feedback get into each other's way less than gradients do?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
-from metaplax.experiments.base import AbstractStudy, Load
+from metaplax.experiments.base import AbstractStudy, ConfigError, Load
 from metaplax.experiments.interference_study import InterferenceStudy
 from metaplax.experiments.lindsey2020.arms import Arm
 from metaplax.experiments.lindsey2020.omniglot import QUICK_PRESET, SMOKE_PRESET, AbstractImages
@@ -22,7 +22,8 @@ class Interference(AbstractImages):
     Of every arm (``.updates``), layer by layer: the cosine of an update to the negative gradient of that example's
     loss (``descent_cosine``), the cosine between updates of different classes (``update_cosine``); and how an update
     changes the loss of its own example (``own_change``) and of those of other classes (``other_change``). The paper
-    gives no definitions; these are ours.
+    gives no definitions; these are ours. Backprop, which is not meta-learned, takes the third of the learning rates
+    that it is tuned over elsewhere.
     """
 
     name = "lindsey2020/interference"
@@ -44,6 +45,11 @@ class Interference(AbstractImages):
         "paper": {"test_episodes": 100, "ways": 20, "test_counts": (20,)},
     }
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.counts[-1] < 2:
+            raise ConfigError("updates of different classes need streams of at least 2 classes: test_counts")
+
     @property
     def counts(self) -> tuple[int, ...]:
         return self.test_counts
@@ -57,9 +63,7 @@ class Interference(AbstractImages):
         for name, training in self.trainings(data).items():
             arm = self.arms()[name]
             rate = {"rate": arm.rates[len(arm.rates) // 2]} if arm.rates else {}
-            learner = Arm(arm.label, {**arm.options, **rate}, arm.outer_rates, arm.plastic).learner(
-                self.network(arm.plastic, data), self.seed
-            )
+            learner = self.learner(replace(arm, options={**arm.options, **rate}), data)
             found[f"{name}.updates"] = InterferenceStudy(name, training, learner, task, self.test_episodes)
         return found
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from metaplax.data import ImageSet
 from metaplax.experiments.base import ConfigError, Load
@@ -31,7 +31,6 @@ QUICK_FLP = Arm(
         "hidden_multiplier": 1e-3,
         "plasticity": 0.1,
         "hidden_plasticity": 0.0,
-        "bound": 0.5,
     },
     {"start": 2e-3, "feedback": 1e-3, "plasticity": 1e-3},
 )
@@ -69,6 +68,7 @@ class AbstractImages(AbstractStreamExperiment):
     """
 
     averaged: ClassVar[int] = 200
+    released_gradient: ClassVar[Mapping[str, Any]] = {"first_order": True, "fresh_readout": True}
 
     data: str = "omniglot84"
     episodes: int = 40000
@@ -93,10 +93,6 @@ class AbstractImages(AbstractStreamExperiment):
     def recipes(cls) -> Mapping[str, Mapping[str, Arm]]:
         return {"paper": PAPER, "quick": QUICK, "smoke": SMOKE}
 
-    def arms(self) -> Mapping[str, Arm]:
-        arms = super().arms()
-        return {name: released(arm) for name, arm in arms.items()} if self.as_released else arms
-
     def network(self, plastic: int, data: ImageSet) -> FrontedMLP:
         colours = data.images.shape[3] if data.images.ndim == 4 else 1
         try:
@@ -113,6 +109,8 @@ class AbstractImages(AbstractStreamExperiment):
         images = load(self.data, HELD_OUT[self.data]) if self.data in HELD_OUT else data
         held_out = None if self.data in HELD_OUT else range(_last_third(data), len(data.class_names))
         most = int(images.counts().min()) - RESERVED
+        if most < 1:
+            raise ConfigError(f"{images.name} has too few images per class for {RESERVED} of each to be scored on")
         shots = self.shots if order == "iid" else min(15, most)
         return self._task(images, parts, shots, RESERVED, order=order, allowed=held_out, reserved=RESERVED)
 
@@ -136,7 +134,7 @@ class AbstractImages(AbstractStreamExperiment):
                 order=order,
                 reserved=reserved,
                 overlap=self.as_released and not reserved,
-                dark=self.as_released,
+                dark=self.as_released and data.images.ndim == 3,
                 labels=None if self.as_released else self.outputs,
                 allowed=allowed,
             )
@@ -147,12 +145,6 @@ class AbstractImages(AbstractStreamExperiment):
 def _last_third(data: ImageSet) -> int:
     """The first label of the last third of the classes."""
     return len(data.class_names) - len(data.class_names) // 3
-
-
-def released(arm: Arm) -> Arm:
-    """The arm as the published code runs it."""
-    more = {"first_order": True, "fresh_readout": True} if arm.is_gradient else {"bound": None}
-    return replace(arm, options={**arm.options, **more})
 
 
 SMALL = {"trials": 2, "episodes": 2, "test_episodes": 2, "data": "glyphs", "channels": 4, "hidden": 8, "outputs": 12}

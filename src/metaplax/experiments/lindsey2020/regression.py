@@ -1,11 +1,11 @@
 """Sinusoids learned online, mixed or one after the other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from metaplax.data import ImageSet
-from metaplax.experiments.base import Load
+from metaplax.experiments.base import ConfigError, Load
 from metaplax.experiments.lindsey2020.arms import LABELS, Arm, arms_without_meta_learning, gradient_arms
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
 from metaplax.networks import DenseFront, FrontedMLP, MeanSquaredError, NoFront
@@ -21,7 +21,7 @@ PUBLISHED_FLP = Arm(
 PAPER = {
     "flp": PUBLISHED_FLP,
     **gradient_arms(3e-3, 1e-4, 1e-4, plastic=3),
-    **arms_without_meta_learning((1e-3, 3e-3, 1e-2, 3e-2)),
+    **arms_without_meta_learning((1e-3, 3e-3, 1e-2, 3e-2), plastic=9),
 }
 # Found with another seed: the smaller what arrives of the error, the less Oja's rule forgets, so that paths start at
 # 0.03 of Kaiming's size; inner rates of the gradient arms were searched as well.
@@ -34,13 +34,13 @@ QUICK = {
             "path_gain": 0.03,
             "strength": 1.0,
             "linear_paths": True,
-            "plasticity": 1e-2,
-            "bound": 0.5,
+            "plasticity": 2e-2,
+            "response_bound": 15.0,
         },
-        {"start": 3e-3, "feedback": 1e-3, "plasticity": 1e-3, "strength": 1e-3},
+        {"start": 3e-3, "feedback": 1e-3, "plasticity": 3e-3, "strength": 1e-3},
     ),
     **gradient_arms(1e-2, 3e-3, 1e-3),
-    **arms_without_meta_learning((3e-3, 1e-2, 3e-2, 1e-1)),
+    **arms_without_meta_learning((3e-3, 1e-2, 3e-2, 1e-1), plastic=5),
 }
 SMOKE = {name: QUICK[name] for name in ("flp", "oml", "fa")}
 
@@ -106,30 +106,38 @@ class AbstractRegression(AbstractStreamExperiment):
     def counts(self) -> tuple[int, ...]:
         return tuple(range(1, self.functions + 1)) if self.order == "continual" else (self.functions,)
 
-    def arms(self) -> Mapping[str, Arm]:
-        arms = super().arms()
-        return {name: released(arm) for name, arm in arms.items()} if self.as_released else arms
-
     def network(self, plastic: int, data: ImageSet) -> FrontedMLP:
         del data
         sizes = (self.functions + 1, *self.sizes)
         frozen = max(0, len(sizes) - plastic)
-        front = DenseFront(sizes[: frozen + 1]) if frozen else NoFront(sizes[:1])
-        return FrontedMLP(front, (*sizes[frozen + 1 :], 1), MeanSquaredError())
+        try:
+            front = DenseFront(sizes[: frozen + 1]) if frozen else NoFront(sizes[:1])
+            return FrontedMLP(front, (*sizes[frozen + 1 :], 1), MeanSquaredError())
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     def training_task(self, data: ImageSet) -> Sinusoids:
         del data
-        return Sinusoids(self.functions, self.minibatches, self.batch, self.batch, order=self.order, pool=self.pool)
+        return self._task(self.functions, self.batch, self.order, self.pool, part=0)
 
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> Sinusoids:
         del data, load
-        return Sinusoids(parts, self.minibatches, self.batch, 100, order=order, pool=self.test_pool, part=1)
+        return self._task(parts, 100, order, self.test_pool, part=1)
 
-
-def released(arm: Arm) -> Arm:
-    """The arm as the published code runs it."""
-    more = {"first_order": True} if arm.is_gradient else {"bound": None, "response_bound": None}
-    return replace(arm, options={**arm.options, **more})
+    def _task(self, functions: int, queries: int, order: Order, pool: int, *, part: int) -> Sinusoids:
+        try:
+            return Sinusoids(
+                functions,
+                self.minibatches,
+                self.batch,
+                queries,
+                order=order,
+                pool=pool,
+                part=part,
+                slots=self.functions,
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 @dataclass(frozen=True)
