@@ -167,3 +167,10 @@ def test_fig_4_runs_to_a_result(tmp_path, monkeypatch):
     assert theta.keys() == {f"theta{term}.pool" for term in range(10)}
     assert np.isfinite(list(theta.values())).all()
     assert all(theta.values()), "all have moved"
+
+
+def test_arms_have_no_dots_in_their_names():
+    """A dot says that a rule is used elsewhere, as it is: such rows are averaged and drawn in another way."""
+    named = [arm for kind in (Fig4, Fig4Path, FigS5) for arm in kind.arms]
+    assert "pool_l1_0_3" in named
+    assert not [arm for arm in named if "." in arm]

@@ -81,10 +81,8 @@ def test_meta_gradient_is_that_of_finite_differences(name):
     given = episode(learner.network)
     along, expected = finite_differences(learner, given, KEY)
     assert np.abs(expected).max() > 1e-4
-    estimators = {"reverse": mp.estimators.Reverse(), "checkpointed": mp.estimators.Checkpointed(2)}
-    for label, estimator in estimators.items():
-        gradient = jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY)[1])(given)
-        np.testing.assert_allclose(along @ ravel_pytree(gradient)[0], expected, rtol=2e-5, atol=1e-8, err_msg=label)
+    gradient = jax.jit(lambda e: mp.estimators.Checkpointed(2).value_and_grad(learner, e, KEY)[1])(given)
+    np.testing.assert_allclose(along @ ravel_pytree(gradient)[0], expected, rtol=2e-5, atol=1e-8)
 
 
 @pytest.mark.usefixtures("x64")
@@ -103,9 +101,8 @@ def test_features_that_are_not_learned_do_not_stand_in_the_way_of_undoing():
     learner = LEARNERS["classes"]()
     frozen = eqx.tree_at(lambda it: it.start.front, learner, mp.learners.freeze(learner.start.front))
     given, key = episode(CLASSES), KEY
-    exact, undone = (
-        e.value_and_grad(frozen, given, key) for e in (mp.estimators.Reverse(), mp.estimators.Reversible())
-    )
+    estimators = mp.estimators.Reverse(), mp.estimators.Reversible()
+    exact, undone = (estimator.value_and_grad(frozen, given, key) for estimator in estimators)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), exact, undone)
 
 
@@ -264,7 +261,7 @@ def test_optimisers_by_field_leave_the_others_alone():
 
 def test_meta_training_lowers_the_loss():
     network = FrontedMLP(DenseFront((4, 16)), (8, 1), MeanSquaredError())
-    learner = OnlineGradient(network, KEY, rate=0.05)
+    learner = OnlineGradient(network, KEY, rate=0.01)
     optimizer = optax.adam(1e-2)
     trained = mp.meta_train(learner, TASK, mp.estimators.Checkpointed(), optimizer, 100, key=KEY, episodes=2, trials=2)
     losses = np.array([row["loss"] for row in trained.history])

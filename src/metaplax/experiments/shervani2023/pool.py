@@ -51,7 +51,8 @@ class Fig4(AbstractPoolLearning):
 
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
-STRENGTH_OF = {f"pool_l1_{strength:g}": strength for strength in STRENGTHS}
+# A dot in the name of a study is for rules that are used elsewhere.
+STRENGTH_OF = {f"pool_l1_{strength:g}".replace(".", "_"): strength for strength in STRENGTHS}
 
 
 @dataclass(frozen=True)
