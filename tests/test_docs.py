@@ -42,10 +42,13 @@ def test_links_lead_somewhere(page):
 def test_every_command_in_the_documentation_exists():
     from metaplax.experiments import EXPERIMENTS
 
-    verbs = {"list", "run", "resume", "report", "compare", "compare-estimators", "data", "bench", "bench-steps"}
+    verbs = {"list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data"} | {
+        "bench",
+        "bench-steps",
+    }
     for page in PAGES:
         for verb, experiment in re.findall(
-            r"metaplax ([a-z-]+)(?: ((?:shervani|zucchet)\S+|quickstart))?", _console(page)
+            r"metaplax ([a-z-]+)(?: ((?:shervani|lindsey|zucchet)\S+|quickstart))?", _console(page)
         ):
             assert verb in verbs
             assert not experiment or experiment in EXPERIMENTS
