@@ -73,6 +73,7 @@ def build(golden, bound=None):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.filterwarnings("ignore:Reversible does not apply")
 @pytest.mark.parametrize(("estimator", "bound"), [("reverse", None), ("checkpointed", 1e9), ("reversible", None)])
 @pytest.mark.parametrize("case", CASES)
 def test_final_weights_loss_and_every_gradient(case, estimator, bound):
