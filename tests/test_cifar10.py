@@ -6,6 +6,7 @@ import io
 import sys
 import tarfile
 
+import jax
 import numpy as np
 import pytest
 import requests
