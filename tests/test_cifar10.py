@@ -245,6 +245,7 @@ def test_tasks_flatten_the_colours(tmp_path):
     first, second = data.divided(20)
     assert (first.images.shape, second.images.shape) == ((80, 32, 32, 3), (20, 32, 32, 3))
     task = mp.tasks.OnlineClassification(data, ways=2, shots=3, queries=2)
+    assert len(task.bank.images) == 5 * RECORDS
     assert jax.eval_shape(lambda key: task.sample(key), jax.random.key(0)).support.x.shape == (6, 3072)
 
 

@@ -84,7 +84,7 @@ class InterferenceStudy(AbstractStudy):
         updates = [jnp.stack([w.layers[n].weight - before.layers[n].weight for w in after]) for n in layers]
         slopes = [_slope(learner, before, _one(first, i)) for i in range(task.parts)]
         gradients = [jnp.stack([slope.layers[n].weight for slope in slopes]) for n in layers]
-        start = jnp.stack([_loss(learner, before, _one(first, j)) for j in range(task.parts)])
+        start = _losses(learner, before, first)
         losses = jnp.stack([_losses(learner, weights, first) for weights in after])
         own, others = interference(losses, start)
         cosines = {f"descent_cosine{n}": c for n, c in enumerate(descent_cosines(updates, gradients), start=1)}

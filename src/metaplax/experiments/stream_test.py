@@ -10,13 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
-from metaplax.experiments.transfer import taken_over
+from metaplax.experiments.transfer import TUNING, taken_over
 from metaplax.learners import AbstractStreamLearner, join
 from metaplax.tasks import AbstractTrajectory, Episode, Examples
 from metaplax.training import Step, lasting, spread
-
-TUNING = 1 << 20
-"""Index of the streams that learning rates are tuned on, far from those that are scored."""
 
 STREAMS = 0x5EED
 """Sets the keys of streams apart from others of a trial."""

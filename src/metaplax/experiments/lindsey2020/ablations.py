@@ -17,9 +17,9 @@ from metaplax.tasks import Order
 # Hidden layers that learn from the start: what they would learn otherwise depends on how long meta-training is.
 QUICK_BASE = replace(QUICK_FLP, options={**QUICK_FLP.options, "hidden_plasticity": 0.1, "hidden_multiplier": 1e-2})
 
-CHANGES: Mapping[str, tuple[str, dict[str, Any], dict[str, float], int]] = {
+CHANGES: Mapping[str, tuple[str, dict[str, Any], dict[str, float | None], int]] = {
     "flp": ("as it is", {}, {}, 2),
-    "to_output": ("feedback to the output only", {"hidden_paths": False}, {}, 2),
+    "to_output": ("feedback to the output only", {"hidden_paths": False}, {"feedback": None}, 2),
     "fixed_paths": ("frozen random feedback", {}, {"feedback": 0.0}, 2),
     "hebb": ("Hebb in place of Oja", {"rule": "hebb"}, {}, 2),
     "error": ("error in place of target", {"signal": "error"}, {}, 2),
@@ -27,18 +27,20 @@ CHANGES: Mapping[str, tuple[str, dict[str, Any], dict[str, float], int]] = {
     "per_neuron": ("one plasticity per neuron", {"sharing": "neuron"}, {}, 2),
     "per_layer": ("one plasticity per layer", {"sharing": "layer"}, {}, 2),
     "one_for_all": ("one plasticity for all", {"sharing": "global", "hidden_plasticity": None}, {}, 2),
-    "plastic1": ("one plastic layer", {}, {}, 1),
+    "plastic1": ("one plastic layer", {}, {"feedback": None}, 1),
     "plastic3": ("three plastic layers", {}, {}, 3),
 }
-"""For each variant: what to call it, what is different, outer rates that are, and how many layers are plastic."""
+"""For each variant: what to call it, what is different, outer rates that are (none of what it does not have), and how
+many layers are plastic."""
 
 
 def variants(arm: Arm) -> dict[str, Arm]:
     """All variants of one arm."""
-    return {
-        name: Arm(label, {**arm.options, **options}, {**arm.outer_rates, **rates}, plastic)
-        for name, (label, options, rates, plastic) in CHANGES.items()
-    }
+    found = {}
+    for name, (label, options, changed, plastic) in CHANGES.items():
+        rates = {field: rate for field, rate in {**arm.outer_rates, **changed}.items() if rate is not None}
+        found[name] = Arm(label, {**arm.options, **options}, rates, plastic)
+    return found
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ class Arm:
         kind = OnlineGradient if self.is_gradient else FeedbackPlasticity
         return kind(network, jax.random.key(seed), **self.options)
 
-    def optimizer(self, clip: float | None) -> optax.GradientTransformation:
-        """Adam for every field on its own, each with its gradient clipped to a norm, if there is one."""
+    def optimizer(self, clip: float) -> optax.GradientTransformation:
+        """Adam for every field on its own, each with its gradient clipped to a norm; 0 for any."""
 
         def adam(rate: float) -> optax.GradientTransformation:
             return optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate)) if clip else optax.adam(rate)

@@ -1,7 +1,7 @@
 """Classes of images learned online from a few examples each, mixed or one after the other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from metaplax.data import ImageSet
@@ -36,7 +36,8 @@ QUICK_FLP = Arm(
 )
 QUICK = {
     "flp": QUICK_FLP,
-    "oja_readout": replace(QUICK_FLP, label=LABELS["oja_readout"], plastic=1),
+    # A single plastic layer has no feedback that could be learned.
+    "oja_readout": Arm(LABELS["oja_readout"], QUICK_FLP.options, {"start": 2e-3, "plasticity": 1e-3}, plastic=1),
     **gradient_arms(3e-2, 2e-3, 1e-3),
     **arms_without_meta_learning((3e-3, 1e-2, 3e-2, 1e-1)),
 }
