@@ -151,8 +151,9 @@ def _last_third(data: ImageSet) -> int:
 SMALL = {"trials": 2, "episodes": 2, "test_episodes": 2, "data": "glyphs", "channels": 4, "hidden": 8, "outputs": 12}
 SMOKE_PRESET = {**SMALL, "strides": (2, 2, 2), "ways": 3, "shots": 2, "queries": 2, "tuned_for": "smoke"}
 QUICK_PRESET = {
+    "trials": 6,
     "data": "omniglot",
-    "episodes": 2000,
+    "episodes": 1500,
     "channels": 32,
     "strides": (2, 1, 2),
     "tuned_for": "quick",
@@ -189,7 +190,7 @@ class OmniglotContinual(AbstractImages):
         "smoke": {**SMOKE_PRESET, "test_counts": (2, 5)},
         "quick": {
             **QUICK_PRESET,
-            "episodes": 1000,
+            "episodes": 600,
             "test_episodes": 3,
             "ways": 20,
             "shots": 3,
