@@ -7,6 +7,7 @@ from metaplax.estimators.forward_mode import ForwardMode
 from metaplax.estimators.implicit import PROBLEMS, AbstractImplicit
 from metaplax.estimators.linear_solves import T1T2, ConjugateGradient, ImplicitDirect, Neumann
 from metaplax.estimators.named import ESTIMATORS, EstimatorName
+from metaplax.estimators.reptile import Reptile
 from metaplax.estimators.reverse import Reverse
 from metaplax.estimators.reversible import FallbackWarning, Reversible
 from metaplax.estimators.truncated import Truncated
@@ -25,6 +26,7 @@ __all__ = [
     "ForwardMode",
     "ImplicitDirect",
     "Neumann",
+    "Reptile",
     "Reverse",
     "Reversible",
     "Truncated",

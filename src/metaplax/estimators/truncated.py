@@ -18,23 +18,24 @@ class Truncated(AbstractUnrolled):
     """Backpropagation through the last ``steps`` inner updates; what came before counts as given.
 
     Biased: how the meta-parameters act through earlier updates is left out, so that nothing is learned about where
-    the inner loop starts. Time ``O(T P)``, memory ``O(sqrt(steps) P)``. Needs a learner that can be differentiated.
+    the inner loop starts, unless ``reach_start`` is true. With that and no step at all it is first-order MAML
+    (Finn et al., 2017). Time ``O(T P)``, memory ``O(sqrt(steps) P)``. Needs a learner that can be differentiated.
     Source: Williams & Peng (1990); Shaban et al. (2019).
 
     Args:
-        steps: how many updates; all of them if there are no more.
+        steps: how many updates; all of them if there are no more; 0 only with ``reach_start``.
         reach_start: whether the derivative with respect to the state before these updates is taken for the one with
             respect to where the inner loop starts, as in the published code of Zucchet et al. (2022).
 
     Raises:
-        ValueError: ``steps`` is below one.
+        ValueError: ``steps`` is below one, or below zero.
     """
 
     steps: int
     reach_start: bool = False
 
     def __check_init__(self):
-        if self.steps < 1:
+        if self.steps < (0 if self.reach_start else 1):
             raise ValueError(f"the last 1, 2, ... updates can be differentiated, not {self.steps}")
 
     def value_and_grad(
@@ -53,7 +54,7 @@ def truncated_loop(
     if first:
         reached = stop(plain_loop(stop(step), stop(state), head))
         state = straight_through(reached, state) if reach_start else reached
-    return checkpointed_loop(step, state, tail)
+    return checkpointed_loop(step, state, tail) if last else state
 
 
 def stop(tree: PyTree) -> PyTree:

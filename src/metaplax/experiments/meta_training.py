@@ -12,7 +12,7 @@ from metaplax.experiments.base import AbstractTraining, Conditions
 from metaplax.learners import AbstractLearner
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import AbstractTask
-from metaplax.training import CheckpointError, FolderJournal, MetaTrained, meta_train, start
+from metaplax.training import CheckpointError, FolderJournal, MetaTrained, averaged, meta_train, start
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class MetaTraining(AbstractTraining):
         learner: where to start.
         task: distribution of episodes.
         estimator: of the meta-gradient.
-        optimizer: the outer optimiser.
+        optimizer: the outer optimiser; if it keeps an average of the parameters, that is what is found.
         episodes: number of meta-steps.
         ceiling: outer loss above which an episode has exploded.
         margin: how far the running mean of the loss may rise before the parameters go back.
@@ -80,7 +80,8 @@ class MetaTraining(AbstractTraining):
             raise CheckpointError(
                 f"{journal.rule!r} is not meta-trained yet: {done} of {self.episodes} meta-steps are done"
             )
-        return state.parameters
+        average = averaged(state.optimizer)
+        return state.parameters if average is None else average
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()

@@ -1,7 +1,6 @@
 """Inner loops that minimise an energy: what contrastive and implicit meta-gradients need."""
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -93,8 +92,10 @@ class AbstractEnergyLearner(AbstractLearner):
 
     minimiser: AbstractVar[AbstractMinimiser]
 
-    slow_in_network: ClassVar[bool] = False
-    """Whether meta-parameters occur in the misfit; if not, they occur in the charge only."""
+    @property
+    def slow_in_network(self) -> bool:
+        """Whether meta-parameters occur in the misfit; if not, they occur in the charge only."""
+        return False
 
     @abstractmethod
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:

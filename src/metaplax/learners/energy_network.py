@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import equinox as eqx
 import jax
 from equinox import AbstractVar
 from jaxtyping import Array, Float, PyTree
@@ -17,6 +18,10 @@ class AbstractNetworkLearner(AbstractEnergyLearner):
 
     network: AbstractVar[AbstractBatchNetwork]
     readout: AbstractVar[AbstractReadout]
+
+    @property
+    def slow_in_network(self) -> bool:
+        return bool(jax.tree.leaves(eqx.filter(self.network, eqx.is_inexact_array)))
 
     def outputs(
         self, fast: PyTree, buffers: PyTree, x: Float[Array, "batch ..."], training: bool

@@ -1,6 +1,6 @@
 """Slow weights shared by all tasks, fast gains and shifts for each of them: top-down modulation."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -59,8 +59,6 @@ class GainModulation(AbstractNetworkLearner):
     minimiser: AbstractMinimiser
     slow: PyTree
 
-    slow_in_network: ClassVar[bool] = True
-
     def __init__(
         self,
         network: EquinoxNetwork,
@@ -73,6 +71,10 @@ class GainModulation(AbstractNetworkLearner):
         self.slow = network.init(jax.random.key(0) if key is None else key)[0]
         if len(layers_of(network.module(self.slow))) < 2:
             raise IncompatibleError("gain modulation needs a network with at least two layers: one, and a readout")
+
+    @property
+    def slow_in_network(self) -> bool:
+        return True
 
     def for_trial(self, key: Key[Array, ""]) -> "GainModulation":
         return eqx.tree_at(lambda learner: learner.slow, self, self.network.init(key)[0])

@@ -71,7 +71,8 @@ class MetaRegularised(AbstractNetworkLearner):
 class ComplexSynapse(AbstractNetworkLearner):
     """``E = misfit + factor * reduce_i strength_i * (omega_i - fast_i) ** 2``: fast weights drawn to consolidated ones.
 
-    Fast weights start at the consolidated ones.
+    Fast weights start at the consolidated ones. With strengths of 0 in plain space that are not learned, all there is
+    to meta-learn is where a task starts, as in model-agnostic meta-learning (Finn et al., 2017).
 
     Args:
         network: what computes.
@@ -142,7 +143,15 @@ def _or_first(key: Key[Array, ""] | None) -> Key[Array, ""]:
 
 
 def _with_weights(learner, name: str, key: Key[Array, ""]):
-    """The learner with newly drawn weights in one of its fields; as it is if that is frozen."""
-    if not all(map(is_meta_parameter, jax.tree.leaves(getattr(learner, name)))):
+    """The learner with newly drawn weights in one of its fields and in its network; what is frozen stays as it is."""
+    if _is_learned(learner.network):
+        network = learner.network.for_trial(jax.random.fold_in(key, 1))
+        learner = eqx.tree_at(lambda tree: tree.network, learner, network)
+    if not _is_learned(getattr(learner, name)):
         return learner
     return eqx.tree_at(lambda tree: getattr(tree, name), learner, learner.network.init(key)[0])
+
+
+def _is_learned(tree: PyTree) -> bool:
+    """Whether no array of a tree is frozen."""
+    return all(map(is_meta_parameter, jax.tree.leaves(eqx.filter(tree, eqx.is_array))))

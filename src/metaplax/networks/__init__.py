@@ -2,12 +2,20 @@
 
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.batched import AbstractBatchNetwork, EquinoxNetwork
+from metaplax.networks.conv_blocks import ConvBlocks
 from metaplax.networks.convolution import convolve
 from metaplax.networks.fronted import FrontedMLP, FrontedWeights
 from metaplax.networks.fronts import AbstractFront, Affine, ConvFront, DenseFront, NoFront
 from metaplax.networks.lenet import BatchNormLeNet
 from metaplax.networks.mlp import MLP, Activity, Weights
-from metaplax.networks.readouts import AbstractReadout, MeanSquaredError, SoftmaxCrossEntropy, SquaredError
+from metaplax.networks.readouts import (
+    AbstractReadout,
+    MeanSquaredError,
+    PartialSquaredError,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
+from metaplax.networks.slow_parts import FastReadout, TemplateBlocks
 from metaplax.networks.spiking import Recording, RecurrentLIF, SpikingWeights
 from metaplax.networks.surrogates import AbstractSurrogate, FastSigmoid, Triangular
 
@@ -21,14 +29,17 @@ __all__ = [
     "Activity",
     "Affine",
     "BatchNormLeNet",
+    "ConvBlocks",
     "ConvFront",
     "DenseFront",
     "EquinoxNetwork",
+    "FastReadout",
     "FastSigmoid",
     "FrontedMLP",
     "FrontedWeights",
     "MeanSquaredError",
     "NoFront",
+    "PartialSquaredError",
     "ReLU",
     "Recording",
     "RecurrentLIF",
@@ -37,6 +48,7 @@ __all__ = [
     "SpikingWeights",
     "SquaredError",
     "Tanh",
+    "TemplateBlocks",
     "Triangular",
     "Weights",
     "convolve",

@@ -9,7 +9,16 @@ from jaxtyping import Array, Float, Key, Num, PyTree
 
 
 class AbstractBatchNetwork(eqx.Module):
-    """Maps a batch of inputs to a batch of outputs; weights and running statistics are held by whoever calls it."""
+    """Maps a batch of inputs to a batch of outputs; weights and running statistics are held by whoever calls it.
+
+    Floating-point JAX arrays of its own, if it has any, are slow: they can be meta-learned, but are the same for all
+    tasks.
+    """
+
+    def for_trial(self, key: Key[Array, ""]) -> "AbstractBatchNetwork":
+        """The network at the start of one trial of meta-training, with slow arrays drawn anew if it has any."""
+        del key
+        return self
 
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:

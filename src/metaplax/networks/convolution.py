@@ -6,9 +6,12 @@ from jaxtyping import Array, Float
 
 
 def convolve(
-    x: Float[Array, "batch height width c"], kernel: Float[Array, "rows columns c out"], stride: int = 1
+    x: Float[Array, "batch height width c"],
+    kernel: Float[Array, "rows columns c out"],
+    stride: int = 1,
+    border: int = 0,
 ) -> Float[Array, "batch h w out"]:
-    """A convolution without padding.
+    """A convolution.
 
     On a CPU it is written as shifted slices times a few matrices: inside of loops the
     gradient of XLA's own convolution is fifteen times slower, and outside of them no faster. Elsewhere it is XLA's own.
@@ -17,10 +20,34 @@ def convolve(
         x: images, channels last.
         kernel: weights.
         stride: pixels between two outputs, in both directions.
+        border: pixels of zeros around every image.
     """
+    if border:
+        x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
     return jax.lax.platform_dependent(
         x, kernel, cpu=lambda x, kernel: _of_slices(x, kernel, stride), default=lambda x, k: _native(x, k, stride)
     )
+
+
+def convolve_batch_last(
+    x: Float[Array, "c height width batch"], kernel: Float[Array, "rows columns c out"], border: int = 0
+) -> Float[Array, "out h w batch"]:
+    """The same for images that the last axis counts, on a CPU.
+
+    Whole patches times one matrix: what is copied are contiguous vectors, and what follows sees long ones. For many
+    images that is faster than :func:`convolve`, for few slower.
+
+    Args:
+        x: images, channels first and batch last.
+        kernel: weights.
+        border: pixels of zeros around every image.
+    """
+    rows, columns, _, out = kernel.shape
+    x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
+    height, width = output_side(x.shape[1], rows), output_side(x.shape[2], columns)
+    patches = jnp.concatenate([x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)])
+    matrix = jnp.transpose(kernel, (3, 0, 1, 2)).reshape(out, -1)
+    return (matrix @ patches.reshape(len(patches), -1)).reshape(out, height, width, x.shape[3])
 
 
 def output_side(side: int, kernel: int, stride: int = 1) -> int:

@@ -8,28 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.networks.batched import AbstractBatchNetwork
+from metaplax.networks.normalised import EPSILON, Layer, Normalised
 
 MOMENTUM = 0.1
 """Share of a batch in the running statistics."""
 
-EPSILON = 1e-5
 AT_ONCE = 500
 """Examples that are computed together when statistics are given."""
-
-
-class Layer(eqx.Module):
-    """Weights of one layer. Kernels have shape ``(row, column, in, out)``, matrices ``(in, out)``."""
-
-    weight: Float[Array, "..."]
-    bias: Float[Array, " out"]
-
-
-class Normalised(eqx.Module):
-    """Weights of one layer that is followed by batch normalisation with a learned affine map."""
-
-    layer: Layer
-    scale: Float[Array, " out"]
-    shift: Float[Array, " out"]
 
 
 class Statistics(eqx.Module):

@@ -87,3 +87,23 @@ class MeanSquaredError(AbstractReadout):
 
     def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
         return {}
+
+
+class PartialSquaredError(AbstractReadout):
+    """Linear output with the squared error of those targets that are known, summed over outputs, mean over the batch.
+
+    Targets that nobody knows, such as the rewards of actions that were not taken, are NaN.
+    """
+
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        return logits
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        known = jnp.isfinite(target)
+        return jnp.where(known, output - jnp.where(known, target, 0), 0)
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        return jnp.mean(jnp.sum(self.error(logits, target) ** 2, axis=1))
+
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        return {}

@@ -4,10 +4,12 @@ from metaplax.tasks.class_bank import ClassBank
 from metaplax.tasks.classification import OnlineClassification
 from metaplax.tasks.division import Division
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
+from metaplax.tasks.few_shot import FewShot
 from metaplax.tasks.spiking import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 from metaplax.tasks.stream import ImageStream
 from metaplax.tasks.tabular import Table
 from metaplax.tasks.trajectories import AbstractTrajectory, ImageTrajectory, Order, Sinusoids
+from metaplax.tasks.wheel import WheelTask
 
 __all__ = [
     "AbstractSpikingTask",
@@ -17,6 +19,7 @@ __all__ = [
     "Division",
     "Episode",
     "Examples",
+    "FewShot",
     "ImageStream",
     "ImageTrajectory",
     "OnlineClassification",
@@ -25,4 +28,5 @@ __all__ = [
     "SpikingPatterns",
     "SpikingSinusoids",
     "Table",
+    "WheelTask",
 ]

@@ -17,6 +17,7 @@ from metaplax.training.meta_train import (
     meta_train,
     start,
 )
+from metaplax.training.polyak import averaged, polyak_average
 from metaplax.training.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.training.run_folder import RunFolder, RunFolderError, environment, finite
 from metaplax.training.spread import AbstractSpread, restrict_to_cores, spread, use_all_cores
@@ -42,6 +43,7 @@ __all__ = [
     "RunFolder",
     "RunFolderError",
     "Step",
+    "averaged",
     "by_field",
     "clip_to_recent",
     "default_progress",
@@ -53,6 +55,7 @@ __all__ = [
     "keys_of_trials",
     "lasting",
     "meta_train",
+    "polyak_average",
     "restrict_to_cores",
     "spread",
     "stability_radii",

@@ -25,6 +25,7 @@ def drive(
     progress: AbstractProgress,
     interruption: Interruption,
     trouble: Callable[[PyTree, int], Exception | None] = lambda state, done: None,
+    kept: Callable[[PyTree], PyTree] = lambda state: state,
 ) -> PyTree:
     """Take the steps ``first .. steps - 1``; record each, checkpoint now and then, stop when asked.
 
@@ -37,6 +38,7 @@ def drive(
         progress: shows how far it is.
         interruption: asked after every step whether to stop.
         trouble: says of a state, and of the number of steps done, why it makes no sense to go on.
+        kept: what of a state checkpoints hold, and is returned.
 
     Returns:
         the state after the last step.
@@ -50,7 +52,7 @@ def drive(
         if interruption.requested:
             raise Interrupted(interruption.requested, first)
         if first >= steps:
-            return state
+            return kept(state)
         take = compiled(state)
         for index in range(first, steps):
             began, cpu_began = time.perf_counter(), time.process_time()
@@ -61,11 +63,11 @@ def drive(
             done, stop = index + 1, interruption.requested
             wrong = trouble(state, done)
             if stop or wrong or journal.is_due(done, steps):
-                journal.checkpoint(done, state)
+                journal.checkpoint(done, kept(state))
             refuse(wrong)
             if stop and done < steps:
                 raise Interrupted(stop, done)
-    return state
+    return kept(state)
 
 
 def refuse(wrong: Exception | None) -> None:

@@ -143,19 +143,25 @@ def meta_train(
         return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, (ceiling, margin), state, key)
 
     def compiled(state: MetaState) -> Step:
-        take = jax.jit(layout.trials(one_trial))
-        take = take.lower(task_arrays, jnp.int32(0), state, trial_keys).compile()
-        return lambda step, state: take(task_arrays, jnp.int32(step), state, trial_keys)
+        keys = layout.filled(trial_keys)
+        take = jax.jit(layout.trials(one_trial)).lower(task_arrays, jnp.int32(0), state, keys).compile()
+
+        def step(index: int, state: MetaState) -> tuple[MetaState, dict[str, Array]]:
+            state, record = take(task_arrays, jnp.int32(index), state, keys)
+            return state, layout.kept(record)
+
+        return step
 
     state = drive(
         compiled,
-        state,
+        layout.filled(state),
         first,
         steps,
         journal=journal,
         progress=progress,
         interruption=interruption,
-        trouble=lambda state, done: _divergence(state, done, patience),
+        trouble=lambda state, done: _divergence(layout.kept(state.streak), done, patience),
+        kept=layout.kept,
     )
     learned = eqx.combine(state.parameters, constants)
     trained = MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
@@ -231,9 +237,9 @@ def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
     return jnp.sum(jnp.where(mask.reshape(shape), values, 0), axis=0)
 
 
-def _divergence(state: MetaState, done: int, patience: int) -> DivergedError | None:
+def _divergence(streaks: Int[Array, " trials"], done: int, patience: int) -> DivergedError | None:
     """The error, if too many meta-steps in a row have given nothing finite."""
-    trials = [str(i) for i, n in enumerate(np.asarray(state.streak)) if n >= patience]
+    trials = [str(i) for i, n in enumerate(np.asarray(streaks)) if n >= patience]
     if not trials:
         return None
     return DivergedError(

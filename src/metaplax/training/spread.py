@@ -53,6 +53,14 @@ class AbstractSpread(ABC):
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         """``function`` of every key, stacked; to be called within the function of one trial."""
 
+    @abstractmethod
+    def filled(self, tree: PyTree) -> PyTree:
+        """States or keys with as many trials as are run; those of many steps are filled up once, not at every step."""
+
+    @abstractmethod
+    def kept(self, tree: PyTree) -> PyTree:
+        """Without what :meth:`filled` added."""
+
 
 class SideBySide(AbstractSpread):
     """Everything at once, with ``vmap``: for accelerators, which one episode alone leaves idle."""
@@ -62,6 +70,12 @@ class SideBySide(AbstractSpread):
 
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         return jax.vmap(function)(keys)
+
+    def filled(self, tree: PyTree) -> PyTree:
+        return tree
+
+    def kept(self, tree: PyTree) -> PyTree:
+        return tree
 
 
 @dataclass(frozen=True)
@@ -89,14 +103,30 @@ class InTurn(AbstractSpread):
         spread = jax.shard_map(
             share, mesh=mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False
         )
-        surplus = -self.count % self.trial_devices
 
         def padded(tasks, step, state, keys):
-            # The share of every device has the same size; surplus trials repeat the last one and are dropped.
-            more = jax.tree.map(lambda leaf: _pad(leaf, surplus), (state, keys))
-            return jax.tree.map(lambda leaf: leaf[: self.count], spread(tasks, step, *more))
+            if len(keys) == self.count + self.surplus:
+                return spread(tasks, step, state, keys)
+            # Arrays that are no multiple of the devices are copied to all of them: slow where states are large.
+            results = spread(tasks, step, *jax.tree.map(self._fill, (state, keys)))
+            return jax.tree.map(lambda leaf: leaf[: self.count], results)
 
-        return padded if surplus else spread
+        return padded
+
+    @property
+    def surplus(self) -> int:
+        """Trials that repeat the last one and are dropped, as the share of every device has the same size."""
+        return -self.count % self.trial_devices
+
+    def filled(self, tree: PyTree) -> PyTree:
+        return jax.tree.map(self._fill, tree)
+
+    def kept(self, tree: PyTree) -> PyTree:
+        # Cut on the host: on devices it would be a step that talks to all of them.
+        return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[: self.count]), tree) if self.surplus else tree
+
+    def _fill(self, leaf: Array) -> Array:
+        return _pad(leaf, self.surplus)
 
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         if self.episode_devices == 1:
