@@ -24,20 +24,20 @@ class NeuralGreedy(AbstractAgent):
     Neither fast parameters nor the optimiser ever start afresh.
 
     Args:
+        every: trials between trainings.
         learner: whose fast parameters are trained, from where they start, under the charge that its meta-parameters
             make.
         optimizer: of the descent.
         steps: of every training.
-        every: trials between trainings.
         batch: trials per step.
 
     Source: Zucchet et al. (2022), section 5.5, and code.
     """
 
+    every: int
     learner: AbstractNetworkLearner
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     steps: int = 250
-    every: int = 50
     batch: int = 512
 
     def start(self, key: Key[Array, ""]) -> GreedyState:

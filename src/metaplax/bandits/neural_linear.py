@@ -26,8 +26,8 @@ class NeuralLinear(AbstractAgent):
     optimiser starts afresh every time.
 
     Args:
-        width: of the two hidden layers.
         every: trials between trainings.
+        width: of the two hidden layers.
         steps: of every training.
         batch: trials per step, drawn with replacement.
         rate: learning rate of RMSprop, divided by ``1 + step / 2``.
@@ -40,8 +40,8 @@ class NeuralLinear(AbstractAgent):
     above zero are not counted in the shape, so that the noise is overestimated.)
     """
 
-    width: int = 100
     every: int = 20
+    width: int = 100
     steps: int = 50
     batch: int = 512
     rate: float = 0.01

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from metaplax.learners.base import IncompatibleError
 from metaplax.learners.energy import AbstractMinimiser
 from metaplax.learners.energy_network import AbstractNetworkLearner
+from metaplax.learners.synapses import sum_over
 from metaplax.networks import AbstractReadout, EquinoxNetwork
 
 
@@ -46,49 +47,67 @@ class GainModulation(AbstractNetworkLearner):
             they compute.
         readout: loss of both the support and the query set.
         minimiser: how the energy is minimised.
+        learn_start: whether where gains, shifts and the last layer start is meta-learned, too. In the published code
+            it is not with the contrastive rule, so that all tasks share one random last layer to start from.
+        strength: of the pull of fast parameters to where they start, ``strength / 2 * |fast - start|^2``. Without it
+            estimators that look at the energy only, such as the contrastive rule, cannot tell where to start.
         key: of the weights outside of meta-training.
 
     Raises:
         IncompatibleError: the network has fewer than two such layers.
 
-    Source: Zucchet et al. (2022), section 3.2.
+    Source: Zucchet et al. (2022), section 3.2, and code.
     """
 
     network: EquinoxNetwork
     readout: AbstractReadout
     minimiser: AbstractMinimiser
     slow: PyTree
+    start: Modulation | None
+    strength: float
 
     def __init__(
         self,
         network: EquinoxNetwork,
         readout: AbstractReadout,
         minimiser: AbstractMinimiser,
+        *,
+        learn_start: bool = False,
+        strength: float = 0.0,
         key: Key[Array, ""] | None = None,
     ):
         self.network = network  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.readout, self.minimiser = readout, minimiser
+        self.readout, self.minimiser, self.strength = readout, minimiser, strength
         self.slow = network.init(jax.random.key(0) if key is None else key)[0]
         if len(layers_of(network.module(self.slow))) < 2:
             raise IncompatibleError("gain modulation needs a network with at least two layers: one, and a readout")
+        self.start = self._unmodulated(self.slow) if learn_start else None
 
     @property
     def slow_in_network(self) -> bool:
         return True
 
     def for_trial(self, key: Key[Array, ""]) -> "GainModulation":
-        return eqx.tree_at(lambda learner: learner.slow, self, self.network.init(key)[0])
+        slow = self.network.init(key)[0]
+        start = None if self.start is None else self._unmodulated(slow)
+        where = lambda learner: (learner.slow, learner.start)  # noqa: E731
+        return eqx.tree_at(where, self, (slow, start), is_leaf=lambda node: node is None)
 
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
         del key
-        *body, head = layers_of(self.network.module(jax.lax.stop_gradient(self.slow)))
-        units = [layer.weight[:, *(0,) * (layer.weight.ndim - 1)] for layer in body]
-        ones, zeros = ([fill(unit) for unit in units] for fill in (jnp.ones_like, jnp.zeros_like))
-        return Modulation(ones, zeros, eqx.filter(head, eqx.is_inexact_array)), ()
+        return self._unmodulated(jax.lax.stop_gradient(self.slow)) if self.start is None else self.start, ()
 
     def charge(self, fast: Modulation) -> Float[Array, ""]:
-        del fast
-        return jnp.zeros(())
+        if self.start is None:
+            return jnp.zeros(())
+        return 0.5 * self.strength * sum_over(lambda a, b: (a - b) ** 2, fast, self.start)
+
+    def _unmodulated(self, slow: PyTree) -> Modulation:
+        """Gains of one, shifts of zero, and the last layer."""
+        *body, head = layers_of(self.network.module(slow))
+        units = [layer.weight[:, *(0,) * (layer.weight.ndim - 1)] for layer in body]
+        ones, zeros = ([fill(unit) for unit in units] for fill in (jnp.ones_like, jnp.zeros_like))
+        return Modulation(ones, zeros, eqx.filter(head, eqx.is_inexact_array))
 
     def outputs(
         self, fast: Modulation, buffers: PyTree, x: Float[Array, "batch ..."], training: bool

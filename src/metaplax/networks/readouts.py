@@ -103,7 +103,7 @@ class PartialSquaredError(AbstractReadout):
         return jnp.where(known, output - jnp.where(known, target, 0), 0)
 
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
-        return jnp.mean(jnp.sum(self.error(logits, target) ** 2, axis=1))
+        return jnp.mean(jnp.sum(jax.vmap(self.error)(logits, target) ** 2, axis=1))
 
     def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
         return {}

@@ -43,7 +43,7 @@ class FastReadout(AbstractBatchNetwork):
 class TemplateWeights(eqx.Module):
     """Fast weights: how much of each template every input channel of every block gets, and the readout."""
 
-    coefficients: tuple[Float[Array, "templates in"], ...]
+    coefficients: tuple[Float[Array, "templates _"], ...]
     readout: Layer
 
 

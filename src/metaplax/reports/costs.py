@@ -14,33 +14,37 @@ COSTS_CAPTION = (
 )
 
 
-PROGRESS_CAPTION = "Outer loss against processor time spent per trial, with 98 % intervals over trials."
+PROGRESS_CAPTION = (
+    "Query accuracy, or outer loss where there is none, against processor time spent per trial, with 98 % intervals"
+    " over trials."
+)
 
 
 def progress(run: Recorded) -> Figure | None:
     """Outer losses against processor time; ``None`` if the experiment does not ask for it."""
     rules = [rule for rule in run.labels if rule in run.spent and "loss" in run.series[rule]]
+    name = "accuracy" if any("accuracy" in run.series[rule] for rule in rules) else "loss"
     if not rules or not run.config.get("by_cost"):
         return None
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.subplots()
-        _against_cost(axes, run, rules)
+        _against_cost(axes, run, rules, name)
         axes.set_xscale("log")
     return figure
 
 
-def _against_cost(axes: Axes, run: Recorded, rules: list[str]) -> None:
-    """Outer losses of some rules against processor time."""
+def _against_cost(axes: Axes, run: Recorded, rules: list[str], name: str = "loss") -> None:
+    """Outer losses, or the like, of some rules against processor time."""
     for k, rule in enumerate(rules):
-        values = run.series[rule]["loss"]
+        values = run.series[rule][name]
         spent = run.spent[rule] / values.shape[1]
         low, high = bootstrap_interval(values.T)
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(spent, nan_mean(values, axis=1), color=colour, linewidth=1.4, label=plain(run.labels[rule]))
         axes.fill_between(spent, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("CPU seconds per trial")
-    axes.set_ylabel("outer loss")
+    axes.set_ylabel("outer loss" if name == "loss" else name)
     axes.legend(fontsize=8)
 
 

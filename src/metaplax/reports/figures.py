@@ -19,6 +19,7 @@ from metaplax.reports.scan import SCAN_CAPTION, scan
 from metaplax.reports.streams import STREAMS_CAPTION, UPDATES_CAPTION, streams, updates
 from metaplax.reports.style import COLOURS, STYLE, plain
 from metaplax.reports.transfers import transfers
+from metaplax.reports.wheels import REGRETS_CAPTION, WHEELS_CAPTION, regrets, wheels
 
 WINDOW = 10
 """Episodes of the trailing moving average, as in the published plots."""
@@ -89,6 +90,8 @@ OF_ONE_RUN: tuple[tuple[str, str, Callable[[Recorded], Figure | None]], ...] = (
     ("errors", ERRORS_CAPTION, errors),
     ("streams", STREAMS_CAPTION, streams),
     ("updates", UPDATES_CAPTION, updates),
+    ("regrets", REGRETS_CAPTION, regrets),
+    ("wheels", WHEELS_CAPTION, wheels),
     ("transfers", "Accuracy of the rules, as they are, elsewhere, with 98 % intervals.", transfers),
     ("path", SCAN_CAPTION, scan),
 )

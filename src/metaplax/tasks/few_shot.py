@@ -62,7 +62,7 @@ class FewShot(AbstractTask):
         if rotations and height != width:
             raise ValueError(f"images of {height}x{width} pixels have another shape when they are turned")
         self.bank = ClassBank(data, allowed)
-        self.bank.require(data, ways, shots + queries)
+        self.bank.require(data, -(-ways // 4) if rotations else ways, shots + queries)
         self.ways, self.shots, self.queries, self.rotations = ways, shots, queries, rotations
         self.mean, self.std = mean, std
 

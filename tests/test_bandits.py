@@ -1,0 +1,157 @@
+"""The wheel bandit: its rewards, the agents that play it, and what they know after so many trials."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metaplax.bandits import (
+    LinFullPost,
+    LinGreedy,
+    NeuralGreedy,
+    NeuralLinear,
+    Posterior,
+    Seen,
+    Uniform,
+    Wheel,
+    play,
+    start_play,
+)
+from metaplax.bandits.play import choices
+from metaplax.learners import ComplexSynapse, Descent
+from metaplax.networks import EquinoxNetwork, PartialSquaredError
+from metaplax.tasks import WheelTask
+from metaplax.tasks.wheel import contexts, means, regrets, uniform_regret
+
+KEY = jax.random.key(4)
+
+
+def test_contexts_fill_the_disk():
+    radius = np.linalg.norm(contexts(KEY, 4000), axis=1)
+    assert radius.max() <= 1
+    # Areas: a quarter of a disk lies within half of its radius.
+    np.testing.assert_allclose(np.mean(radius < 0.5), 0.25, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("place", "best"), [((0.7, 0.7), 0), ((0.7, -0.7), 1), ((-0.7, 0.7), 2), ((-0.7, -0.7), 3), ((0.1, 0.1), 4)]
+)
+def test_the_best_action(place, best):
+    mean = means(jnp.asarray([place]), 0.9)
+    assert int(jnp.argmax(mean)) == best
+    np.testing.assert_allclose(mean[0, best], 50.0 if best < 4 else 1.2)
+    np.testing.assert_allclose(mean[0, (best + 1) % 4], 1.0)
+
+
+@pytest.mark.parametrize("delta", [0.5, 0.9])
+def test_random_actions_regret_what_is_expected_and_the_best_ones_nothing(delta):
+    x = contexts(KEY, 40_000)
+    mean = means(x, delta)
+    random = jax.random.randint(KEY, (len(x),), 0, 5)
+    np.testing.assert_allclose(jnp.mean(regrets(mean, random)), uniform_regret(delta), rtol=0.03)
+    assert float(jnp.max(regrets(mean, jnp.argmax(mean, axis=1)))) == 0
+
+
+def test_tasks_show_one_reward_per_context():
+    task = WheelTask(support=20, query=6, pool=3).for_trial(KEY)
+    seen = [task.sample(jax.random.fold_in(KEY, n)) for n in range(12)]
+    for episode in seen:
+        assert episode.support.x.shape == (20, 2)
+        assert episode.query.y.shape == (6, 5)
+        np.testing.assert_array_equal(np.isfinite(episode.support.y).sum(1), 1)
+    assert len({float(episode.support.x[0, 0]) for episode in seen}) <= 3
+
+
+@pytest.mark.parametrize("field", ["support", "query", "pool"])
+def test_tasks_without_contexts(field):
+    with pytest.raises(ValueError, match=f"{field} must be at least 1"):
+        WheelTask(**{field: 0})
+
+
+def test_unknown_targets_count_for_nothing():
+    readout, logits = PartialSquaredError(), jnp.asarray([[1.0, 2.0], [3.0, 4.0]])
+    target = jnp.asarray([[jnp.nan, 0.0], [1.0, jnp.nan]])
+    np.testing.assert_allclose(readout.loss(logits, target), (4 + 4) / 2)
+    slope = jax.grad(lambda logits: readout.loss(logits, target))(logits)
+    np.testing.assert_allclose(slope, [[0, 2], [2, 0]])
+
+
+def test_what_is_known_example_by_example_is_what_is_known_of_all(x64):
+    x = jax.random.normal(KEY, (30, 4), jnp.float64)
+    y = x @ jnp.arange(4.0) + 0.1 * jax.random.normal(jax.random.key(1), (30,), jnp.float64)
+    known = Posterior.prior(4, 0.25, 6.0, 6.0)
+    for row, target in zip(x, y, strict=True):
+        known = known.after(row, target)
+    counts = jnp.concatenate([jnp.ones(30), jnp.zeros(5)])
+    padded = jnp.concatenate([x, jnp.full((5, 4), 7.0)]), jnp.concatenate([y, jnp.zeros(5)])
+    fitted = Posterior.fitted(*padded, counts, 0.25, 6.0, 6.0)
+    # As the formulas are usually written (Riquelme et al., 2018).
+    precision = x.T @ x + 0.25 * jnp.eye(4)
+    mean = jnp.linalg.solve(precision, x.T @ y)
+    scale = 6 + 0.5 * (y @ y - mean @ precision @ mean)
+    for found in (known, fitted):
+        np.testing.assert_allclose(found.mean, mean, rtol=1e-9)
+        np.testing.assert_allclose(found.covariance, jnp.linalg.inv(precision), rtol=1e-8)
+        np.testing.assert_allclose([found.shape, found.scale], [6 + 15, scale], rtol=1e-9)
+
+
+def test_samples_have_the_mean_and_variance_of_what_is_known():
+    known = Posterior(jnp.asarray([1.0, -2.0]), jnp.diag(jnp.asarray([0.5, 0.1])), jnp.float32(20), jnp.float32(38))
+    x = jnp.asarray([2.0, 1.0])
+    drawn = jax.vmap(lambda key: known.sample(key, x))(jax.random.split(KEY, 4000))
+    np.testing.assert_allclose(jnp.mean(drawn), 0.0, atol=0.1)
+    # The mean of an inverse gamma variable is scale / (shape - 1).
+    np.testing.assert_allclose(jnp.var(drawn), 38 / 19 * (4 * 0.5 + 0.1), rtol=0.1)
+
+
+def learner():
+    import equinox as eqx
+
+    network = EquinoxNetwork(lambda key: eqx.nn.MLP(2, 5, 8, 2, key=key))
+    return ComplexSynapse(
+        network, PartialSquaredError(), Descent(optax.adam(1e-2), 2), 0.1, log_space=False, learn_strength=False
+    )
+
+
+AGENTS = {
+    "uniform": lambda: Uniform(),
+    "lin_greedy": lambda: LinGreedy(),
+    "lin_full_post": lambda: LinFullPost(),
+    "neural_linear": lambda: NeuralLinear(every=20, width=8, steps=3, batch=16),
+    "neural_greedy": lambda: NeuralGreedy(20, learner(), optax.adam(1e-2), steps=3, batch=16),
+}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_game_in_parts_is_the_same_game(name):
+    agent, wheel = AGENTS[name](), Wheel.draw(KEY, 80, 0.6)
+    blocks = 40 // agent.every
+    whole, regret = play(agent, wheel, start_play(agent, 80, KEY), 2 * blocks, KEY)
+    half, first = play(agent, wheel, start_play(agent, 80, KEY), blocks, KEY)
+    assert int(jnp.sum(choices(half) >= 0)) == 40
+    rest, second = play(agent, wheel, half, blocks, KEY)
+    np.testing.assert_array_equal(choices(whole), choices(rest))
+    np.testing.assert_allclose(regret, first + second, rtol=1e-5)
+    np.testing.assert_array_equal(choices(whole)[:10], [0, 1, 2, 3, 4] * 2)
+    assert int(whole.seen.count) == 80
+
+
+def test_an_agent_that_learns_regrets_less():
+    wheel = Wheel.draw(KEY, 600, 0.5)
+    found = {}
+    for name in ("uniform", "lin_full_post"):
+        agent = AGENTS[name]()
+        found[name] = float(jax.jit(lambda a: play(a, wheel, start_play(a, 600, KEY), 600, KEY)[1])(agent))
+    assert found["lin_full_post"] < 0.5 * found["uniform"]
+
+
+def test_trials_are_drawn_from_what_has_happened():
+    seen = Seen.nothing(50)
+    for n in range(3):
+        seen = seen.after(jnp.full(2, float(n + 1)), jnp.int32(n), jnp.float32(10 * n))
+    some = seen.some(KEY, 200)
+    assert set(np.unique(some.x)) == {1.0, 2.0, 3.0}
+    actions = np.nanargmax(some.y, axis=1)
+    np.testing.assert_array_equal(actions + 1, some.x[:, 0])
+    np.testing.assert_allclose(np.nanmax(some.y, axis=1), 10 * actions)
