@@ -12,7 +12,7 @@ from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
-from metaplax.benchmark import META_STEPS, STEPS, Case, RuleName, benchmark, step_cost
+from metaplax.benchmark import FEW_SHOT_STEPS, META_STEPS, STEPS, Case, RuleName, benchmark, step_cost
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.estimators import ESTIMATORS, EstimatorName
@@ -267,7 +267,7 @@ class BenchStepsArguments:
     """CPU time of one inner step of experiments whose inner loop settles, or of one meta-step, beside eager PyTorch."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = tuple(STEPS)
-    """Which steps; by default the inner ones. There are also regression-meta-step and omniglot-meta-step."""
+    """Which steps; by default the inner ones. There are also regression-meta-step, omniglot-meta-step and those of fewshot-."""
     steps: int = 50
     """Inner steps per run; meta-steps are taken one by one."""
     repeats: int = 3
@@ -279,7 +279,7 @@ class BenchStepsArguments:
 def bench_steps(arguments: list[str]) -> int:
     """``metaplax bench-steps [NAME ...]``"""
     asked = parse(BenchStepsArguments, arguments, "metaplax bench-steps")
-    cases = {**STEPS, **META_STEPS}
+    cases = {**STEPS, **META_STEPS, **FEW_SHOT_STEPS}
     for name in asked.names:
         if name not in cases:
             raise UsageError(f"there is no step {name!r}: {nearest(name, cases)}")

@@ -51,6 +51,9 @@ def _against_parts(axes: Axes, run: Recorded, arms: dict[str, dict[str, np.ndarr
     axes.set_xlabel("learned one after the other")
     if what == "accuracy":
         axes.set_ylim(0, 1)
+    else:
+        # An arm that explodes now and then should not hide the others.
+        axes.set_yscale("log")
 
 
 def updates(run: Recorded) -> Figure | None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import optax
+
 from metaplax.analysis import Quantity, over_trials
 from metaplax.data import ImageSet
 from metaplax.estimators import Checkpointed
@@ -15,6 +17,7 @@ from metaplax.experiments.stream_test import StreamTest
 from metaplax.learners import AbstractStreamLearner
 from metaplax.networks import FrontedMLP
 from metaplax.tasks import AbstractTrajectory, Order
+from metaplax.training import polyak_average
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         episodes: meta-steps.
         meta_batch: episodes per meta-step.
         test_episodes: further streams that each trial is scored on.
+        average: whether what is scored are the meta-parameters averaged over the last half of meta-training, in all arms.
         clip: largest norm of the meta-gradient of each group of meta-parameters; 0 for any, as published.
         ceiling: outer loss above which an episode has exploded and is left out.
         tuned_for: whose rates are used: ``"paper"``, as published, ``"quick"``, found for fewer meta-steps, or
@@ -45,6 +49,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     episodes: int = 20000
     meta_batch: int = 1
     test_episodes: int = 50
+    average: bool = False
     clip: float = 1.0
     ceiling: float = 100.0
     tuned_for: str = "paper"
@@ -105,6 +110,11 @@ class AbstractStreamExperiment(AbstractExperiment):
         label = self.arms()[arm].label if arm in self.arms() else super().label(arm)
         return f"{label}, {where}" if where else label
 
+    def optimizer(self, arm: Arm) -> optax.GradientTransformation:
+        """The outer optimiser of one arm."""
+        found = arm.optimizer(0.0 if self.as_released else self.clip)
+        return optax.chain(found, polyak_average(self.episodes // 2)) if self.average else found
+
     def learner(self, arm: Arm, data: ImageSet) -> AbstractStreamLearner:
         """The learner of one arm at the start."""
         return arm.learner(self.network(arm.plastic, data), self.seed)
@@ -122,7 +132,7 @@ class AbstractStreamExperiment(AbstractExperiment):
                 learner=learner,
                 task=task,
                 estimator=Checkpointed(),
-                optimizer=arm.optimizer(0.0 if self.as_released else self.clip),
+                optimizer=self.optimizer(arm),
                 episodes=self.episodes,
                 ceiling=self.ceiling,
                 meta_batch=self.meta_batch,
