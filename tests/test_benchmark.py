@@ -14,7 +14,7 @@ from metaplax.benchmark import Case, bandwidth, measure, product_bytes
 from metaplax.cli import main
 from metaplax.estimators import Reversible
 from metaplax.learners import IncompatibleError
-from metaplax.networks import ConvFront, FrontedMLP, MeanSquaredError, NoFront, SoftmaxCrossEntropy
+from metaplax.networks import ConvBlocks, ConvFront, FrontedMLP, MeanSquaredError, NoFront, SoftmaxCrossEntropy
 
 SMALL = {"sizes": (784, 16, 12, 47), "shots": 3}
 
@@ -189,3 +189,25 @@ def test_the_command_for_inner_steps(capsys, monkeypatch):
     assert "metaopt-mnist" in capsys.readouterr().out
     assert main(["bench-steps", "metaopt-mnits"]) == 2
     assert "did you mean 'metaopt-mnist'" in capsys.readouterr().err
+
+
+def test_few_shot_steps_in_pytorch_come_to_the_same_weights():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from metaplax.benchmark import pytorch_few_shot
+
+    step = replace(benchmark.FEW_SHOT_STEPS["fewshot-nudged"], network=ConvBlocks(8, 1, 3, 2, 2), queries=9)
+    learner, given, key = step.learner(3), step.episode(), jax.random.key(1)
+    for beta in (0.0, step.beta):
+        ours = learner.settle(learner.init(key), given.support, key, query=given.query, beta=beta).fast
+        theirs = pytorch_few_shot.steps_of(learner, given, 3, beta)()
+        for one, other in zip(pytorch_few_shot.as_tensors(with_omega(learner, ours)), theirs, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)
+    update = replace(benchmark.FEW_SHOT_STEPS["fewshot-meta-update"], step=step, tasks=2, phase=3)
+    found = update.compiled(1)()
+    theirs = update.eager(1)()
+    for one, other in zip(pytorch_few_shot.as_tensors(found), theirs, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=2e-4 * float(np.abs(other.numpy()).max()) + 2e-5)
+
+
+def with_omega(learner, weights):
+    return eqx.tree_at(lambda it: it.omega, learner, weights)

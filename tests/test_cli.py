@@ -109,7 +109,10 @@ def test_list(capsys):
     lindsey = (
         "regression-iid", "regression-continual", "omniglot-iid", "omniglot-continual", "ablations", "interference",
     )  # fmt: skip
-    zucchet = ("error-bound", "metaopt-mnist", "metaopt-cifar10", "spiking-sinusoid", "spiking-pattern")
+    zucchet = (
+        "error-bound", "metaopt-mnist", "metaopt-cifar10", "spiking-sinusoid", "spiking-pattern", "fewshot-omniglot",
+        "fewshot-miniimagenet", "wheel-bandit",
+    )  # fmt: skip
     papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet}
     published = (f"{paper}/{name}" for paper, names in papers.items() for name in names)
     assert names == ["quickstart", *published, "compare-estimators"]

@@ -22,7 +22,7 @@ from metaplax.experiments.stream_test import StreamTest, stream_keys
 from metaplax.learners import OnlineGradient, split
 from metaplax.networks import DenseFront, FrontedMLP, MeanSquaredError
 from metaplax.tasks import Sinusoids
-from metaplax.training import FolderJournal, Interruption, NoProgress, RunFolder
+from metaplax.training import FolderJournal, Interruption, NoProgress, RunFolder, averaged
 
 KEY = jax.random.key(4)
 NAMES = [kind.name for kind in EXPERIMENTS]
@@ -65,6 +65,14 @@ def test_larger_presets_fit_their_data(name, which, few_glyphs):
             assert jax.eval_shape(study.optimizer.init, split(study.learner)[0]) is not None
         else:
             assert isinstance(study, Untrained)
+
+
+def test_averages_are_kept_only_if_asked_for(few_glyphs):
+    for average in (False, True):
+        experiment = replace(preset("lindsey2020/regression-iid", "smoke"), average=average)
+        study = experiment.studies(few_glyphs, lambda name, split=None: few_glyphs)["flp"]
+        found = averaged(jax.eval_shape(study.optimizer.init, split(study.learner)[0]))
+        assert (found is not None) == average
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
 
 from metaplax.benchmark.inner_steps import MOMENTUM, AbstractInnerStep, Run
 from metaplax.estimators import Contrastive
@@ -97,8 +98,12 @@ class FewShotMetaUpdate(AbstractInnerStep):
         estimator = Contrastive(BETA, "symmetric")
         episodes = [self.step.episode(n) for n in range(self.tasks)]
         batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
-        one = lambda episode: estimator.value_and_grad(learner, episode, jax.random.key(1))[1].omega  # noqa: E731
-        take = jax.jit(lambda batch: jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), jax.lax.map(one, batch)))
+
+        def update(batch: Episode) -> PyTree:
+            one = lambda episode: estimator.value_and_grad(learner, episode, jax.random.key(1))[1]  # noqa: E731
+            return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), jax.lax.map(one, batch))
+
+        take = jax.jit(update)
         return lambda: jax.block_until_ready(take(batch))
 
     def eager(self, steps: int) -> Run:

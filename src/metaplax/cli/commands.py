@@ -267,7 +267,8 @@ class BenchStepsArguments:
     """CPU time of one inner step of experiments whose inner loop settles, or of one meta-step, beside eager PyTorch."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = tuple(STEPS)
-    """Which steps; by default the inner ones. There are also regression-meta-step, omniglot-meta-step and those of fewshot-."""
+    """Which steps; by default those of energies. There are also {regression,omniglot}-meta-step, fewshot-free,
+    fewshot-nudged and fewshot-meta-update."""
     steps: int = 50
     """Inner steps per run; meta-steps are taken one by one."""
     repeats: int = 3

@@ -1,7 +1,7 @@
 """The arms that are compared: learned feedback with local plasticity, gradients inside, and no meta-learning."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -47,11 +47,6 @@ class Arm:
             return optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate)) if clip else optax.adam(rate)
 
         return by_field({name: adam(rate) for name, rate in self.outer_rates.items()})
-
-    def at(self, rate: float) -> "Arm":
-        """The arm with another outer learning rate of where it starts, if that is meta-learned."""
-        changed = {"start": rate} if "start" in self.outer_rates else {}
-        return replace(self, outer_rates={**self.outer_rates, **changed})
 
 
 LABELS = {

@@ -28,7 +28,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         episodes: meta-steps.
         meta_batch: episodes per meta-step.
         test_episodes: further streams that each trial is scored on.
-        average: whether what is scored are the meta-parameters averaged over the last half of meta-training, in all arms.
+        average: whether what is scored are meta-parameters averaged over the last half of meta-training, in all arms.
         clip: largest norm of the meta-gradient of each group of meta-parameters; 0 for any, as published.
         ceiling: outer loss above which an episode has exploded and is left out.
         tuned_for: whose rates are used: ``"paper"``, as published, ``"quick"``, found for fewer meta-steps, or

@@ -170,22 +170,9 @@ class OmniglotIid(AbstractImages):
     order: ClassVar[Order] = "iid"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE_PRESET,
-        "quick": {
-            **QUICK_PRESET,
-            "episodes": 1200,
-            "test_episodes": 40,
-            "channels": 48,
-            "strides": (2, 1, 2, 1),
-            "hidden": 256,
-            "outputs": 200,
-            "average": True,
-        },
+        "quick": {**QUICK_PRESET, "test_episodes": 40, "outputs": 200},
         "paper": {"test_episodes": 100},
     }
-
-    @classmethod
-    def recipes(cls) -> Mapping[str, Mapping[str, Arm]]:
-        return {**super().recipes(), "quick": {name: arm.at(1.5e-3) for name, arm in QUICK.items()}}
 
     @property
     def counts(self) -> tuple[int, ...]:

@@ -116,6 +116,7 @@ class WheelBandit(AbstractExperiment):
     title = "Agents with meta-learned synapses or modulation on the wheel bandit"
     source: ClassVar[str] = "Zucchet et al. (2022)"
     labels: ClassVar[Mapping[str, str]] = LABELS
+    meta_learned: ClassVar[tuple[str, ...]] = tuple(PUBLISHED)
     axis: ClassVar[str] = "outer step"
     averaged: ClassVar[int] = 20
     headline: ClassVar[tuple[str, ...]] = ("regret", "loss")
@@ -157,7 +158,7 @@ class WheelBandit(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        trainings = {arm: self._training(arm) for arm in SETTINGS[self.tuned_for]}
+        trainings = {arm: self._training(arm) for arm in self.meta_learned}
         found: dict[str, AbstractStudy] = dict(trainings)
         for delta in self.deltas:
             game = partial(BanditStudy, delta=delta, plays=self.plays, rows=self.rows)
@@ -175,7 +176,7 @@ class WheelBandit(AbstractExperiment):
         small = self.tuned_for == "smoke"
         neural = NeuralLinear(10, self.hidden, steps=2) if small else NeuralLinear(width=self.hidden)
         return {
-            **{arm: self._agent(arm) for arm in SETTINGS[self.tuned_for]},
+            **{arm: self._agent(arm) for arm in self.meta_learned},
             "uniform": Uniform(),
             "lin_greedy": LinGreedy(),
             "lin_full_post": LinFullPost(),

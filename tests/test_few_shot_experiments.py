@@ -1,0 +1,93 @@
+"""Few-shot and wheel-bandit experiments: from a run to its report."""
+
+import json
+from dataclasses import replace
+
+import jax
+import pytest
+
+from metaplax.cli import main
+from metaplax.experiments import ConfigError, preset
+from metaplax.experiments.zucchet2022.few_shot import SETTINGS, AbstractFewShot
+from metaplax.experiments.zucchet2022.wheel_bandit import WheelBandit
+from metaplax.learners import IncompatibleError
+
+LABELS = ("cml", "cml_templates", "cml_head", "maml", "fomaml", "reptile", "imaml", "anil", "scratch")
+
+
+@pytest.mark.parametrize("tuned_for", SETTINGS)
+def test_every_arm_fits_its_task(tuned_for, few_glyphs):
+    experiment = replace(preset("zucchet2022/fewshot-omniglot", "smoke"), tuned_for=tuned_for)
+    studies = experiment.studies(few_glyphs, lambda name, split=None: few_glyphs)
+    assert tuple(studies) == (*LABELS, *(f"{arm}.test" for arm in LABELS))
+    for study in studies.values():
+        study.check()
+
+
+@pytest.mark.parametrize("name", ["fewshot-omniglot", "fewshot-miniimagenet", "wheel-bandit"])
+def test_presets_make_sense(name):
+    kind = type(preset(f"zucchet2022/{name}", "smoke"))
+    for which in kind.presets:
+        preset(kind.name, which)
+
+
+def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):
+    monkeypatch.setattr(AbstractFewShot, "arms", ("fomaml", "scratch"))
+    words = ["run", "zucchet2022/fewshot-omniglot", "--preset", "smoke", "--out", str(tmp_path), "--json"]
+    assert main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    names = {quantity["name"]: quantity for quantity in result["quantities"]}
+    for arm in ("fomaml", "scratch"):
+        assert 0 <= names[f"accuracy.{arm}.test"]["mean"] <= 1
+    assert any(finding.startswith("first-order MAML: accuracy") for finding in result["findings"])
+    drawn = (tmp_path / result["run"] / "figures" / "progress.svg").read_text()
+    assert "<svg" in drawn
+
+
+def test_a_game_and_its_report(tmp_path, capsys, monkeypatch):
+    agents = WheelBandit.agents
+    kept = ("cml_synapse", "uniform")
+    monkeypatch.setattr(WheelBandit, "agents", lambda self: {name: agents(self)[name] for name in kept})
+    monkeypatch.setattr(WheelBandit, "meta_learned", ("cml_synapse",))
+    words = ["run", "zucchet2022/wheel-bandit", "--preset", "smoke", "--out", str(tmp_path), "--json"]
+    assert main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    names = {quantity["name"]: quantity for quantity in result["quantities"]}
+    for arm in kept:
+        for wheel in ("delta50", "delta95"):
+            assert names[f"regret.{arm}.{wheel}"]["mean"] > 0
+    assert 0.5 < names["regret.uniform.delta50"]["mean"] < 1.5
+    assert any(finding.startswith("random actions: regret in % of random actions") for finding in result["findings"])
+    for figure in ("regrets", "wheels"):
+        assert "<svg" in (tmp_path / result["run"] / "figures" / f"{figure}.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("fewshot-omniglot", {"ways": 0}, "ways must be positive"),
+        ("fewshot-omniglot", {"tuned_for": "me"}, "tuned_for is one of 5w1s, 5w5s"),
+        ("fewshot-omniglot", {"polyak_from": -1}, "polyak_from must not be negative"),
+        ("wheel-bandit", {"deltas": (0.5, 1.0)}, "between 0 and 1"),
+        ("wheel-bandit", {"deltas": (0.5, 0.502)}, "must differ by at least 0.01"),
+        ("wheel-bandit", {"plays": 0}, "plays must be positive"),
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused(name, change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        replace(preset(f"zucchet2022/{name}", "smoke"), **change)
+
+
+def test_images_that_do_not_suffice_are_refused_in_one_sentence(few_glyphs):
+    experiment = preset("zucchet2022/fewshot-omniglot", "smoke")
+    load = lambda name, split=None: few_glyphs  # noqa: E731
+    with pytest.raises(ConfigError, match="too few"):
+        replace(experiment, ways=30).studies(few_glyphs, load)
+
+
+def test_games_are_made_of_whole_blocks(few_glyphs):
+    experiment = replace(preset("zucchet2022/wheel-bandit", "smoke"), plays=210)
+    studies = experiment.studies(few_glyphs, lambda name, split=None: few_glyphs)
+    with pytest.raises((ConfigError, IncompatibleError), match="whole blocks of 10"):
+        studies["maml.delta50"].check()
+    assert jax.eval_shape(studies["maml"].task.sample, jax.random.key(0)) is not None
