@@ -29,13 +29,13 @@ def streams(run: Recorded) -> Figure | None:
     if not by_place:
         return None
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 3.6 * len(by_place)), layout="constrained")
+        figure = Figure(figsize=(9.0, 3.6 * len(by_place) + 0.7), layout="constrained")
         grid = figure.subplots(len(by_place), 2, squeeze=False)
         for row, arms in zip(grid, by_place.values(), strict=True):
             what = "accuracy" if "accuracy" in next(iter(arms.values())) else "loss"
             for axes, name in zip(row, (what, f"{what}_seen"), strict=True):
                 _against_parts(axes, run, arms, name)
-            row[0].legend(fontsize=8)
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
