@@ -18,9 +18,10 @@ ALLOWED = {
     "feedback": {"networks", "plasticity"},
     "learners": {"feedback", "networks", "plasticity", "tasks"},
     "estimators": {"learners", "plasticity", "tasks"},
+    "bandits": {"learners", "networks", "tasks"},
     "training": {"estimators", "learners", "tasks"},
     "analysis": {"feedback", "networks", "tasks"},
-    "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks"}
+    "experiments": {"analysis", "bandits", "data", "estimators", "feedback", "learners", "networks"}
     | {"plasticity", "tasks", "training"},
     "reports": {"analysis", "plasticity", "training"},
     "benchmark": {"data", "estimators", "feedback", "learners", "networks", "plasticity", "tasks", "training"},

@@ -142,7 +142,7 @@ def test_an_agent_that_learns_regrets_less():
     found = {}
     for name in ("uniform", "lin_full_post"):
         agent = AGENTS[name]()
-        found[name] = float(jax.jit(lambda a: play(a, wheel, start_play(a, 600, KEY), 600, KEY)[1])(agent))
+        found[name] = float(jax.jit(lambda a=agent: play(a, wheel, start_play(a, 600, KEY), 600, KEY)[1])())
     assert found["lin_full_post"] < 0.5 * found["uniform"]
 
 

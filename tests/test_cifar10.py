@@ -250,14 +250,14 @@ def test_tasks_flatten_the_colours(tmp_path):
 
 
 def test_meta_optimisation_from_files_to_result(tmp_path, monkeypatch):
-    monkeypatch.setattr(MetaoptCIFAR10, "arms", ("cml", "cg"))
+    monkeypatch.setattr(MetaoptCIFAR10, "arms", ("cml",))
     place(tmp_path / "cifar-10-batches-bin")
     experiment = preset(MetaoptCIFAR10.name, "smoke")
     with pytest.warns(UserWarning, match="is not the published file"):
         folder = run(experiment, RunOptions(data_dir=tmp_path, out=tmp_path / "runs"))
     found = mp.reports.read(folder.path)
     assert found.data == "cifar10 (jpeg surrogate)"
-    assert list(found.labels) == ["cml", "cg"]
+    assert list(found.labels) == ["cml"]
     assert all(np.all(np.isfinite(found.series[arm]["loss"])) for arm in found.labels)
     assert set(found.transfers["cml"]) == {"test", "all"}
     learner = experiment.learner("cml", experiment.studies(*_loaded(tmp_path))["cml"].task)

@@ -274,6 +274,6 @@ def test_a_stopped_run_says_so_and_can_be_resumed(number, tmp_path):
 
 def test_killed_and_resumed_equals_unbroken(tmp_path):
     script = os.path.join(os.path.dirname(__file__), "..", "scripts", "kill_and_resume.py")
-    done = subprocess.run([sys.executable, script, "--times", "2", "--seed", "4"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, script, "--times", "1", "--seed", "4"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 resumed runs are equal" in done.stdout
+    assert "1 of 1 resumed runs are equal" in done.stdout

@@ -5,6 +5,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.learners.base import is_meta_parameter
@@ -153,5 +154,6 @@ def _with_weights(learner, name: str, key: Key[Array, ""]):
 
 
 def _is_learned(tree: PyTree) -> bool:
-    """Whether no array of a tree is frozen."""
-    return all(map(is_meta_parameter, jax.tree.leaves(eqx.filter(tree, eqx.is_array))))
+    """Whether a tree has arrays, none of which is frozen."""
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, (jax.Array, np.ndarray))]
+    return bool(arrays) and all(map(is_meta_parameter, arrays))
