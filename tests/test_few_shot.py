@@ -222,6 +222,8 @@ def test_starts_of_modulated_parts_are_learned_if_asked(x64):
         learner = GainModulation(
             network, SoftmaxCrossEntropy(), Descent(optax.sgd(0.1), 3), learn_start=learned, strength=0.4, key=KEY
         ).for_trial(jax.random.key(3))
+        moved = jax.tree.map(lambda leaf: leaf + 0.1, learner.begin(KEY)[0])
+        np.testing.assert_allclose(learner.charge(moved), 0.5 * 0.4 * 0.01 * flat(moved).size)
         gradient = Contrastive(0.1).value_and_grad(learner, both, KEY)[1]
         assert (gradient.start is not None) == learned
         if learned:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import jax
 import pytest
 
 from metaplax.cli import main
@@ -28,7 +27,7 @@ def test_every_arm_fits_its_task(tuned_for, few_glyphs):
 def test_presets_make_sense(name):
     kind = type(preset(f"zucchet2022/{name}", "smoke"))
     for which in kind.presets:
-        assert preset(kind.name, which).tuned_for in (SETTINGS if "fewshot" in name else ("paper", "quick", "smoke"))
+        assert preset(kind.name, which).tuned_for in (SETTINGS if "fewshot" in name else ("paper", "smoke"))
 
 
 def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):
@@ -88,6 +87,5 @@ def test_images_that_do_not_suffice_are_refused_in_one_sentence(few_glyphs):
 def test_games_are_made_of_whole_blocks(few_glyphs):
     experiment = replace(preset("zucchet2022/wheel-bandit", "smoke"), plays=210)
     studies = experiment.studies(few_glyphs, lambda name, split=None: few_glyphs)
-    with pytest.raises((ConfigError, IncompatibleError), match="whole blocks of 10"):
+    with pytest.raises(IncompatibleError, match="whole blocks of 10"):
         studies["maml.delta50"].check()
-    assert jax.eval_shape(studies["maml"].task.sample, jax.random.key(0)) is not None

@@ -28,7 +28,7 @@ class Truncated(AbstractUnrolled):
             respect to where the inner loop starts, as in the published code of Zucchet et al. (2022).
 
     Raises:
-        ValueError: ``steps`` is below one, or below zero.
+        ValueError: ``steps`` is below one; with ``reach_start``, below zero.
     """
 
     steps: int

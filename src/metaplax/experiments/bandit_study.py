@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.bandits import AbstractAgent, NeuralGreedy, Played, Wheel, play, start_play
-from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions, ConfigError
+from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
 from metaplax.experiments.transfer import taken_over
-from metaplax.learners import AbstractNetworkLearner, join
+from metaplax.learners import AbstractNetworkLearner, IncompatibleError, join
 from metaplax.tasks.wheel import uniform_regret
 from metaplax.training import Step, spread
 
@@ -58,7 +58,7 @@ class BanditStudy(AbstractStudy):
 
     def check(self) -> None:
         if self.plays % (self.rows * self.agent.every):
-            raise ConfigError(
+            raise IncompatibleError(
                 f"{self.plays} plays cannot be divided into {self.rows} parts of whole blocks of {self.agent.every}"
             )
 

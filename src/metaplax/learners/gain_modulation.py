@@ -95,12 +95,16 @@ class GainModulation(AbstractNetworkLearner):
 
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
         del key
-        return self._unmodulated(jax.lax.stop_gradient(self.slow)) if self.start is None else self.start, ()
+        return self._origin(), ()
 
     def charge(self, fast: Modulation) -> Float[Array, ""]:
-        if self.start is None:
+        if not self.strength:
             return jnp.zeros(())
-        return 0.5 * self.strength * sum_over(lambda a, b: (a - b) ** 2, fast, self.start)
+        return 0.5 * self.strength * sum_over(lambda a, b: (a - b) ** 2, fast, self._origin())
+
+    def _origin(self) -> Modulation:
+        """Where fast parameters start, and are drawn to."""
+        return self._unmodulated(jax.lax.stop_gradient(self.slow)) if self.start is None else self.start
 
     def _unmodulated(self, slow: PyTree) -> Modulation:
         """Gains of one, shifts of zero, and the last layer."""

@@ -12,7 +12,8 @@ from metaplax.networks.convolution import convolve, convolve_batch_last
 from metaplax.networks.normalised import EPSILON, Layer
 
 FEW = 16
-"""Up to so many images at once, a CPU is faster with the channels last than with the batch last."""
+"""Up to so many images the channels are last on a CPU, above that the batch: somewhere between 5 images, where the
+former is faster (5.0 against 9.1 CPU-ms per step), and 80, where the latter is (121 against 142)."""
 
 
 class Block(eqx.Module):

@@ -13,7 +13,7 @@ class PolyakState(NamedTuple):
     """State of :func:`polyak_average`.
 
     Attributes:
-        average: mean of the parameters so far; NaN-free, and the parameters themselves before ``first``.
+        average: mean of the parameters that count; before there are any, the parameters themselves.
         taken: steps so far.
     """
 

@@ -25,7 +25,7 @@ PAPER = {
 }
 # Found with another seed: the smaller what arrives of the error, the less Oja's rule forgets, so that paths start at
 # 0.03 of Kaiming's size, and plasticity so large that the bound on responses is what limits a step; inner rates of the
-# gradient arms, and outer rates of all, were searched as well.
+# gradient arms, and outer rates of learned feedback and OML, were searched as well.
 QUICK_FLP = Arm(
     LABELS["flp"],
     {

@@ -77,23 +77,26 @@ class Settings:
     nudged_steps: int = 0
 
 
+SYNAPSE = Settings(
+    "synapse", ("adam", 1e-4), 250, 3e-2, 8, ("adam", 1e-4), 250, 50, strength=1000.0, beta=0.3, nudged_rate=3e-2,
+    nudged_steps=100,
+)  # fmt: skip
+# The pull of gains, shifts and readout to where they start is not in the published code, and has not been searched.
+GAIN = Settings(
+    "modulation", ("sgd", 3e-4), 1000, 3e-2, 16, ("sgd_nesterov", 1e-4), 500, 100, strength=1e-2, beta=10.0,
+    nudged_rate=1e-4, nudged_steps=100,
+)  # fmt: skip
 PUBLISHED = {
-    "cml_synapse": Settings(
-        "synapse", ("adam", 1e-4), 250, 3e-2, 8, ("adam", 1e-4), 250, 50, 1000.0, 0.3, 3e-2, 100
-    ),
-    "cml_strength": Settings(
-        "learned_strength", ("adam", 1e-4), 250, 3e-2, 8, ("adam", 1e-4), 250, 50, 1000.0, 0.3, 3e-2, 100
-    ),
-    "cml_gain": Settings(
-        "modulation", ("sgd", 3e-4), 1000, 3e-2, 16, ("sgd_nesterov", 1e-4), 500, 100, 1e-2, 10.0, 1e-4, 100
-    ),
+    "cml_synapse": SYNAPSE,
+    "cml_strength": replace(SYNAPSE, learner="learned_strength"),
+    "cml_gain": GAIN,
     "maml": Settings("start", ("sgd", 1e-2), 10, 0.1, 32, ("sgd", 1e-3), 100, 100),
-}  # fmt: skip
+}
 SMOKE = {
     arm: replace(settings, steps=3, nudged_steps=min(2, settings.nudged_steps), meta_batch=2, online_steps=2, every=10)
     for arm, settings in PUBLISHED.items()
 }
-SETTINGS: Mapping[str, Mapping[str, Settings]] = {"paper": PUBLISHED, "quick": PUBLISHED, "smoke": SMOKE}
+SETTINGS: Mapping[str, Mapping[str, Settings]] = {"paper": PUBLISHED, "smoke": SMOKE}
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class WheelBandit(AbstractExperiment):
         rows: parts of a game whose regret is recorded.
         deltas: where the rims of the wheels begin.
         hidden: neurons of each of the two hidden layers.
-        tuned_for: whose rates are used: ``"paper"``, as published, ``"quick"``, or ``"smoke"``, with next to no steps.
+        tuned_for: whose rates are used: ``"paper"``, as published, or ``"smoke"``, with next to no steps.
         as_released: do what the published code does: with gain modulation, gains, shifts and readout start where they
             were drawn. (Otherwise readouts are drawn to meta-learned ones.)
     """
@@ -125,7 +128,7 @@ class WheelBandit(AbstractExperiment):
         "smoke": {
             "trials": 2, "draws": 4, "plays": 200, "rows": 2, "deltas": (0.5, 0.95), "hidden": 8, "tuned_for": "smoke",
         },
-        "quick": {"trials": 5, "draws": 640, "plays": 4000, "rows": 20, "tuned_for": "quick"},
+        "quick": {"trials": 5, "draws": 640, "plays": 4000, "rows": 20},
         "paper": {},
     }  # fmt: skip
 
@@ -136,7 +139,7 @@ class WheelBandit(AbstractExperiment):
     rows: int = 80
     deltas: tuple[float, ...] = (0.5, 0.7, 0.9, 0.95, 0.99)
     hidden: int = 100
-    tuned_for: Literal["paper", "quick", "smoke"] = "paper"
+    tuned_for: Literal["paper", "smoke"] = "paper"
     as_released: bool = False
 
     def __post_init__(self):
