@@ -30,9 +30,9 @@ def test_presets_make_sense(name):
         assert preset(kind.name, which).tuned_for in (SETTINGS if "fewshot" in name else ("paper", "smoke"))
 
 
-def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):
-    monkeypatch.setattr(AbstractFewShot, "arms", ("fomaml", "scratch"))
+def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys):
     words = ["run", "zucchet2022/fewshot-omniglot", "--preset", "smoke", "--out", str(tmp_path), "--json"]
+    words += ["--arms", "fomaml", "scratch"]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     names = {quantity["name"]: quantity for quantity in result["quantities"]}
@@ -43,12 +43,10 @@ def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch
     assert "<svg" in drawn
 
 
-def test_a_game_and_its_report(tmp_path, capsys, monkeypatch):
-    agents = WheelBandit.agents
+def test_a_game_and_its_report(tmp_path, capsys):
     kept = ("cml_synapse", "uniform")
-    monkeypatch.setattr(WheelBandit, "agents", lambda self: {name: agents(self)[name] for name in kept})
-    monkeypatch.setattr(WheelBandit, "meta_learned", ("cml_synapse",))
     words = ["run", "zucchet2022/wheel-bandit", "--preset", "smoke", "--out", str(tmp_path), "--json"]
+    words += ["--players", *kept]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     names = {quantity["name"]: quantity for quantity in result["quantities"]}
@@ -69,6 +67,8 @@ def test_a_game_and_its_report(tmp_path, capsys, monkeypatch):
         ("fewshot-omniglot", {"polyak_from": -1}, "polyak_from must not be negative"),
         ("wheel-bandit", {"deltas": (0.5, 1.0)}, "between 0 and 1"),
         ("wheel-bandit", {"deltas": (0.5, 0.502)}, "must differ by at least 0.01"),
+        ("wheel-bandit", {"players": ("me",)}, "players are some of cml_synapse, cml_strength"),
+        ("fewshot-omniglot", {"arms": ("maml", "maml")}, "arms must be different ones"),
         ("wheel-bandit", {"plays": 0}, "plays must be positive"),
     ],
 )

@@ -1,7 +1,7 @@
 """What an experiment is: a configuration that makes studies, one for each rule it compares, and what was published."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -221,3 +221,16 @@ class AbstractExperiment(ABC):
         Raises:
             ConfigError: the configuration makes no sense, or the data do not suffice.
         """
+
+
+def require_known(field: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Refuse names that nothing has, no names at all, and a name that comes twice.
+
+    Raises:
+        ConfigError: one sentence with the names that there are.
+    """
+    strange = next((name for name in names if name not in known), None)
+    if strange is not None:
+        raise ConfigError(f"{field} are some of {', '.join(known)}, but one is {strange!r}")
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"{field} must be different ones, at least one, but are {', '.join(names) or 'none'}")

@@ -12,7 +12,14 @@ import optax
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, ConjugateGradient, Contrastive, Reptile, Truncated
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
+from metaplax.experiments.base import (
+    AbstractExperiment,
+    AbstractStudy,
+    AbstractTraining,
+    ConfigError,
+    Load,
+    require_known,
+)
 from metaplax.experiments.meta_training import MetaTraining, Untrained
 from metaplax.experiments.transfer import Transfer
 from metaplax.learners import ComplexSynapse, Descent
@@ -156,6 +163,7 @@ class AbstractFewShot(AbstractExperiment):
     """Several ways of learning to learn from a few images of a few classes, scored on classes never seen.
 
     Attributes:
+        arms: which methods; by default all.
         episodes: meta-steps.
         meta_batch: tasks per meta-step.
         test_episodes: further tasks that each trial is scored on.
@@ -173,7 +181,6 @@ class AbstractFewShot(AbstractExperiment):
 
     source: ClassVar[str] = "Zucchet et al. (2022)"
     labels: ClassVar[Mapping[str, str]] = LABELS
-    arms: ClassVar[tuple[str, ...]] = tuple(LABELS)
     axis: ClassVar[str] = "meta-step"
     averaged: ClassVar[int] = 50
     by_cost: ClassVar[bool] = True
@@ -183,6 +190,7 @@ class AbstractFewShot(AbstractExperiment):
     std: ClassVar[tuple[float, ...]] = (1.0,)
 
     trials: int = 3
+    arms: tuple[str, ...] = tuple(LABELS)
     episodes: int = 30 * EPOCH
     meta_batch: int = 32
     test_episodes: int = 300
@@ -202,6 +210,7 @@ class AbstractFewShot(AbstractExperiment):
             "episodes", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries", "channels",
             "templates",
         )  # fmt: skip
+        require_known("arms", self.arms, LABELS)
         if self.polyak_from < 0:
             raise ConfigError(f"polyak_from must not be negative, but is {self.polyak_from}")
         if self.tuned_for not in SETTINGS:

@@ -18,7 +18,7 @@ from metaplax.bandits import AbstractAgent, LinFullPost, LinGreedy, NeuralGreedy
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive
 from metaplax.experiments.bandit_study import BanditStudy
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, require_known
 from metaplax.experiments.meta_training import MetaTraining
 from metaplax.learners import AbstractNetworkLearner, ComplexSynapse, Descent, GainModulation
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
@@ -104,6 +104,7 @@ class WheelBandit(AbstractExperiment):
     """Agents play wheels of several ``delta``; some of them have been meta-trained on wheels of any.
 
     Attributes:
+        players: who plays; by default all agents.
         draws: wheels that meta-training draws in all; every agent takes as many outer steps as that makes with its
             meta-batch.
         plays: contexts in a game.
@@ -119,7 +120,6 @@ class WheelBandit(AbstractExperiment):
     title = "Agents with meta-learned synapses or modulation on the wheel bandit"
     source: ClassVar[str] = "Zucchet et al. (2022)"
     labels: ClassVar[Mapping[str, str]] = LABELS
-    meta_learned: ClassVar[tuple[str, ...]] = tuple(PUBLISHED)
     axis: ClassVar[str] = "outer step"
     averaged: ClassVar[int] = 20
     headline: ClassVar[tuple[str, ...]] = ("regret", "loss")
@@ -134,6 +134,7 @@ class WheelBandit(AbstractExperiment):
 
     trials: int = 50
     data: str = "none"
+    players: tuple[str, ...] = tuple(LABELS)
     draws: int = 6400
     plays: int = 80_000
     rows: int = 80
@@ -145,6 +146,7 @@ class WheelBandit(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("draws", "plays", "rows", "hidden")
+        require_known("players", self.players, LABELS)
         if not self.deltas or not all(0 <= delta < 1 for delta in self.deltas):
             raise ConfigError(f"the rim of a wheel begins between 0 and 1, not at {self.deltas}")
         if len({where(delta) for delta in self.deltas}) < len(self.deltas):
@@ -161,7 +163,7 @@ class WheelBandit(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        trainings = {arm: self._training(arm) for arm in self.meta_learned}
+        trainings = {arm: self._training(arm) for arm in PUBLISHED if arm in self.players}
         found: dict[str, AbstractStudy] = dict(trainings)
         for delta in self.deltas:
             game = partial(BanditStudy, delta=delta, plays=self.plays, rows=self.rows)
@@ -175,16 +177,17 @@ class WheelBandit(AbstractExperiment):
         return found
 
     def agents(self) -> dict[str, AbstractAgent]:
-        """Who plays, meta-learned agents first."""
+        """Who plays."""
         small = self.tuned_for == "smoke"
         neural = NeuralLinear(10, self.hidden, steps=2) if small else NeuralLinear(width=self.hidden)
-        return {
-            **{arm: self._agent(arm) for arm in self.meta_learned},
+        known = {
+            **{arm: self._agent(arm) for arm in PUBLISHED},
             "uniform": Uniform(),
             "lin_greedy": LinGreedy(),
             "lin_full_post": LinFullPost(),
             "neural_linear": neural,
         }
+        return {arm: known[arm] for arm in self.players}
 
     def _agent(self, arm: str) -> NeuralGreedy:
         settings = SETTINGS[self.tuned_for][arm]
