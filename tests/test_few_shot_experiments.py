@@ -7,8 +7,7 @@ import pytest
 
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
-from metaplax.experiments.zucchet2022.few_shot import SETTINGS, AbstractFewShot
-from metaplax.experiments.zucchet2022.wheel_bandit import WheelBandit
+from metaplax.experiments.zucchet2022.few_shot import SETTINGS
 from metaplax.learners import IncompatibleError
 
 LABELS = ("cml", "cml_templates", "cml_head", "maml", "fomaml", "reptile", "imaml", "anil", "scratch")
