@@ -83,9 +83,14 @@ def test_what_is_known_example_by_example_is_what_is_known_of_all(x64):
     known = Posterior.prior(4, 0.25, 6.0, 6.0)
     for row, target in zip(x, y, strict=True):
         known = known.after(row, target)
-    counts = jnp.concatenate([jnp.ones(30), jnp.zeros(5)])
-    padded = jnp.concatenate([x, jnp.full((5, 4), 7.0)]), jnp.concatenate([y, jnp.zeros(5)])
-    fitted = Posterior.fitted(*padded, counts, 0.25, 6.0, 6.0)
+
+    def block(index):
+        at = 7 * index + jnp.arange(7)
+        rows = jnp.minimum(at, 29)
+        return x[rows], y[rows], (at < 30).astype(jnp.float64)
+
+    guess = jnp.asarray([0.1, 0.9, 2.2, 2.9])
+    fitted = Posterior.fitted(block, 5, guess, 0.25, 6.0, 6.0)
     # As the formulas are usually written (Riquelme et al., 2018).
     precision = x.T @ x + 0.25 * jnp.eye(4)
     mean = jnp.linalg.solve(precision, x.T @ y)

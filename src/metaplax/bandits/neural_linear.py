@@ -71,14 +71,30 @@ class NeuralLinear(AbstractAgent):
 
         keys = jax.random.split(key, self.steps)
         network = jax.lax.scan(step, (state.network, optimizer.init(state.network)), keys)[0][0]
-        features = jax.vmap(lambda x: self._features(network, x))(seen.contexts)
-        happened = jnp.arange(len(features)) < seen.count
+        return NeuralLinearState(network, self._regressions(network, seen))
 
-        def fitted(action: Int[Array, ""]) -> Posterior:
-            counts = (happened & (seen.actions == action)).astype(features.dtype)
-            return Posterior.fitted(features, seen.rewards, counts, self.precision, self.shape, self.scale)
+    def _regressions(self, network: PyTree, seen: Seen) -> Posterior:
+        """What all that was seen says of every action, visiting each trial once.
 
-        return NeuralLinearState(network, jax.lax.map(fitted, jnp.arange(ACTIONS)))
+        The network's own readout is where the regressions start from.
+        """
+        happened = jnp.arange(len(seen.actions)) < seen.count
+        actions = jnp.where(happened, seen.actions, ACTIONS)
+        by_action = jnp.argsort(actions, stable=True)
+        first = jnp.searchsorted(actions[by_action], jnp.arange(ACTIONS + 1))
+
+        def regression(action: Int[Array, ""]) -> Posterior:
+            def block(index: Int[Array, ""]) -> tuple[Array, Array, Array]:
+                at = first[action] + index * self.batch + jnp.arange(self.batch)
+                rows = by_action[jnp.minimum(at, len(actions) - 1)]
+                x = jax.vmap(lambda context: self._features(network, context))(seen.contexts[rows])
+                return x, seen.rewards[rows], (at < first[action + 1]).astype(x.dtype)
+
+            blocks = -(-(first[action + 1] - first[action]) // self.batch)
+            guess = self._whole(network).layers[-1].weight[action]
+            return Posterior.fitted(block, blocks, guess, self.precision, self.shape, self.scale)
+
+        return jax.lax.map(regression, jnp.arange(ACTIONS))
 
     def act(self, state: NeuralLinearState, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
         features = self._features(state.network, context)

@@ -1,16 +1,20 @@
 """Bayesian linear regression with unknown noise, one example after the other."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
+
+Block = Callable[[Int[Array, ""]], tuple[Float[Array, "n features"], Float[Array, " n"], Float[Array, " n"]]]
 
 
 class Posterior(eqx.Module):
     """What is known of ``y = w . x + noise``: ``w`` is normal given the noise, whose variance is inverse gamma.
 
-    ``w ~ N(mean, s covariance)``, ``s ~ InverseGamma(shape, scale)``. All formulas add up squared differences, never
-    differences of large squares, so that single precision is enough.
+    ``w ~ N(mean, s covariance)``, ``s ~ InverseGamma(shape, scale)``. What is added up are squares of what is left to
+    explain, never of the targets themselves, so that single precision is enough.
 
     Source: Bishop (2006), chapter 3; Riquelme et al. (2018).
     """
@@ -32,24 +36,40 @@ class Posterior(eqx.Module):
 
     @staticmethod
     def fitted(
-        x: Float[Array, "n features"],
-        y: Float[Array, " n"],
-        counts: Float[Array, " n"],
+        block: Block,
+        blocks: Int[Array, ""] | int,
+        guess: Float[Array, " features"],
         precision: float,
         shape: float,
         scale: float,
     ) -> "Posterior":
-        """After many examples, of which those with a count of one are there and those with zero are not."""
-        here = x * counts[:, None]
-        inverse = here.T @ x + precision * jnp.eye(x.shape[1], dtype=x.dtype)
-        factor = jax.scipy.linalg.cho_factor(inverse)
-        mean = jax.scipy.linalg.cho_solve(factor, here.T @ y)
-        left = jnp.sum(counts * (y - x @ mean) ** 2) + precision * jnp.sum(mean**2)
+        """After many examples, in one pass.
+
+        Args:
+            block: inputs, targets, and whether they count, of the block with some number.
+            blocks: how many there are.
+            guess: weights that targets are compared to before anything is added up; the closer, the less is lost in
+                rounding.
+            precision: before any example.
+            shape: likewise.
+            scale: likewise.
+        """
+
+        def add(index: Int[Array, ""], sums: tuple[Array, ...]) -> tuple[Array, ...]:
+            x, y, counted = block(index)
+            here, left = x * counted[:, None], (y - x @ guess) * counted
+            return tuple(map(jnp.add, sums, (here.T @ here, here.T @ left, left @ left, jnp.sum(counted))))
+
+        features, dtype = len(guess), guess.dtype
+        empty = jnp.zeros((features, features), dtype), jnp.zeros(features, dtype), dtype.type(0), dtype.type(0)
+        gram, toward, squares, count = jax.lax.fori_loop(0, blocks, add, jax.tree.map(jnp.asarray, empty))
+        eye = jnp.eye(features, dtype=dtype)
+        factor = jax.scipy.linalg.cho_factor(gram + precision * eye)
+        further = jax.scipy.linalg.cho_solve(factor, toward - precision * guess)
+        mean = guess + further
+        left = squares + further @ (gram @ further - 2 * toward) + precision * mean @ mean
         return Posterior(
-            mean,
-            jax.scipy.linalg.cho_solve(factor, jnp.eye(x.shape[1], dtype=x.dtype)),
-            shape + jnp.sum(counts) / 2,
-            scale + left / 2,
+            mean, jax.scipy.linalg.cho_solve(factor, eye), shape + count / 2, scale + jnp.maximum(left, 0) / 2
         )
 
     def after(self, x: Float[Array, " features"], y: Float[Array, ""]) -> "Posterior":
