@@ -1,24 +1,29 @@
 """Keep the result of a run under ``docs/results``: what was asked for, where, what came out, and its figures.
 
-Usage: ``.venv/bin/python scripts/collect_result.py RUN_FOLDER ...``
+Usage: ``.venv/bin/python scripts/collect_result.py [--together] RUN_FOLDER ...``, with ``--together`` for runs of one
+experiment and preset whose arms are different ones.
 """
 
+import argparse
 import io
 import json
-import sys
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 from PIL import Image
 
 from metaplax import reports
 from metaplax.reports.figures import Panel, panels
+from metaplax.reports.recorded import Recorded
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
 
-def collect(folder: Path) -> Path:
+def summary(folder: Path) -> dict:
+    """What is kept of one run."""
     result, config, env = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config", "env"))
-    kept = {
+    return {
         "command": " ".join(without_folders(env["command"])),
         "commit": env["commit"],
         "python": env["python"],
@@ -27,18 +32,49 @@ def collect(folder: Path) -> Path:
         "config": config["config"],
         **result,
     }
-    target = RESULTS / f"{result['experiment'].replace('/', '-')}-{result['preset']}.json"
+
+
+def both(one: dict, other: dict) -> dict:
+    """Summaries of two runs as one: what they share once, their commands, commits and seconds one after the other."""
+    require_alike(one, other)
+    lists = {name: one[name] + other[name] for name in ("quantities", "findings")}
+    several = {
+        name: [*as_list(one[name]), *as_list(other[name])] for name in ("command", "commit", "config", "seconds")
+    }
+    return {**one, **several, **lists, "finished": max(one["finished"], other["finished"])}
+
+
+def both_recorded(one: Recorded, other: Recorded) -> Recorded:
+    """What two runs recorded, for figures that show them together."""
+    require_alike(one.config, other.config)
+    return replace(
+        one,
+        config={**one.config, "rules": {**one.config["rules"], **other.config["rules"]}},
+        quantities={**one.quantities, **other.quantities},
+        series={**one.series, **other.series},
+        spent={**one.spent, **other.spent},
+        portraits={**one.portraits, **other.portraits},
+    )
+
+
+def require_alike(one: dict, other: dict) -> None:
+    for name in ("experiment", "preset"):
+        if one[name] != other[name]:
+            raise SystemExit(f"runs of {one[name]} and {other[name]} are not put together")
+
+
+def as_list(value: object) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def keep(kept: dict, run: Recorded) -> list[Path]:
+    """Write a summary, and figures as small PNG files."""
+    name = f"{kept['experiment'].replace('/', '-')}-{kept['preset']}"
+    target = RESULTS / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(kept, indent=1, ensure_ascii=False)
-    target.write_text(text + "\n", encoding="utf-8")
-    return target
-
-
-def draw(folder: Path) -> list[Path]:
-    """The figures of a run as small PNG files."""
-    run = reports.read(folder)
-    name = f"{run.config['experiment'].replace('/', '-')}-{run.config['preset']}"
-    return [png(panel, RESULTS / "figures" / f"{name}-{panel.name}.png") for panel in panels([run])]
+    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    figures = RESULTS / "figures"
+    return [target, *(png(panel, figures / f"{name}-{panel.name}.png") for panel in panels([run]))]
 
 
 def png(panel: Panel, target: Path) -> Path:
@@ -61,6 +97,18 @@ def without_folders(command: list[str]) -> list[str]:
     return kept
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--together", action="store_true", help="put the runs together")
+    parser.add_argument("folders", nargs="+", type=Path)
+    asked = parser.parse_args()
+    runs = [(summary(folder), reports.read(folder)) for folder in asked.folders]
+    if asked.together:
+        summaries, recorded = zip(*runs, strict=True)
+        runs = [(reduce(both, summaries), reduce(both_recorded, recorded))]
+    for kept, run in runs:
+        print(*keep(kept, run), sep="\n")
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(collect(Path(name)), *draw(Path(name)), sep="\n")
+    main()
