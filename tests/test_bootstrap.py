@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metaplax.analysis import Published, bootstrap_interval, quantities
+from metaplax.analysis import Published, Quantity, bootstrap_interval, quantities
 
 
 def test_interval_covers_the_mean_and_shrinks_with_trials():
@@ -57,3 +57,8 @@ def test_quantities_are_means_over_the_last_episodes_then_over_trials():
     assert found["theta0.a"].mean == 3
     assert found["masked.a"].mean == 0.5
     assert found["theta0.a"].published is None
+
+
+def test_a_single_trial_has_no_interval_in_print():
+    assert Quantity("regret", 0.0123, 0.01, 0.02, 5, "1").with_interval(100) == "1.23 [1, 2]"
+    assert Quantity("regret", 0.0123, 0.0123, 0.0123, 1, "1").with_interval() == "0.0123"

@@ -48,6 +48,11 @@ class Quantity:
     published: float | None = None
     published_source: str | None = None
 
+    def with_interval(self, factor: float = 1.0) -> str:
+        """Mean and interval, times a factor, in words; a single trial has no interval."""
+        mean, low, high = (f"{factor * value:.3g}" for value in (self.mean, self.ci_low, self.ci_high))
+        return mean if self.n == 1 else f"{mean} [{low}, {high}]"
+
     def as_json(self) -> dict[str, Any]:
         """As it stands in ``result.json``: what is not finite is ``None``."""
         values = asdict(self)

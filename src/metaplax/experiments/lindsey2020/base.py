@@ -182,7 +182,8 @@ class AbstractStreamExperiment(AbstractExperiment):
             accuracy = quantities.get(f"accuracy_after{count}.{name}")
             last = accuracy or quantities.get(f"loss_after{count}.{name}")
             if last:
-                interval = f"{last.mean:.3g} [{last.ci_low:.3g}, {last.ci_high:.3g}]"
                 what, where = "accuracy" if accuracy else "loss", "" if place == "test" else f" ({place})"
-                found.append(f"{self.label(arm)}: {what} {interval} after {count} on further streams{where}")
+                found.append(
+                    f"{self.label(arm)}: {what} {last.with_interval()} after {count} on further streams{where}"
+                )
         return tuple(found)

@@ -74,6 +74,6 @@ class Interference(AbstractImages):
             if own and others:
                 found.append(
                     f"{self.label(name)}: one update changes the loss of its example by {own.mean:.3g}, that of other"
-                    f" classes by {others.mean:.3g} [{others.ci_low:.3g}, {others.ci_high:.3g}]"
+                    f" classes by {others.with_interval()}"
                 )
         return tuple(found)

@@ -308,8 +308,8 @@ class AbstractFewShot(AbstractExperiment):
         for arm in self.arms:
             accuracy = quantities.get(f"accuracy.{arm}.test")
             if accuracy:
-                interval = f"{accuracy.mean:.3g} [{accuracy.ci_low:.3g}, {accuracy.ci_high:.3g}]"
-                found.append(f"{self.label(arm)}: accuracy {interval} on {self.test_episodes} further tasks")
+                scored = f"accuracy {accuracy.with_interval()} on {self.test_episodes} further tasks"
+                found.append(f"{self.label(arm)}: {scored}")
         return tuple(found)
 
 

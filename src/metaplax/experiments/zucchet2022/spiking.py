@@ -194,17 +194,13 @@ class AbstractSpikingExperiment(AbstractExperiment):
             test, before = (quantities.get(f"loss.{arm}.{where}") for where in ("test", "untrained"))
             if test and before:
                 found.append(
-                    f"{self.label(arm)}: squared error {_interval(test)} on {self.test_episodes} further tasks,"
-                    f" {_interval(before)} without meta-learning"
+                    f"{self.label(arm)}: squared error {test.with_interval()} on {self.test_episodes} further tasks,"
+                    f" {before.with_interval()} without meta-learning"
                 )
         return tuple(found)
 
 
 WHERE = {"test": "further tasks", "untrained": "without meta-learning", "portrait": "one task"}
-
-
-def _interval(quantity: Quantity) -> str:
-    return f"{quantity.mean:.3g} [{quantity.ci_low:.3g}, {quantity.ci_high:.3g}]"
 
 
 PUBLISHED = {

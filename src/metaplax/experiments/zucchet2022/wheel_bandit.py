@@ -81,7 +81,7 @@ SYNAPSE = Settings(
     "synapse", ("adam", 1e-4), 250, 3e-2, 8, ("adam", 1e-4), 250, 50, strength=1000.0, beta=0.3, nudged_rate=3e-2,
     nudged_steps=100,
 )  # fmt: skip
-# The pull of gains, shifts and readout to where they start is not in the published code, and has not been searched.
+# The pull of gains, shifts and readout to where they start is not in the published code; 0.01 and 1 were tried.
 GAIN = Settings(
     "modulation", ("sgd", 3e-4), 1000, 3e-2, 16, ("sgd_nesterov", 1e-4), 500, 100, strength=1e-2, beta=10.0,
     nudged_rate=1e-4, nudged_steps=100,
@@ -238,11 +238,7 @@ class WheelBandit(AbstractExperiment):
         found = []
         for arm in self.agents():
             regrets = [(delta, quantities.get(f"regret.{arm}.{where(delta)}")) for delta in self.deltas]
-            parts = [
-                f"{100 * regret.mean:.3g} [{100 * regret.ci_low:.3g}, {100 * regret.ci_high:.3g}] at {delta:g}"
-                for delta, regret in regrets
-                if regret
-            ]
+            parts = [f"{regret.with_interval(100)} at {delta:g}" for delta, regret in regrets if regret]
             if parts:
                 found.append(f"{self.label(arm)}: regret in % of random actions {', '.join(parts)}")
         return tuple(found)
