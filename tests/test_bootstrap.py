@@ -60,5 +60,5 @@ def test_quantities_are_means_over_the_last_episodes_then_over_trials():
 
 
 def test_a_single_trial_has_no_interval_in_print():
-    assert Quantity("regret", 0.0123, 0.01, 0.02, 5, "1").with_interval(100) == "1.23 [1, 2]"
+    assert Quantity("regret", 0.0123, 0.01, 0.02, 5, "1").with_interval(100.0) == "1.23 [1, 2]"
     assert Quantity("regret", 0.0123, 0.0123, 0.0123, 1, "1").with_interval() == "0.0123"

@@ -238,7 +238,7 @@ class WheelBandit(AbstractExperiment):
         found = []
         for arm in self.agents():
             regrets = [(delta, quantities.get(f"regret.{arm}.{where(delta)}")) for delta in self.deltas]
-            parts = [f"{regret.with_interval(100)} at {delta:g}" for delta, regret in regrets if regret]
+            parts = [f"{regret.with_interval(100.0)} at {delta:g}" for delta, regret in regrets if regret]
             if parts:
                 found.append(f"{self.label(arm)}: regret in % of random actions {', '.join(parts)}")
         return tuple(found)
