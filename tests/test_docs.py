@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from metaplax.experiments import EXPERIMENTS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TELLING = {
@@ -17,6 +19,16 @@ TELLING = {
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
 
+@pytest.fixture
+def registry_as_before():
+    """What a page registers is gone afterwards."""
+    before = dict(EXPERIMENTS)
+    yield
+    EXPERIMENTS.clear()
+    EXPERIMENTS.update(before)
+
+
+@pytest.mark.usefixtures("registry_as_before")
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: p.name)
 def test_code_runs(page, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
@@ -41,8 +53,6 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_command_in_the_documentation_exists():
-    from metaplax.experiments import EXPERIMENTS
-
     verbs = {"list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data"} | {
         "bench",
         "bench-steps",
