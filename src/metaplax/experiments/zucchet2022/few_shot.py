@@ -135,8 +135,8 @@ MINI = {
     "anil": Settings("maml", 0.01, 5, 10, 1e-3, fast="readout"),
 }
 # For fewer meta-steps of tasks with one query image per class. Rates of the contrastive rule (six sets), MAML (three),
-# first-order MAML, Reptile and iMAML (two each) were searched with one trial of 3,200 to 6,000 tasks each, with the seed
-# and the held-out classes that runs of the preset are scored with by default; those of the others were not searched.
+# first-order MAML, Reptile and iMAML (two each) were searched with one trial of 3,200 to 6,000 tasks each, with the
+# seed and the held-out classes that runs of the preset are scored with by default; those of the others were not.
 QUICK = {
     "maml": Settings("maml", 0.4, 1, 3, 3e-3),
     "fomaml": Settings("first_order", 0.1, 4, 4, 3e-3),
