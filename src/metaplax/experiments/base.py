@@ -176,6 +176,19 @@ class AbstractExperiment(ABC):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
 
+    def require_some(self, name: str, known: Collection[str]) -> None:
+        """Refuse a field that holds a name nothing has, no name at all, or one that comes twice.
+
+        Raises:
+            ConfigError: one sentence, with the names that there are.
+        """
+        given = getattr(self, name)
+        strange = next((one for one in given if one not in known), None)
+        if strange is not None:
+            raise ConfigError(f"{name} are some of {', '.join(known)}, but one is {strange!r}")
+        if not given or len(set(given)) < len(given):
+            raise ConfigError(f"{name} must be different ones, at least one, but are {', '.join(given) or 'none'}")
+
     @property
     def loss_unit(self) -> str:
         """What outer losses are measured in."""
@@ -221,16 +234,3 @@ class AbstractExperiment(ABC):
         Raises:
             ConfigError: the configuration makes no sense, or the data do not suffice.
         """
-
-
-def require_known(field: str, names: Sequence[str], known: Collection[str]) -> None:
-    """Refuse names that nothing has, no names at all, and a name that comes twice.
-
-    Raises:
-        ConfigError: one sentence with the names that there are.
-    """
-    strange = next((name for name in names if name not in known), None)
-    if strange is not None:
-        raise ConfigError(f"{field} are some of {', '.join(known)}, but one is {strange!r}")
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"{field} must be different ones, at least one, but are {', '.join(names) or 'none'}")

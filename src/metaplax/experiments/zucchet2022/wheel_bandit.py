@@ -18,7 +18,7 @@ from metaplax.bandits import AbstractAgent, LinFullPost, LinGreedy, NeuralGreedy
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive
 from metaplax.experiments.bandit_study import BanditStudy
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, require_known
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
 from metaplax.experiments.meta_training import MetaTraining
 from metaplax.learners import AbstractNetworkLearner, ComplexSynapse, Descent, GainModulation
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
@@ -146,7 +146,7 @@ class WheelBandit(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("draws", "plays", "rows", "hidden")
-        require_known("players", self.players, LABELS)
+        self.require_some("players", LABELS)
         if not self.deltas or not all(0 <= delta < 1 for delta in self.deltas):
             raise ConfigError(f"the rim of a wheel begins between 0 and 1, not at {self.deltas}")
         if len({where(delta) for delta in self.deltas}) < len(self.deltas):
