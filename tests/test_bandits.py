@@ -19,6 +19,7 @@ from metaplax.bandits import (
     start_play,
 )
 from metaplax.bandits.play import choices
+from metaplax.bandits.posterior import updated
 from metaplax.learners import ComplexSynapse, Descent
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
 from metaplax.tasks import WheelTask
@@ -99,6 +100,24 @@ def test_what_is_known_example_by_example_is_what_is_known_of_all(x64):
         np.testing.assert_allclose(found.mean, mean, rtol=1e-9)
         np.testing.assert_allclose(found.covariance, jnp.linalg.inv(precision), rtol=1e-8)
         np.testing.assert_allclose([found.shape, found.scale], [6 + 15, scale], rtol=1e-9)
+
+
+def test_regressions_on_features_know_what_they_know_trial_by_trial(x64):
+    agent = NeuralLinear(every=20, width=6, steps=2, batch=4)
+    keys = jax.random.split(KEY, 3)
+    seen = Seen.nothing(40)
+    # Action 3 is never taken, and action 0 fills more than one block of four.
+    for n, action in enumerate([0, 4, 0, 1, 0, 2, 0, 0, 1, 0, 4, 2, 0]):
+        context = jax.random.normal(jax.random.fold_in(keys[0], n), (2,))
+        seen = seen.after(context, jnp.int32(action), jnp.asarray(10.0 * action + n))
+    state = agent.start(keys[1])
+    learned = agent.learn(state, seen, keys[2])
+    one_by_one = agent.start(keys[1]).posteriors
+    for n in range(13):
+        features = agent._features(learned.network, seen.contexts[n])
+        one_by_one = updated(one_by_one, seen.actions[n], features, seen.rewards[n])
+    for found, expected in zip(jax.tree.leaves(learned.posteriors), jax.tree.leaves(one_by_one), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_samples_have_the_mean_and_variance_of_what_is_known():

@@ -61,8 +61,8 @@ class Posterior(eqx.Module):
             return tuple(map(jnp.add, sums, (here.T @ here, here.T @ left, left @ left, jnp.sum(counted))))
 
         features, dtype = len(guess), guess.dtype
-        empty = jnp.zeros((features, features), dtype), jnp.zeros(features, dtype), dtype.type(0), dtype.type(0)
-        gram, toward, squares, count = jax.lax.fori_loop(0, blocks, add, jax.tree.map(jnp.asarray, empty))
+        empty = tuple(jnp.zeros(size, dtype) for size in ((features, features), features, (), ()))
+        gram, toward, squares, count = jax.lax.fori_loop(0, blocks, add, empty)
         eye = jnp.eye(features, dtype=dtype)
         factor = jax.scipy.linalg.cho_factor(gram + precision * eye)
         further = jax.scipy.linalg.cho_solve(factor, toward - precision * guess)
