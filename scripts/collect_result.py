@@ -17,6 +17,9 @@ from metaplax import reports
 from metaplax.reports.figures import Panel, panels
 from metaplax.reports.recorded import Recorded
 
+SEVERAL = ("command", "commit", "config", "seconds", "episodes_per_second")
+"""What is kept of each run that is put together with others."""
+
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
 
@@ -36,17 +39,20 @@ def summary(folder: Path) -> dict:
 
 def both(one: dict, other: dict) -> dict:
     """Summaries of two runs as one: what they share once, their commands, commits and seconds one after the other."""
-    require_alike(one, other)
-    lists = {name: one[name] + other[name] for name in ("quantities", "findings")}
-    several = {
-        name: [*as_list(one[name]), *as_list(other[name])] for name in ("command", "commit", "config", "seconds")
+    require_alike(one, other, "experiment", "preset", "data", "python", "cores", "libraries")
+    twice = {quantity["name"] for quantity in one["quantities"]} & {
+        quantity["name"] for quantity in other["quantities"]
     }
+    if twice:
+        raise SystemExit(f"both runs have {min(twice)}")
+    lists = {name: one[name] + other[name] for name in ("quantities", "findings")}
+    several = {name: [*as_list(one[name]), *as_list(other[name])] for name in SEVERAL}
     return {**one, **several, **lists, "finished": max(one["finished"], other["finished"])}
 
 
 def both_recorded(one: Recorded, other: Recorded) -> Recorded:
     """What two runs recorded, for figures that show them together."""
-    require_alike(one.config, other.config)
+    require_alike(one.config, other.config, "experiment", "preset")
     return replace(
         one,
         config={**one.config, "rules": {**one.config["rules"], **other.config["rules"]}},
@@ -57,8 +63,8 @@ def both_recorded(one: Recorded, other: Recorded) -> Recorded:
     )
 
 
-def require_alike(one: dict, other: dict) -> None:
-    for name in ("experiment", "preset"):
+def require_alike(one: dict, other: dict, *names: str) -> None:
+    for name in names:
         if one[name] != other[name]:
             raise SystemExit(f"runs of {one[name]} and {other[name]} are not put together")
 
