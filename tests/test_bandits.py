@@ -81,9 +81,8 @@ def test_unknown_targets_count_for_nothing():
 def test_what_is_known_example_by_example_is_what_is_known_of_all(x64):
     x = jax.random.normal(KEY, (30, 4), jnp.float64)
     y = x @ jnp.arange(4.0) + 0.1 * jax.random.normal(jax.random.key(1), (30,), jnp.float64)
-    known = Posterior.prior(4, 0.25, 6.0, 6.0)
-    for row, target in zip(x, y, strict=True):
-        known = known.after(row, target)
+    prior = Posterior.prior(4, 0.25, 6.0, 6.0)
+    known = jax.lax.scan(lambda known, example: (known.after(*example), None), prior, (x, y))[0]
 
     def block(index):
         at = 7 * index + jnp.arange(7)
@@ -112,10 +111,9 @@ def test_regressions_on_features_know_what_they_know_trial_by_trial(x64):
         seen = seen.after(context, jnp.int32(action), jnp.asarray(10.0 * action + n))
     state = agent.start(keys[1])
     learned = agent.learn(state, seen, keys[2])
-    one_by_one = agent.start(keys[1]).posteriors
-    for n in range(13):
-        features = agent._features(learned.network, seen.contexts[n])
-        one_by_one = updated(one_by_one, seen.actions[n], features, seen.rewards[n])
+    features = jax.vmap(lambda context: agent._features(learned.network, context))(seen.contexts[:13])
+    trials = seen.actions[:13], features, seen.rewards[:13]
+    one_by_one = jax.lax.scan(lambda known, trial: (updated(known, *trial), None), state.posteriors, trials)[0]
     for found, expected in zip(jax.tree.leaves(learned.posteriors), jax.tree.leaves(one_by_one), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
@@ -152,9 +150,10 @@ def test_a_game_in_parts_is_the_same_game(name):
     agent, wheel = AGENTS[name](), Wheel.draw(KEY, 80, 0.6)
     blocks = 40 // agent.every
     whole, regret = play(agent, wheel, start_play(agent, 80, KEY), 2 * blocks, KEY)
-    half, first = play(agent, wheel, start_play(agent, 80, KEY), blocks, KEY)
+    part = jax.jit(lambda played: play(agent, wheel, played, blocks, KEY))
+    half, first = part(start_play(agent, 80, KEY))
     assert int(jnp.sum(choices(half) >= 0)) == 40
-    rest, second = play(agent, wheel, half, blocks, KEY)
+    rest, second = part(half)
     np.testing.assert_array_equal(choices(whole), choices(rest))
     np.testing.assert_allclose(regret, first + second, rtol=1e-5)
     np.testing.assert_array_equal(choices(whole)[:10], [0, 1, 2, 3, 4] * 2)
