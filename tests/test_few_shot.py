@@ -20,7 +20,8 @@ from metaplax.learners import (
     split,
 )
 from metaplax.networks import ConvBlocks, EquinoxNetwork, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
-from metaplax.networks import conv_blocks as module
+from metaplax.networks.conv_blocks import Block
+from metaplax.networks.windows import MANY
 from metaplax.tasks import Episode, Examples, FewShot
 from metaplax.training import averaged, polyak_average
 
@@ -98,16 +99,18 @@ def reference(weights, x):
     return x.reshape(len(x), -1) @ readout.weight + readout.bias[None]
 
 
-@pytest.mark.parametrize(("batch", "side"), [(5, 7), (module.FEW + 2, 7), (5, 8)])
-def test_blocks_compute_what_they_say(x64, batch, side):
-    network = ConvBlocks(side, 2, 3, 2, 4)
+@pytest.mark.parametrize(("backend", "side"), [("cpu", 7), ("cpu", 8), ("gpu", 7)])
+def test_blocks_compute_what_they_say(x64, monkeypatch, backend, side):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    network = ConvBlocks(side, 2, MANY, 2, 4)
     weights, buffers = network.init(KEY)
     # Scales of both signs: which number of a window is the largest depends on it.
     weights = jax.tree.map(lambda leaf: leaf + 0.7 * jax.random.normal(KEY, leaf.shape), weights)
-    x = jax.random.normal(KEY, (batch, side, side, 2))
+    x, along = jax.random.normal(KEY, (5, side, side, 2)), jax.tree.map(jnp.cos, weights)
 
     def loss(function):
-        return jax.value_and_grad(lambda weights: jnp.sum(jnp.sin(function(weights))))(weights)
+        slope = jax.value_and_grad(lambda weights: jnp.sum(jnp.sin(function(weights))))
+        return jax.jit(lambda weights: jax.jvp(slope, (weights,), (along,)))(weights)
 
     found = loss(lambda weights: network(weights, buffers, x, training=False)[0])
     expected = loss(lambda weights: reference(weights, x))
@@ -173,7 +176,7 @@ def test_templates_make_the_kernels_they_say(x64):
         sum(jnp.einsum("orc,i->rcio", network.templates[k], c[k]) for k in range(4)) for c in weights.coefficients
     ]
     parts = zip(kernels, network.scales, network.shifts, strict=True)
-    whole = (*(module.Block(*part) for part in parts), weights.readout)
+    whole = (*(Block(*part) for part in parts), weights.readout)
     np.testing.assert_allclose(network(weights, (), x, True)[0], BLOCKS(whole, (), x, True)[0], rtol=1e-10)
 
 

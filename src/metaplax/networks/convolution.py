@@ -34,20 +34,19 @@ def convolve_batch_last(
 ) -> Float[Array, "out h w batch"]:
     """The same for images that the last axis counts, on a CPU.
 
-    Whole patches times one matrix: what is copied are contiguous vectors, and what follows sees long ones. For many
-    images that is faster than :func:`convolve`, for few slower.
+    Whole patches times one matrix: what is copied are contiguous vectors, and what follows sees long ones.
 
     Args:
         x: images, channels first and batch last.
         kernel: weights.
         border: pixels of zeros around every image.
     """
-    rows, columns, _, out = kernel.shape
+    rows, columns, channels, out = kernel.shape
     x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
     height, width = output_side(x.shape[1], rows), output_side(x.shape[2], columns)
-    patches = jnp.concatenate([x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)])
-    matrix = jnp.transpose(kernel, (3, 0, 1, 2)).reshape(out, -1)
-    return (matrix @ patches.reshape(len(patches), -1)).reshape(out, height, width, x.shape[3])
+    patches = jnp.stack([x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)])
+    size = rows * columns * channels
+    return (kernel.reshape(size, out).T @ patches.reshape(size, -1)).reshape(out, height, width, x.shape[3])
 
 
 def output_side(side: int, kernel: int, stride: int = 1) -> int:
