@@ -128,7 +128,7 @@ class WheelBandit(AbstractExperiment):
         "smoke": {
             "trials": 2, "draws": 4, "plays": 200, "rows": 2, "deltas": (0.5, 0.95), "hidden": 8, "tuned_for": "smoke",
         },
-        "quick": {"trials": 5, "draws": 640, "plays": 4000, "rows": 20},
+        "quick": {"trials": 5, "draws": 320, "plays": 4000, "rows": 20},
         "paper": {},
     }  # fmt: skip
 
