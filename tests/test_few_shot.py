@@ -21,6 +21,7 @@ from metaplax.learners import (
 )
 from metaplax.networks import ConvBlocks, EquinoxNetwork, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
 from metaplax.networks.conv_blocks import Block
+from metaplax.networks.pooling import pool
 from metaplax.networks.windows import MANY
 from metaplax.tasks import Episode, Examples, FewShot
 from metaplax.training import averaged, polyak_average
@@ -116,6 +117,13 @@ def test_blocks_compute_what_they_say(x64, monkeypatch, backend, side):
     expected = loss(lambda weights: reference(weights, x))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+def test_ties_share_the_derivative():
+    windows = jnp.array([[1.0, 3.0], [3.0, 2.0], [3.0, 5.0]])
+    largest, slope = jax.value_and_grad(lambda windows: jnp.sum(jnp.array([1.0, 10.0]) * pool(windows, (0,))))(windows)
+    assert largest == 3.0 + 50.0
+    np.testing.assert_allclose(slope, [[0.0, 0.0], [0.5, 0.0], [0.5, 10.0]])
 
 
 def test_too_many_poolings():
