@@ -1,7 +1,8 @@
 """Keep the result of a run under ``docs/results``: what was asked for, where, what came out, and its figures.
 
-Usage: ``.venv/bin/python scripts/collect_result.py [--together] RUN_FOLDER ...``, with ``--together`` for runs of one
-experiment and preset whose arms are different ones.
+Usage: ``.venv/bin/python scripts/collect_result.py [--together | --added] RUN_FOLDER ...``, ``--together`` for runs
+of one experiment and preset whose arms are different ones, and with ``--added`` to add such arms to the summary that is
+kept already, whose figures stay as they are.
 """
 
 import argparse
@@ -73,14 +74,22 @@ def as_list(value: object) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def keep(kept: dict, run: Recorded) -> list[Path]:
-    """Write a summary, and figures as small PNG files."""
-    name = f"{kept['experiment'].replace('/', '-')}-{kept['preset']}"
-    target = RESULTS / f"{name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def target(kept: dict) -> Path:
+    """Where a summary is kept."""
+    return RESULTS / f"{kept['experiment'].replace('/', '-')}-{kept['preset']}.json"
+
+
+def write(kept: dict) -> Path:
+    """Write a summary."""
+    target(kept).parent.mkdir(parents=True, exist_ok=True)
+    target(kept).write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return target(kept)
+
+
+def draw(kept: dict, run: Recorded) -> list[Path]:
+    """Write figures as small PNG files."""
     figures = RESULTS / "figures"
-    return [target, *(png(panel, figures / f"{name}-{panel.name}.png") for panel in panels([run]))]
+    return [png(panel, figures / f"{target(kept).stem}-{panel.name}.png") for panel in panels([run])]
 
 
 def png(panel: Panel, target: Path) -> Path:
@@ -106,14 +115,20 @@ def without_folders(command: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--together", action="store_true", help="put the runs together")
+    parser.add_argument("--added", action="store_true", help="add the runs to the summary that is kept")
     parser.add_argument("folders", nargs="+", type=Path)
     asked = parser.parse_args()
+    if asked.added:
+        for folder in asked.folders:
+            kept = summary(folder)
+            print(write(both(json.loads(target(kept).read_text(encoding="utf-8")), kept)))
+        return
     runs = [(summary(folder), reports.read(folder)) for folder in asked.folders]
     if asked.together:
         summaries, recorded = zip(*runs, strict=True)
         runs = [(reduce(both, summaries), reduce(both_recorded, recorded))]
     for kept, run in runs:
-        print(*keep(kept, run), sep="\n")
+        print(write(kept), *draw(kept, run), sep="\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,14 @@ def test_presets_make_sense(name):
         assert preset(kind.name, which).tuned_for in (SETTINGS if "fewshot" in name else ("paper", "smoke"))
 
 
+def test_published_rivals_stand_beside_the_same_ways_and_shots():
+    five = preset("zucchet2022/fewshot-omniglot", "quick").beside()
+    twenty = preset("zucchet2022/fewshot-omniglot", "quick-20w1s").beside()
+    assert (five["accuracy.maml.test"].value, twenty["accuracy.maml.test"].value) == (0.987, 0.958)
+    assert "accuracy.cml.test" not in five
+    assert not preset("zucchet2022/fewshot-omniglot", "smoke").beside()
+
+
 def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys):
     words = ["run", "zucchet2022/fewshot-omniglot", "--preset", "smoke", "--out", str(tmp_path), "--json"]
     words += ["--arms", "fomaml", "scratch"]

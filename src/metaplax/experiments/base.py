@@ -189,6 +189,10 @@ class AbstractExperiment(ABC):
         if not given or len(set(given)) < len(given):
             raise ConfigError(f"{name} must be different ones, at least one, but are {', '.join(given) or 'none'}")
 
+    def beside(self) -> Mapping[str, Published]:
+        """Published numbers that belong beside what is measured, by name of the quantity."""
+        return self.published
+
     @property
     def loss_unit(self) -> str:
         """What outer losses are measured in."""

@@ -87,7 +87,7 @@ def run(
         "by_cost": experiment.by_cost,
         "scan": {"name": experiment.scan[0], "values": dict(experiment.scan[1])} if experiment.scan else None,
         "rules": described(experiment, studies),
-        "published": {name: asdict(published) for name, published in experiment.published.items()},
+        "published": {name: asdict(published) for name, published in experiment.beside().items()},
         "config": asdict(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
@@ -249,7 +249,7 @@ def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractS
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     episodes = experiment.trials * sum(episodes_of(row) for row in rows if "seconds" in row)
     found = [
-        *quantities(rows, experiment.published, experiment.averaged, experiment.loss_unit),
+        *quantities(rows, experiment.beside(), experiment.averaged, experiment.loss_unit),
         *experiment.further_quantities(rows),
     ]
     folder.write_json(

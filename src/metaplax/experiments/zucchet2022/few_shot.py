@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import optax
 
-from metaplax.analysis import Quantity
+from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, ConjugateGradient, Contrastive, Reptile, Truncated
 from metaplax.experiments.base import (
@@ -167,6 +167,14 @@ SETTINGS: Mapping[str, Mapping[str, Settings]] = {
 }
 
 
+QUOTED: Mapping[tuple[str, int, int], Mapping[str, float]] = {
+    ("omniglot", 5, 1): {"maml": 0.987, "fomaml": 0.983, "reptile": 0.9768, "imaml": 0.9916},
+    ("omniglot", 20, 1): {"maml": 0.958, "fomaml": 0.894, "reptile": 0.8943, "imaml": 0.9446},
+    ("miniimagenet", 5, 1): {"maml": 0.487, "fomaml": 0.4807, "reptile": 0.4997, "imaml": 0.4896},
+}
+"""Accuracies of rivals by data, ways and shots; the contrastive rule's own could not be recovered."""
+
+
 @dataclass(frozen=True)
 class AbstractFewShot(AbstractExperiment):
     """Several ways of learning to learn from a few images of a few classes, scored on classes never seen.
@@ -224,6 +232,11 @@ class AbstractFewShot(AbstractExperiment):
             raise ConfigError(f"polyak_from must not be negative, but is {self.polyak_from}")
         if self.tuned_for not in SETTINGS:
             raise ConfigError(f"tuned_for is one of {', '.join(SETTINGS)}, not {self.tuned_for!r}")
+
+    def beside(self) -> Mapping[str, Published]:
+        quoted = QUOTED.get((self.data, self.ways, self.shots), {})
+        source = "quoted by Rajeswaran et al. (2019), of whole meta-training"
+        return {f"accuracy.{arm}.test": Published(quoted[arm], source) for arm in self.arms if arm in quoted}
 
     def label(self, study: str) -> str:
         arm, _, place = study.partition(".")
