@@ -41,6 +41,7 @@ def summary(folder: Path) -> dict:
 def both(one: dict, other: dict) -> dict:
     """Summaries of two runs as one: what they share once, their commands, commits and seconds one after the other."""
     require_alike(one, other, "experiment", "preset", "data", "python", "cores", "libraries")
+    require_alike(protocol(one), protocol(other), *protocol(one))
     twice = {quantity["name"] for quantity in one["quantities"]} & {
         quantity["name"] for quantity in other["quantities"]
     }
@@ -70,26 +71,41 @@ def require_alike(one: dict, other: dict, *names: str) -> None:
             raise SystemExit(f"runs of {one[name]} and {other[name]} are not put together")
 
 
+def protocol(found: dict) -> dict:
+    """The configuration, but for which arms are run."""
+    return {name: value for name, value in as_list(found["config"])[0].items() if name not in ("arms", "players")}
+
+
 def as_list(value: object) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def target(kept: dict) -> Path:
+def place_of(found: dict) -> Path:
     """Where a summary is kept."""
-    return RESULTS / f"{kept['experiment'].replace('/', '-')}-{kept['preset']}.json"
+    return RESULTS / f"{found['experiment'].replace('/', '-')}-{found['preset']}.json"
 
 
-def write(kept: dict) -> Path:
+def write(found: dict) -> Path:
     """Write a summary."""
-    target(kept).parent.mkdir(parents=True, exist_ok=True)
-    target(kept).write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return target(kept)
+    place = place_of(found)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return place
 
 
-def draw(kept: dict, run: Recorded) -> list[Path]:
+def draw(found: dict, run: Recorded) -> list[Path]:
     """Write figures as small PNG files."""
     figures = RESULTS / "figures"
-    return [png(panel, figures / f"{target(kept).stem}-{panel.name}.png") for panel in panels([run])]
+    return [png(panel, figures / f"{place_of(found).stem}-{panel.name}.png") for panel in panels([run])]
+
+
+def with_kept(found: dict) -> dict:
+    """The summary that is kept already, and another one."""
+    try:
+        kept = json.loads(place_of(found).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SystemExit(f"there is no {place_of(found).name} to add to") from None
+    return both(kept, found)
 
 
 def png(panel: Panel, target: Path) -> Path:
@@ -114,21 +130,20 @@ def without_folders(command: list[str]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--together", action="store_true", help="put the runs together")
-    parser.add_argument("--added", action="store_true", help="add the runs to the summary that is kept")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--together", action="store_true", help="put the runs together")
+    way.add_argument("--added", action="store_true", help="add the runs to the summary that is kept")
     parser.add_argument("folders", nargs="+", type=Path)
     asked = parser.parse_args()
     if asked.added:
-        for folder in asked.folders:
-            kept = summary(folder)
-            print(write(both(json.loads(target(kept).read_text(encoding="utf-8")), kept)))
+        print(write(with_kept(reduce(both, map(summary, asked.folders)))))
         return
     runs = [(summary(folder), reports.read(folder)) for folder in asked.folders]
     if asked.together:
         summaries, recorded = zip(*runs, strict=True)
         runs = [(reduce(both, summaries), reduce(both_recorded, recorded))]
-    for kept, run in runs:
-        print(write(kept), *draw(kept, run), sep="\n")
+    for found, run in runs:
+        print(write(found), *draw(found, run), sep="\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
+from metaplax.experiments.zucchet2022 import few_shot
 from metaplax.experiments.zucchet2022.few_shot import SETTINGS
 from metaplax.learners import IncompatibleError
 
@@ -37,7 +38,8 @@ def test_published_rivals_stand_beside_the_same_ways_and_shots():
     assert not preset("zucchet2022/fewshot-omniglot", "smoke").beside()
 
 
-def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys):
+def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):
+    monkeypatch.setattr(few_shot, "QUOTED", {("glyphs", 3, 1): {"fomaml": 0.75}})
     words = ["run", "zucchet2022/fewshot-omniglot", "--preset", "smoke", "--out", str(tmp_path), "--json"]
     words += ["--arms", "fomaml", "scratch"]
     assert main(words) == 0
@@ -45,6 +47,8 @@ def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys):
     names = {quantity["name"]: quantity for quantity in result["quantities"]}
     for arm in ("fomaml", "scratch"):
         assert 0 <= names[f"accuracy.{arm}.test"]["mean"] <= 1
+    assert names["accuracy.fomaml.test"]["published"] == 0.75
+    assert json.loads((tmp_path / result["run"] / "config.json").read_text())["published"]
     assert any(finding.startswith("first-order MAML: accuracy") for finding in result["findings"])
     drawn = (tmp_path / result["run"] / "figures" / "progress.svg").read_text()
     assert "<svg" in drawn

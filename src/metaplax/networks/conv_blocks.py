@@ -92,7 +92,8 @@ def _kernel(key: Key[Array, ""], inputs: int, outputs: int) -> Float[Array, "3 3
 
 
 def _block(y: Float[Array, "a height width b"], block: Block, batch_last: bool) -> Float[Array, "c h w d"]:
-    # What is largest can be told before normalising, which is then done for that only, if no scale is negative.
+    # The sign of a scale is moved into the kernel. Normalising then keeps the order: what is largest can be told before,
+    # and only that need be normalised.
     sign = jnp.where(block.scale < 0, -1.0, 1.0).astype(y.dtype)
     kernel, (_, height, width, batch) = block.kernel * sign[None, None, None], y.shape
     if batch_last and not height % 2 and not width % 2:
@@ -108,7 +109,7 @@ def _block(y: Float[Array, "a height width b"], block: Block, batch_last: bool) 
 def _normalised(
     largest: Float[Array, "..."], y: Float[Array, "..."], block: Block, sign: Float[Array, " channels"], channel: int
 ) -> Float[Array, "..."]:
-    """The largest of what all have in common the statistics of."""
+    """``largest`` with the mean and variance of ``y``; channels are the same axis of both, counted from the end."""
 
     def over(vector: Float[Array, " channels"], ndim: int) -> Float[Array, "..."]:
         return jnp.expand_dims(vector, _others(ndim, channel))

@@ -16,7 +16,7 @@ def pool(windows: Float[Array, "..."], axes: tuple[int, ...]) -> Float[Array, ".
 
     Args:
         windows: images cut into windows.
-        axes: within a window, in ascending order; few of a few entries each.
+        axes: of this array that count places within a window, not negative, in ascending order.
     """
     return reduce(jnp.maximum, _places(windows, axes))
 

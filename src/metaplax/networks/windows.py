@@ -13,7 +13,8 @@ OF_KERNEL = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
 OF_IMAGE = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 OF_PRODUCT = ((1, 1, 1, 0), (0, 1, -1, -1))
 MANY = 8
-"""From so many channels on transforms cost less than the multiplications that they save."""
+"""From so many channels on transforms cost less than the multiplications that they save: with gradient, on 75 images of
+28x28, 5.1 against 4.4 CPU-ms with 4 channels, 8.1 against 9.6 with 8."""
 
 
 def convolve_windows(
