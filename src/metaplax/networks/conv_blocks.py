@@ -92,7 +92,7 @@ def _kernel(key: Key[Array, ""], inputs: int, outputs: int) -> Float[Array, "3 3
 
 
 def _block(y: Float[Array, "a height width b"], block: Block, batch_last: bool) -> Float[Array, "c h w d"]:
-    # The sign of a scale is moved into the kernel. Normalising then keeps the order: what is largest can be told before,
+    # The sign of a scale is moved into the kernel. Normalising then keeps the order: what is largest is told before it,
     # and only that need be normalised.
     sign = jnp.where(block.scale < 0, -1.0, 1.0).astype(y.dtype)
     kernel, (_, height, width, batch) = block.kernel * sign[None, None, None], y.shape
