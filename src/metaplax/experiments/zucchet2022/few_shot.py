@@ -137,7 +137,7 @@ MINI = {
 # (three), first-order MAML, Reptile and iMAML (two each) were searched with one trial of 3,200 to 6,000 tasks each, on
 # the classes that runs of the preset are scored with by default. How outer rates fall was searched for the contrastive
 # rule and for MAML (two ways each), on 200 other classes. For twenty ways only the contrastive rule was searched (six
-# sets, 300 tasks each, on the same other classes). The rest was not, nor anything for photographs.
+# sets, most with 300 tasks, on the same other classes). The rest was not, nor anything for photographs.
 FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 375}
 QUICK = {
     "maml": Settings("maml", 0.4, 1, 3, **FALLING),
