@@ -11,6 +11,7 @@ import pytest
 
 from metaplax import reports
 from metaplax.reports import Recorded
+from metaplax.reports.costs import in_groups
 from metaplax.reports.figures import moving_average
 from metaplax.reports.scan import scan
 from metaplax.training import RunFolder, RunFolderError
@@ -224,3 +225,12 @@ def test_the_regularisation_path():
     assert np.allclose(drawn["θ2"], [[0.1, 0.3], [10, 0]])
     assert [line.get_xdata()[0] for line in price.lines] == [2, 1], "how many terms are left"
     assert scan(replace(scanned({}), config={"rules": {}, "scan": None})) is None
+
+
+def test_groups_of_steps_grow():
+    values, spent = in_groups(np.arange(100.0)[:, None], np.arange(1.0, 101.0))
+    assert len(values) == len(spent) < 60
+    assert (values[0, 0], spent[0], spent[-1]) == (0.0, 1.0, 100.0)
+    sizes = np.diff([0.0, *spent])
+    assert sizes[0] == 1 < sizes[-1]
+    np.testing.assert_allclose(sizes @ values[:, 0], np.arange(100.0).sum())

@@ -1,5 +1,7 @@
 """The figure of meta-gradients that are compared by what they cost."""
 
+import numpy as np
+from jaxtyping import Float
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,8 +18,10 @@ COSTS_CAPTION = (
 
 PROGRESS_CAPTION = (
     "Query accuracy, or outer loss where there is none, against processor time spent per trial, with 98 % intervals"
-    " over trials."
+    " over trials. The further right, the more steps are averaged."
 )
+POINTS = 60
+"""Of every curve on a logarithmic axis, at most."""
 
 
 def progress(run: Recorded) -> Figure | None:
@@ -29,16 +33,18 @@ def progress(run: Recorded) -> Figure | None:
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.subplots()
-        _against_cost(axes, run, rules, name)
+        _against_cost(axes, run, rules, name, grouped=True)
         axes.set_xscale("log")
     return figure
 
 
-def _against_cost(axes: Axes, run: Recorded, rules: list[str], name: str = "loss") -> None:
-    """Outer losses, or the like, of some rules against processor time."""
+def _against_cost(axes: Axes, run: Recorded, rules: list[str], name: str = "loss", *, grouped: bool = False) -> None:
+    """Outer losses, or the like, of some rules against processor time; if asked to, means over groups of steps."""
     for k, rule in enumerate(rules):
         values = run.series[rule][name]
         spent = run.spent[rule] / values.shape[1]
+        if grouped:
+            values, spent = in_groups(values, spent)
         low, high = bootstrap_interval(values.T)
         colour = COLOURS[k % len(COLOURS)]
         axes.plot(spent, nan_mean(values, axis=1), color=colour, linewidth=1.4, label=plain(run.labels[rule]))
@@ -46,6 +52,15 @@ def _against_cost(axes: Axes, run: Recorded, rules: list[str], name: str = "loss
     axes.set_xlabel("CPU seconds per trial")
     axes.set_ylabel("outer loss" if name == "loss" else name)
     axes.legend(fontsize=8)
+
+
+def in_groups(
+    values: Float[np.ndarray, "steps trials"], spent: Float[np.ndarray, " steps"]
+) -> tuple[Float[np.ndarray, "groups trials"], Float[np.ndarray, " groups"]]:
+    """Means over groups of steps that grow by the same factor, and what was spent at the end of each."""
+    ends = np.unique(np.geomspace(1, len(values), POINTS).round().astype(int))
+    groups = zip([0, *ends[:-1]], ends, strict=True)
+    return np.stack([nan_mean(values[start:end], axis=0) for start, end in groups]), np.asarray(spent)[ends - 1]
 
 
 def costs(run: Recorded) -> Figure | None:
