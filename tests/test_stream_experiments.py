@@ -110,13 +110,14 @@ def test_images_too_small_or_too_few_are_refused_in_one_sentence(few_glyphs):
 
 
 def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys, monkeypatch):
-    monkeypatch.setattr(omniglot, "SMOKE", {"flp": omniglot.SMOKE["flp"]})
+    monkeypatch.setattr(omniglot, "SMOKE", {arm: omniglot.SMOKE[arm] for arm in ("flp", "fa")})
     words = ["run", "lindsey2020/omniglot-continual", "--preset", "smoke", "--out", str(tmp_path), "--json"]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
     names = {quantity["name"]: quantity for quantity in result["quantities"]}
-    for count in (2, 5):
-        assert 0 <= names[f"accuracy_after{count}.flp.test"]["mean"] <= 1
+    for arm in ("flp", "fa"):
+        for count in (2, 5):
+            assert 0 <= names[f"accuracy_after{count}.{arm}.test"]["mean"] <= 1
     assert "parts.flp.test" not in names
     assert names["accuracy.flp.test"]["mean"] == names["accuracy_after5.flp.test"]["mean"]
     assert any(finding.startswith("learned feedback, Oja: accuracy") for finding in result["findings"])
@@ -128,7 +129,7 @@ def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys, monkeypatch)
     assert main(["evaluate", run, "--classes", "7", "--episodes", "1", "--json"]) == 0
     longer = json.loads(capsys.readouterr().out)
     names = {quantity["name"] for quantity in longer["quantities"]}
-    assert {"accuracy_after7.flp.class7x1", "accuracy_after5.flp.class7x1", "accuracy_after5.flp.test"} <= names
+    assert {"accuracy_after7.flp.class7x1", "accuracy_after5.fa.class7x1", "accuracy_after5.flp.test"} <= names
     assert (tmp_path / run / "metrics.jsonl").read_text().startswith(before)
     assert main(["evaluate", run, "--classes", "13"]) == 2
     assert "13 classes cannot be told apart by 12 numbers" in capsys.readouterr().err
