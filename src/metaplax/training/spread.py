@@ -5,7 +5,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 from typing import Literal
 
 import jax
@@ -16,8 +15,6 @@ from jaxtyping import Array, Key, PyTree
 
 Trial = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], PyTree]
 Batching = Literal["auto", "vmap", "map"]
-WORTH_IT = 1.25
-"""How much longer the longest share must be for episodes to be shared out in place of trials."""
 
 
 def use_all_cores() -> None:
@@ -86,8 +83,8 @@ class InTurn(AbstractSpread):
     """Every CPU device takes its share, one after the other.
 
     On a CPU, batching small matrix-vector products makes them slower than one after the other. There is one
-    device per core, see :func:`use_all_cores`. Devices share out trials; if some would have much less to do than
-    others, or nothing, they share out the episodes of a trial, too, or instead.
+    device per core, see :func:`use_all_cores`. Trials are shared out first; what devices are left over share
+    the episodes of a trial.
     """
 
     count: int
@@ -158,14 +155,8 @@ def spread(trials: int, episodes: int = 1, batching: Batching = "auto") -> Abstr
     devices = jax.local_devices()
     if batching == "vmap" or (batching == "auto" and devices[0].platform != "cpu"):
         return SideBySide()
-    layouts = [(count, min(episodes, len(devices) // count)) for count in range(min(trials, len(devices)), 0, -1)]
-
-    def longest(layout: tuple[int, int]) -> int:
-        return ceil(trials / layout[0]) * ceil(episodes / layout[1])
-
-    best = min(layouts, key=longest)
-    # Devices that share out episodes exchange gradients at every step, those that share out trials nothing.
-    return InTurn(trials, *(best if longest(layouts[0]) > WORTH_IT * longest(best) else layouts[0]))
+    trial_devices = min(trials, len(devices))
+    return InTurn(trials, trial_devices, min(episodes, len(devices) // trial_devices))
 
 
 def _pad(leaf: Array, surplus: int) -> Array:
