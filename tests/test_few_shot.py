@@ -89,6 +89,14 @@ def test_sizes_of_published_networks(network, parameters):
     assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == parameters
 
 
+def test_blocks_that_grow():
+    network = ConvBlocks(growth=2)
+    kernels = [block.kernel.shape for block in jax.eval_shape(network.init, KEY)[0][:-1]]
+    assert kernels == [(3, 3, 1, 8), (3, 3, 8, 16), (3, 3, 16, 32), (3, 3, 32, 64)]
+    with pytest.raises(ValueError, match="62 channels cannot be reached in 4 blocks that grow 2-fold"):
+        ConvBlocks(channels=62, growth=2)
+
+
 def reference(weights, x):
     """The network in operations of XLA's own."""
     *blocks, readout = weights
@@ -176,16 +184,18 @@ def test_which_parts_are_slow():
     np.testing.assert_allclose(gram @ gram.T, np.eye(4), atol=1e-5)
 
 
-def test_templates_make_the_kernels_they_say(x64):
-    network = TemplateBlocks(BLOCKS, 4, KEY)
+@pytest.mark.parametrize("blocks", [BLOCKS, ConvBlocks(8, 1, 4, 2, 2, growth=2)], ids=["alike", "growing"])
+def test_templates_make_the_kernels_they_say(x64, blocks):
+    network = TemplateBlocks(blocks, 4, KEY)
     weights, _ = network.init(KEY)
     x = few(5).x
     kernels = [
-        sum(jnp.einsum("orc,i->rcio", network.templates[k], c[k]) for k in range(4)) for c in weights.coefficients
+        sum(jnp.einsum("orc,i->rcio", network.templates[k, :width], c[k]) for k in range(4))
+        for width, c in zip(blocks.widths, weights.coefficients, strict=True)
     ]
     parts = zip(kernels, network.scales, network.shifts, strict=True)
     whole = (*(Block(*part) for part in parts), weights.readout)
-    np.testing.assert_allclose(network(weights, (), x, True)[0], BLOCKS(whole, (), x, True)[0], rtol=1e-10)
+    np.testing.assert_allclose(network(weights, (), x, True)[0], blocks(whole, (), x, True)[0], rtol=1e-10)
 
 
 def test_the_contrast_of_complex_synapses_has_a_closed_form(episode):

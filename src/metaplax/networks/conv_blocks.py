@@ -33,12 +33,14 @@ class ConvBlocks(AbstractBatchNetwork):
     Args:
         side: of the images.
         channels_in: of the images.
-        channels: of every block.
+        channels: of the last block.
         blocks: how many.
         outputs: of the readout.
+        growth: how many times as many channels a block has as the one before it. Pooling leaves later blocks a quarter
+            of the pixels, so that early channels cost most of the time.
 
     Raises:
-        ValueError: the images are too small for so many poolings.
+        ValueError: the images are too small for so many poolings, or the channels cannot be divided by the growth.
 
     Source: Vinyals et al. (2016); Finn et al. (2017); Zucchet et al. (2022), section 5.3, and code.
     """
@@ -48,10 +50,15 @@ class ConvBlocks(AbstractBatchNetwork):
     channels: int = 64
     blocks: int = 4
     outputs: int = 5
+    growth: int = 1
 
     def __check_init__(self):
         if self.blocks < 1 or self.side >> self.blocks < 1:
             raise ValueError(f"images of side {self.side} cannot be halved {self.blocks} times")
+        if self.growth < 1 or self.channels % self.growth ** (self.blocks - 1):
+            raise ValueError(
+                f"{self.channels} channels cannot be reached in {self.blocks} blocks that grow {self.growth}-fold"
+            )
 
     @property
     def features(self) -> int:
@@ -61,16 +68,20 @@ class ConvBlocks(AbstractBatchNetwork):
     @property
     def inputs(self) -> tuple[int, ...]:
         """Channels that each block sees."""
-        return (self.channels_in, *(self.channels,) * (self.blocks - 1))
+        return (self.channels_in, *self.widths[:-1])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each block."""
+        return tuple(self.channels // self.growth**later for later in reversed(range(self.blocks)))
 
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
         *keys, readout_key = jax.random.split(key, self.blocks + 1)
-        ones, zeros = jnp.ones(self.channels), jnp.zeros(self.channels)
-        kernels = [_kernel(k, count, self.channels) for k, count in zip(keys, self.inputs, strict=True)]
+        blocks = tuple(_start(k, *sizes) for k, *sizes in zip(keys, self.inputs, self.widths, strict=True))
         bound = (3 / self.features) ** 0.5
         matrix = jax.random.uniform(readout_key, (self.features, self.outputs), minval=-bound, maxval=bound)
         readout = Layer(matrix, jnp.zeros(self.outputs))
-        return (*(Block(kernel, ones, zeros) for kernel in kernels), readout), ()
+        return (*blocks, readout), ()
 
     def __call__(
         self, weights: PyTree, buffers: PyTree, x: Float[Array, "batch side side channels"], training: bool
@@ -86,9 +97,10 @@ class ConvBlocks(AbstractBatchNetwork):
         return y.reshape(len(y), -1) @ readout.weight + readout.bias[None], buffers
 
 
-def _kernel(key: Key[Array, ""], inputs: int, outputs: int) -> Float[Array, "3 3 in out"]:
+def _start(key: Key[Array, ""], inputs: int, outputs: int) -> Block:
     bound = (6 / (9 * inputs)) ** 0.5
-    return jax.random.uniform(key, (3, 3, inputs, outputs), minval=-bound, maxval=bound)
+    kernel = jax.random.uniform(key, (3, 3, inputs, outputs), minval=-bound, maxval=bound)
+    return Block(kernel, jnp.ones(outputs), jnp.zeros(outputs))
 
 
 def _block(y: Float[Array, "a height width b"], block: Block, batch_last: bool) -> Float[Array, "c h w d"]:

@@ -50,8 +50,9 @@ class TemplateWeights(eqx.Module):
 class TemplateBlocks(AbstractBatchNetwork):
     """Convolutional blocks whose kernels are sums of templates that all blocks share: a modulation from above.
 
-    ``kernel_l[:, :, i, o] = sum_k templates[k, o] * coefficients_l[k, i]``. Coefficients and readout are fast;
-    templates, and scales and shifts of batch normalisation, are slow. Templates and coefficients start orthogonal.
+    ``kernel_l[:, :, i, o] = sum_k templates[k, o] * coefficients_l[k, i]``; a narrower block takes the first channels of
+    templates. Coefficients and readout are fast; templates, and scales and shifts of batch normalisation, are slow.
+    Templates and coefficients start orthogonal.
 
     Args:
         network: the blocks.
@@ -74,8 +75,8 @@ class TemplateBlocks(AbstractBatchNetwork):
             raise ValueError(f"kernels are sums of at least 1 template, not {templates}")
         self.network = network
         self.templates = _orthogonal(jax.random.key(0) if key is None else key, (templates, network.channels, 3, 3))
-        self.scales = (jnp.ones(network.channels),) * network.blocks
-        self.shifts = (jnp.zeros(network.channels),) * network.blocks
+        self.scales = tuple(jnp.ones(width) for width in network.widths)
+        self.shifts = tuple(jnp.zeros(width) for width in network.widths)
 
     def for_trial(self, key: Key[Array, ""]) -> "TemplateBlocks":
         return eqx.tree_at(lambda it: it.templates, self, _orthogonal(key, self.templates.shape))
@@ -91,8 +92,13 @@ class TemplateBlocks(AbstractBatchNetwork):
         self, weights: TemplateWeights, buffers: PyTree, x: Float[Array, "batch ..."], training: bool
     ) -> tuple[Float[Array, "batch ..."], PyTree]:
         parts = zip(weights.coefficients, self.scales, self.shifts, strict=True)
-        blocks = [Block(jnp.einsum("korc,ki->rcio", self.templates, c), *affine) for c, *affine in parts]
+        blocks = [self._block(c, *affine) for c, *affine in parts]
         return self.network((*blocks, weights.readout), buffers, x, training)
+
+    def _block(
+        self, coefficients: Float[Array, "templates in"], scale: Float[Array, " out"], shift: Float[Array, " out"]
+    ) -> Block:
+        return Block(jnp.einsum("korc,ki->rcio", self.templates[:, : len(scale)], coefficients), scale, shift)
 
 
 def _orthogonal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:

@@ -50,7 +50,8 @@ class AbstractFewShot(AbstractExperiment):
         shots: images of each to learn from.
         queries: images of each to be scored on in meta-training.
         test_queries: images of each to be scored on in further tasks.
-        channels: of every block of the network.
+        channels: of the last block of the network.
+        growth: how many times as many channels a block has as the one before it.
         templates: that modulated kernels are made of.
         polyak_from: meta-step from which on meta-parameters are averaged.
         tuned_for: whose rates are used: as published for ``"5w1s"``, ``"5w5s"``, ``"20w1s"``, ``"20w5s"`` on Omniglot
@@ -78,6 +79,7 @@ class AbstractFewShot(AbstractExperiment):
     queries: int = 15
     test_queries: int = 15
     channels: int = 64
+    growth: int = 1
     templates: int = 100
     polyak_from: int = 5 * EPOCH
     tuned_for: str = "5w1s"
@@ -87,7 +89,7 @@ class AbstractFewShot(AbstractExperiment):
         super().__post_init__()
         self.require_positive(
             "episodes", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries", "channels",
-            "templates",
+            "growth", "templates",
         )  # fmt: skip
         self.require_some("arms", LABELS)
         if self.polyak_from < 0:
@@ -161,7 +163,7 @@ class AbstractFewShot(AbstractExperiment):
         images = task.bank.images
         colours = images.shape[3] if images.ndim == 4 else 1
         try:
-            blocks = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways)
+            blocks = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways, growth=self.growth)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         if fast == "all":
@@ -201,9 +203,11 @@ SMOKE = {
     "channels": 4, "templates": 5, "polyak_from": 0, "tuned_for": "smoke", "data": "glyphs",
 }  # fmt: skip
 QUICK_PRESET = {
-    "trials": 3, "episodes": 3000, "meta_batch": 4, "queries": 1, "channels": 32, "templates": 50, "polyak_from": 2500,
-    "tuned_for": "quick", "arms": ("cml", "maml", "fomaml", "reptile", "imaml", "scratch"),
+    "trials": 3, "episodes": 1250, "meta_batch": 16, "queries": 3, "channels": 64, "growth": 2, "templates": 50,
+    "polyak_from": 1040, "tuned_for": "quick", "arms": ("cml", "maml", "fomaml"),
 }  # fmt: skip
+RIVALS = ("reptile", "imaml", "scratch")
+PARTS = ("cml_templates", "cml_head", "anil")
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,8 @@ class FewShotOmniglot(AbstractFewShot):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
         "quick": QUICK_PRESET,
-        "quick-parts": {**QUICK_PRESET, "arms": ("cml_templates", "cml_head", "anil")},
+        "quick-rivals": {**QUICK_PRESET, "arms": RIVALS},
+        "quick-parts": {**QUICK_PRESET, "arms": PARTS},
         "quick-20w1s": {
             **QUICK_PRESET,
             "ways": 20,

@@ -112,7 +112,7 @@ MINI = {
 # the classes that runs of the preset are scored with by default. How outer rates fall was searched for the contrastive
 # rule and for MAML (two ways each), on 200 other classes. For twenty ways only the contrastive rule was searched (six
 # sets, most with 300 tasks, on the same other classes). The rest was not, nor anything for photographs.
-FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 375}
+FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 156}
 QUICK = {
     "maml": Settings("maml", 0.4, 1, 3, **FALLING),
     "fomaml": Settings("first_order", 0.1, 4, 4, **FALLING),
@@ -121,7 +121,7 @@ QUICK = {
     "anil": Settings("maml", 0.4, 1, 3, fast="readout", **FALLING),
 }
 FEW_STEPS = _with_variants(
-    replace(_contrastive(0.5, 1.0, nudged_steps=3, steps=5), rate=0.1, decay=0.6, decay_every=375), QUICK
+    replace(_contrastive(0.5, 1.0, nudged_steps=3, steps=5), rate=0.1, decay=0.6, decay_every=156), QUICK
 )
 MORE_WAYS = _with_variants(
     replace(FEW_STEPS["cml"], rate=0.2, beta=0.3, outer_rate=3e-3, decay=0.75, decay_every=100),
