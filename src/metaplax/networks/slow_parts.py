@@ -50,8 +50,8 @@ class TemplateWeights(eqx.Module):
 class TemplateBlocks(AbstractBatchNetwork):
     """Convolutional blocks whose kernels are sums of templates that all blocks share: a modulation from above.
 
-    ``kernel_l[:, :, i, o] = sum_k templates[k, o] * coefficients_l[k, i]``; a narrower block takes the first channels of
-    templates. Coefficients and readout are fast; templates, and scales and shifts of batch normalisation, are slow.
+    ``kernel_l[:, :, i, o] = sum_k templates[k, o] * coefficients_l[k, i]``; a narrower block takes the first channels
+    of them. Coefficients and readout are fast; templates, scales and shifts of batch normalisation are slow.
     Templates and coefficients start orthogonal.
 
     Args:

@@ -113,11 +113,12 @@ MINI = {
 # rule and for MAML (two ways each), on 200 other classes. For twenty ways only the contrastive rule was searched (six
 # sets, most with 300 tasks, on the same other classes). The rest was not, nor anything for photographs.
 FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 156}
+FALLING_FURTHER = {**FALLING, "outer_rate": 1e-2}
 QUICK = {
     "maml": Settings("maml", 0.4, 1, 3, **FALLING),
     "fomaml": Settings("first_order", 0.1, 4, 4, **FALLING),
-    "reptile": Settings("reptile", 0.4, 5, 10, **FALLING),
-    "imaml": Settings("imaml", 0.1, 5, 5, momentum=0.9, strength=0.5, solver_steps=3, damping=5.0, **FALLING),
+    "reptile": Settings("reptile", 0.4, 5, 10, **FALLING_FURTHER),
+    "imaml": Settings("imaml", 0.1, 5, 5, momentum=0.9, strength=0.5, solver_steps=3, damping=5.0, **FALLING_FURTHER),
     "anil": Settings("maml", 0.4, 1, 3, fast="readout", **FALLING),
 }
 FEW_STEPS = _with_variants(
