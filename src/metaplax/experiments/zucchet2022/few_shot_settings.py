@@ -107,11 +107,13 @@ MINI = {
     "imaml": Settings("imaml", 0.05, 10, 10, 1e-3, strength=0.5, solver_steps=5),
     "anil": Settings("maml", 0.01, 5, 10, 1e-3, fast="readout"),
 }
-# For fewer meta-steps of tasks with one query image per class. Inner rates of the contrastive rule (six sets), MAML
-# (three), first-order MAML, Reptile and iMAML (two each) were searched with one trial of 3,200 to 6,000 tasks each, on
-# the classes that runs of the preset are scored with by default. How outer rates fall was searched for the contrastive
-# rule and for MAML (two ways each), on 200 other classes. For twenty ways only the contrastive rule was searched (six
-# sets, most with 300 tasks, on the same other classes). The rest was not, nor anything for photographs.
+# For fewer meta-steps. Rates were first searched with blocks of 32 channels, meta-batches of 4 and one query image per
+# class, in one trial of 3,200 to 6,000 tasks per set, on the classes that runs of the preset are scored with by default:
+# inner rates of the contrastive rule (six sets), MAML (three), first-order MAML, Reptile and iMAML (two each). All else
+# was searched on 200 classes of the background alphabets that were left out: how outer rates fall, for the contrastive
+# rule and MAML (two ways each); widths, queries and meta-batch, with the contrastive rule (some twenty sets); outer
+# rates of the rivals (two each) with the widths that came of it. For twenty ways: the contrastive rule (six sets with the
+# old widths, three with the new) and first-order MAML (one more inner rate). Nothing was searched for photographs.
 FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 156}
 FALLING_FURTHER = {**FALLING, "outer_rate": 1e-2}
 QUICK = {
@@ -125,8 +127,8 @@ FEW_STEPS = _with_variants(
     replace(_contrastive(0.5, 1.0, nudged_steps=3, steps=5), rate=0.1, decay=0.6, decay_every=156), QUICK
 )
 MORE_WAYS = _with_variants(
-    replace(FEW_STEPS["cml"], rate=0.2, beta=0.3, outer_rate=3e-3, decay=0.75, decay_every=100),
-    {arm: replace(settings, decay_every=100) for arm, settings in QUICK.items()},
+    replace(FEW_STEPS["cml"], rate=0.2, beta=0.3, outer_rate=5e-3, decay=0.75, decay_every=37),
+    {arm: replace(settings, decay_every=37) for arm, settings in QUICK.items()},
 )
 EPOCH = 125
 """Meta-steps that the published code calls an epoch."""
