@@ -108,12 +108,13 @@ MINI = {
     "anil": Settings("maml", 0.01, 5, 10, 1e-3, fast="readout"),
 }
 # For fewer meta-steps. Rates were first searched with blocks of 32 channels, meta-batches of 4 and one query image per
-# class, in one trial of 3,200 to 6,000 tasks per set, on the classes that runs of the preset are scored with by default:
-# inner rates of the contrastive rule (six sets), MAML (three), first-order MAML, Reptile and iMAML (two each). All else
-# was searched on 200 classes of the background alphabets that were left out: how outer rates fall, for the contrastive
-# rule and MAML (two ways each); widths, queries and meta-batch, with the contrastive rule (some twenty sets); outer
-# rates of the rivals (two each) with the widths that came of it. For twenty ways: the contrastive rule (six sets with the
-# old widths, three with the new) and first-order MAML (one more inner rate). Nothing was searched for photographs.
+# class, in one trial of 3,200 to 6,000 tasks per set, on the classes that runs of the preset are scored with by
+# default: inner rates of the contrastive rule (six sets), MAML (three), first-order MAML, Reptile and iMAML (two
+# each). All else was searched on 200 classes of the background alphabets that were left out: how outer rates fall, for
+# the contrastive rule and MAML (two ways each); widths, queries and meta-batch, with the contrastive rule (some twenty
+# sets); outer rates of the rivals (two each) with the widths that came of it. For twenty ways: the contrastive rule
+# (six sets with the old widths, three with the new) and first-order MAML (one more inner rate). Nothing was searched
+# for photographs.
 FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 156}
 FALLING_FURTHER = {**FALLING, "outer_rate": 1e-2}
 QUICK = {
