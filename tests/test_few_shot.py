@@ -169,6 +169,18 @@ def flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+@eqx.filter_jit
+def valued(estimator, learner, episode):
+    """An estimator's loss and metrics, and gradient, in one program."""
+    return estimator.value_and_grad(learner, episode, KEY)
+
+
+@eqx.filter_jit
+def settled(learner, support, query=None, beta=0.0):
+    """Where a learner settles from its start, nudged or not."""
+    return learner.settle(learner.init(KEY), support, KEY, query=query, beta=beta)
+
+
 def test_which_parts_are_slow():
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(it.init(KEY)[0])) for name, it in NETWORKS.items()}
     assert sizes == {"all": (27 + 6) + (81 + 6) + 26, "readout": 26, "templates": 4 + 12 + 26}
@@ -201,9 +213,10 @@ def test_templates_make_the_kernels_they_say(x64, blocks):
 def test_the_contrast_of_complex_synapses_has_a_closed_form(episode):
     """Spec of the published code: the half form, ``strength (fast_- - fast_+) / (2 beta)``."""
     learner, beta = synapse(BLOCKS), 0.3
-    found = eqx.filter_jit(Contrastive(beta, "symmetric").value_and_grad)(learner, episode, KEY)[1]
-    free = learner.adapt(learner.init(KEY), episode.support, KEY)
-    phases = [learner.settle(free, episode.support, KEY, query=episode.query, beta=b).fast for b in (beta, -beta)]
+    found = valued(Contrastive(beta, "symmetric"), learner, episode)[1]
+    free = settled(learner, episode.support)
+    nudge = jax.jit(lambda beta: learner.settle(free, episode.support, KEY, query=episode.query, beta=beta).fast)
+    phases = [nudge(b) for b in (beta, -beta)]
     expected = 0.5 * (flat(phases[1]) - flat(phases[0])) / (2 * beta)
     np.testing.assert_allclose(flat(found.omega), expected, rtol=1e-9, atol=1e-12)
 
@@ -222,14 +235,14 @@ def test_what_is_felt_is_the_derivative_of_the_augmented_loss(x64, kind):
     both = Episode(few(4), few(6, jax.random.key(9)))
     if kind == "modulated":
         both = jax.tree.map(lambda leaf: leaf[:, :4, 0, 0] if leaf.ndim == 4 else leaf, both)
-    state = learner.settle(learner.init(KEY), both.support, KEY, query=both.query, beta=0.2)
+    state = settled(learner, both.support, both.query, 0.2)
     parameters, constants = split(learner)
-    felt = felt_by(parameters, constants, state, both, 0.2)
+    felt = eqx.filter_jit(felt_by)(parameters, constants, state, both, 0.2)
 
     def augmented(parameters):
         return join(parameters, constants).augmented(state.fast, state.buffers, both.support, both.query, 0.2)[0]
 
-    np.testing.assert_allclose(flat(felt), flat(jax.grad(augmented)(parameters)), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(flat(felt), flat(eqx.filter_jit(jax.grad(augmented))(parameters)), rtol=1e-9, atol=1e-12)
     size = flat(state.fast).size
     if kind == "mean":
         expected = 2 * 1000.0 / size * (flat(learner.omega) - flat(state.fast))
@@ -245,7 +258,7 @@ def test_starts_of_modulated_parts_are_learned_if_asked(x64):
         ).for_trial(jax.random.key(3))
         moved = jax.tree.map(lambda leaf: leaf + 0.1, learner.begin(KEY)[0])
         np.testing.assert_allclose(learner.charge(moved), 0.5 * 0.4 * 0.01 * flat(moved).size)
-        gradient = Contrastive(0.1).value_and_grad(learner, both, KEY)[1]
+        gradient = valued(Contrastive(0.1), learner, both)[1]
         assert (gradient.start is not None) == learned
         if learned:
             assert np.abs(flat(gradient.start.head)).min() > 0
@@ -254,30 +267,30 @@ def test_starts_of_modulated_parts_are_learned_if_asked(x64):
 
 def test_first_order_maml_is_the_gradient_at_the_end(episode):
     learner = synapse(BLOCKS, 0.0)
-    gradient = Truncated(0, reach_start=True).value_and_grad(learner, episode, KEY)[1]
-    end = learner.adapt(learner.init(KEY), episode.support, KEY)
-    expected = jax.grad(lambda fast: learner.misfit(fast, (), episode.query, True)[0])(end.fast)
+    gradient = valued(Truncated(0, reach_start=True), learner, episode)[1]
+    end = settled(learner, episode.support)
+    expected = jax.jit(jax.grad(lambda fast: learner.misfit(fast, (), episode.query, True)[0]))(end.fast)
     np.testing.assert_allclose(flat(gradient.omega), flat(expected), rtol=1e-9, atol=1e-12)
 
 
 def test_maml_differs_from_first_order_maml_by_second_derivatives(episode):
     learner = synapse(BLOCKS, 0.0, steps=1, rate=0.02)
-    exact = flat(Reverse().value_and_grad(learner, episode, KEY)[1].omega)
-    first = Truncated(0, reach_start=True).value_and_grad(learner, episode, KEY)[1].omega
+    exact = flat(valued(Reverse(), learner, episode)[1].omega)
+    first = valued(Truncated(0, reach_start=True), learner, episode)[1].omega
     slope = jax.grad(lambda fast: learner.misfit(fast, (), episode.support, True)[0])
-    curved = jax.jvp(slope, (learner.omega,), (first,))[1]
+    curved = jax.jit(lambda along: jax.jvp(slope, (learner.omega,), (along,))[1])(first)
     np.testing.assert_allclose(exact, flat(first) - 0.02 * flat(curved), rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("with_query", [True, False])
 def test_reptile_goes_to_where_tasks_end(episode, with_query):
     learner = synapse(BLOCKS, 0.0)
-    (loss, _), gradient = Reptile(with_query).value_and_grad(learner, episode, KEY)
+    (loss, _), gradient = valued(Reptile(with_query), learner, episode)
     both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support, episode.query)
     examples = both if with_query else episode.support
-    end = learner.adapt(learner.init(KEY), examples, KEY)
+    end = settled(learner, examples)
     np.testing.assert_allclose(flat(gradient.omega), flat(learner.omega) - flat(end.fast), rtol=1e-10, atol=1e-13)
-    scored = learner.adapt(learner.init(KEY), episode.support, KEY)
+    scored = settled(learner, episode.support)
     np.testing.assert_allclose(loss, learner.evaluate(scored, episode.query)[0], rtol=1e-10)
 
 
