@@ -225,10 +225,12 @@ class FewShotOmniglot(AbstractFewShot):
         "quick-20w1s": {
             **QUICK_PRESET,
             "ways": 20,
-            "episodes": 300,
-            "meta_batch": 8,
+            "channels": 32,
+            "growth": 1,
+            "episodes": 800,
+            "meta_batch": 2,
             "queries": 1,
-            "polyak_from": 250,
+            "polyak_from": 650,
             "tuned_for": "quick-20w1s",
             "arms": ("cml", "maml", "fomaml", "reptile", "imaml"),
         },
@@ -252,7 +254,7 @@ class FewShotMiniImageNet(AbstractFewShot):
     std = (0.229, 0.224, 0.225)
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
-        "quick": QUICK_PRESET,
+        "quick": {**QUICK_PRESET, "channels": 32, "episodes": 400, "meta_batch": 8, "polyak_from": 330},
         "paper": {},
     }
 

@@ -112,9 +112,8 @@ MINI = {
 # default: inner rates of the contrastive rule (six sets), MAML (three), first-order MAML, Reptile and iMAML (two
 # each). All else was searched on 200 classes of the background alphabets that were left out: how outer rates fall, for
 # the contrastive rule and MAML (two ways each); widths, queries and meta-batch, with the contrastive rule (some twenty
-# sets); outer rates of the rivals (two each) with the widths that came of it. For twenty ways: the contrastive rule
-# (six sets with the old widths, three with the new) and first-order MAML (one more inner rate). Nothing was searched
-# for photographs.
+# sets); outer rates of the rivals (two each) with the widths that came of it. For twenty ways, with 32 channels: the
+# contrastive rule (six sets), nothing for its rivals. Nothing was searched for photographs.
 FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 156}
 FALLING_FURTHER = {**FALLING, "outer_rate": 1e-2}
 QUICK = {
@@ -128,8 +127,8 @@ FEW_STEPS = _with_variants(
     replace(_contrastive(0.5, 1.0, nudged_steps=3, steps=5), rate=0.1, decay=0.6, decay_every=156), QUICK
 )
 MORE_WAYS = _with_variants(
-    replace(FEW_STEPS["cml"], rate=0.2, beta=0.3, outer_rate=5e-3, decay=0.75, decay_every=37),
-    {arm: replace(settings, decay_every=37) for arm, settings in QUICK.items()},
+    replace(FEW_STEPS["cml"], rate=0.2, beta=0.3, outer_rate=3e-3, decay=0.75, decay_every=100),
+    {arm: replace(settings, outer_rate=5e-3, decay_every=100) for arm, settings in QUICK.items()},
 )
 EPOCH = 125
 """Meta-steps that the published code calls an epoch."""
