@@ -254,7 +254,7 @@ class FewShotMiniImageNet(AbstractFewShot):
     std = (0.229, 0.224, 0.225)
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
-        "quick": {**QUICK_PRESET, "channels": 32, "episodes": 400, "meta_batch": 8, "polyak_from": 330},
+        "quick": {**QUICK_PRESET, "channels": 32, "episodes": 750, "polyak_from": 620},
         "paper": {},
     }
 
