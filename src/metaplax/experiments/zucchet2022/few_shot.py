@@ -206,8 +206,6 @@ QUICK_PRESET = {
     "trials": 3, "episodes": 1250, "meta_batch": 16, "queries": 3, "channels": 64, "growth": 2, "templates": 50,
     "polyak_from": 1040, "tuned_for": "quick", "arms": ("cml", "maml", "fomaml"),
 }  # fmt: skip
-RIVALS = ("reptile", "imaml", "scratch")
-PARTS = ("cml_templates", "cml_head", "anil")
 
 
 @dataclass(frozen=True)
@@ -220,8 +218,8 @@ class FewShotOmniglot(AbstractFewShot):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
         "quick": QUICK_PRESET,
-        "quick-rivals": {**QUICK_PRESET, "arms": RIVALS},
-        "quick-parts": {**QUICK_PRESET, "arms": PARTS},
+        "quick-rivals": {**QUICK_PRESET, "arms": ("reptile", "imaml", "scratch")},
+        "quick-parts": {**QUICK_PRESET, "arms": ("cml_templates", "cml_head", "anil")},
         "quick-20w1s": {
             **QUICK_PRESET,
             "ways": 20,

@@ -112,8 +112,9 @@ MINI = {
 # default: inner rates of the contrastive rule (six sets), MAML (three), first-order MAML, Reptile and iMAML (two
 # each). All else was searched on 200 classes of the background alphabets that were left out: how outer rates fall, for
 # the contrastive rule and MAML (two ways each); widths, queries and meta-batch, with the contrastive rule (some twenty
-# sets); outer rates of the rivals (two each) with the widths that came of it. For twenty ways, with 32 channels: the
-# contrastive rule (six sets), nothing for its rivals. Nothing was searched for photographs.
+# sets); outer rates of MAML, first-order MAML and iMAML (two each) with the widths that came of it; that of Reptile is
+# iMAML's. For twenty ways, with 32 channels: the contrastive rule (six sets), nothing for its rivals. Nothing was
+# searched for photographs.
 FALLING = {"outer_rate": 5e-3, "decay": 0.75, "decay_every": 156}
 FALLING_FURTHER = {**FALLING, "outer_rate": 1e-2}
 QUICK = {
