@@ -1,4 +1,4 @@
-"""Two virtual CPU devices, shapes checked at every call, no silent broadcasting between ranks."""
+"""Two virtual CPU devices, shapes checked at every call, no silent broadcasting of ranks, nothing compiled twice."""
 
 from jaxtyping import install_import_hook
 
@@ -6,14 +6,21 @@ with install_import_hook("metaplax", "beartype.beartype"):
     import metaplax  # noqa: F401
 
 import os
+import tempfile
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-# Programs compiled without optimisation are not for the user's cache.
-os.environ.setdefault("METAPLAX_COMPILATION_CACHE", "off")
+from metaplax.training import compilation_cache
+
+if compilation_cache.VARIABLE not in os.environ:
+    # Programs compiled without optimisation are not for the user's cache. Workers are told of this one by their parent.
+    COMPILED = tempfile.TemporaryDirectory(prefix="metaplax-tests-")
+    os.environ[compilation_cache.VARIABLE] = COMPILED.name
+compilation_cache.LEAST_SECONDS = 0.1
+compilation_cache.use_compilation_cache()
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Compiling takes most of the time of the tests; their arrays are small.

@@ -195,7 +195,7 @@ def test_few_shot_steps_in_pytorch_come_to_the_same_weights():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from metaplax.benchmark import pytorch_few_shot
 
-    step = replace(benchmark.FEW_SHOT_STEPS["fewshot-nudged"], network=ConvBlocks(8, 1, 3, 2, 2), queries=9)
+    step = replace(benchmark.FEW_SHOT_STEPS["fewshot-nudged"], network=ConvBlocks(8, 1, (3, 3), 2), queries=9)
     learner, given, key = step.learner(3), step.episode(), jax.random.key(1)
     for beta in (0.0, step.beta):
         ours = learner.settle(learner.init(key), given.support, key, query=given.query, beta=beta).fast

@@ -82,19 +82,24 @@ def test_impossible_episodes(sizes, says):
 @pytest.mark.parametrize(
     ("network", "parameters"),
     # As published, without the biases of convolutions: 4 layers of 64 or 32.
-    [(ConvBlocks(), 112_261 - 256), (ConvBlocks(outputs=20), 113_236 - 256), (ConvBlocks(84, 3, 32), 32_901 - 128)],
+    [
+        (ConvBlocks(), 112_261 - 256),
+        (ConvBlocks(outputs=20), 113_236 - 256),
+        (ConvBlocks(84, 3, (32,) * 4), 32_901 - 128),
+    ],
 )
 def test_sizes_of_published_networks(network, parameters):
     weights = jax.eval_shape(network.init, KEY)[0]
     assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == parameters
 
 
-def test_blocks_that_grow():
-    network = ConvBlocks(growth=2)
+def test_blocks_of_different_widths():
+    network = ConvBlocks(channels=(8, 16, 32, 64))
     kernels = [block.kernel.shape for block in jax.eval_shape(network.init, KEY)[0][:-1]]
     assert kernels == [(3, 3, 1, 8), (3, 3, 8, 16), (3, 3, 16, 32), (3, 3, 32, 64)]
-    with pytest.raises(ValueError, match="62 channels cannot be reached in 4 blocks that grow 2-fold"):
-        ConvBlocks(channels=62, growth=2)
+    for channels in ((), (4, 0)):
+        with pytest.raises(ValueError, match="there must be a block, and each must have a channel"):
+            ConvBlocks(channels=channels)
 
 
 def reference(weights, x):
@@ -111,7 +116,7 @@ def reference(weights, x):
 @pytest.mark.parametrize(("backend", "side"), [("cpu", 7), ("cpu", 8), ("gpu", 7)])
 def test_blocks_compute_what_they_say(x64, monkeypatch, backend, side):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    network = ConvBlocks(side, 2, MANY, 2, 4)
+    network = ConvBlocks(side, 2, (MANY, MANY), 4)
     weights, buffers = network.init(KEY)
     # Scales of both signs: which number of a window is the largest depends on it.
     weights = jax.tree.map(lambda leaf: leaf + 0.7 * jax.random.normal(KEY, leaf.shape), weights)
@@ -139,7 +144,7 @@ def test_too_many_poolings():
         ConvBlocks(12)
 
 
-BLOCKS = ConvBlocks(8, 1, 3, 2, 2)
+BLOCKS = ConvBlocks(8, 1, (3, 3), 2)
 NETWORKS = {"all": BLOCKS, "readout": FastReadout(BLOCKS, KEY), "templates": TemplateBlocks(BLOCKS, 4, KEY)}
 
 
@@ -196,14 +201,14 @@ def test_which_parts_are_slow():
     np.testing.assert_allclose(gram @ gram.T, np.eye(4), atol=1e-5)
 
 
-@pytest.mark.parametrize("blocks", [BLOCKS, ConvBlocks(8, 1, 4, 2, 2, growth=2)], ids=["alike", "growing"])
+@pytest.mark.parametrize("blocks", [BLOCKS, ConvBlocks(8, 1, (4, 2), 2)], ids=["alike", "narrowing"])
 def test_templates_make_the_kernels_they_say(x64, blocks):
     network = TemplateBlocks(blocks, 4, KEY)
     weights, _ = network.init(KEY)
     x = few(5).x
     kernels = [
         sum(jnp.einsum("orc,i->rcio", network.templates[k, :width], c[k]) for k in range(4))
-        for width, c in zip(blocks.widths, weights.coefficients, strict=True)
+        for width, c in zip(blocks.channels, weights.coefficients, strict=True)
     ]
     parts = zip(kernels, network.scales, network.shifts, strict=True)
     whole = (*(Block(*part) for part in parts), weights.readout)

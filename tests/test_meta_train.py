@@ -93,10 +93,20 @@ def test_results_do_not_depend_on_the_layout(trials, episodes):
         np.testing.assert_allclose(other, spreads[0], rtol=1e-4)
 
 
-def test_episodes_of_one_trial_use_all_cores():
-    layout = spread(1, 3)
-    assert (layout.trial_devices, layout.episode_devices) == (1, 2)
-    assert (spread(5, 3).trial_devices, spread(5, 3).episode_devices) == (2, 1)
+@pytest.mark.parametrize(
+    ("trials", "episodes", "devices", "each"),
+    [
+        (1, 3, (1, 2), 2),
+        (2, 3, (2, 1), 3),
+        (3, 1, (2, 1), 2),
+        (3, 16, (1, 2), 24),
+        (5, 3, (2, 1), 9),
+    ],
+)
+def test_cores_take_as_few_episodes_each_as_can_be(trials, episodes, devices, each):
+    layout = spread(trials, episodes)
+    assert (layout.trial_devices, layout.episode_devices) == devices
+    assert layout.episodes_each(episodes) == each
 
 
 class Poisoned(AbstractEstimator):

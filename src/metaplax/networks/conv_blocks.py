@@ -33,51 +33,40 @@ class ConvBlocks(AbstractBatchNetwork):
     Args:
         side: of the images.
         channels_in: of the images.
-        channels: of the last block.
-        blocks: how many.
+        channels: of each block. Pooling leaves every block a quarter of the pixels of the one before it, so that those
+            of the first two cost most of the time.
         outputs: of the readout.
-        growth: how many times as many channels a block has as the one before it. Pooling leaves later blocks a quarter
-            of the pixels, so that early channels cost most of the time.
 
     Raises:
-        ValueError: the images are too small for so many poolings, or the channels cannot be divided by the growth.
+        ValueError: there is no block, one has no channel, or the images are too small for so many poolings.
 
     Source: Vinyals et al. (2016); Finn et al. (2017); Zucchet et al. (2022), section 5.3, and code.
     """
 
     side: int = 28
     channels_in: int = 1
-    channels: int = 64
-    blocks: int = 4
+    channels: tuple[int, ...] = (64, 64, 64, 64)
     outputs: int = 5
-    growth: int = 1
 
     def __check_init__(self):
-        if self.blocks < 1 or self.side >> self.blocks < 1:
-            raise ValueError(f"images of side {self.side} cannot be halved {self.blocks} times")
-        if self.growth < 1 or self.channels % self.growth ** (self.blocks - 1):
-            raise ValueError(
-                f"{self.channels} channels cannot be reached in {self.blocks} blocks that grow {self.growth}-fold"
-            )
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"there must be a block, and each must have a channel, but channels are {self.channels}")
+        if self.side >> len(self.channels) < 1:
+            raise ValueError(f"images of side {self.side} cannot be halved {len(self.channels)} times")
 
     @property
     def features(self) -> int:
         """How many numbers the readout sees."""
-        return self.channels * (self.side >> self.blocks) ** 2
+        return self.channels[-1] * (self.side >> len(self.channels)) ** 2
 
     @property
     def inputs(self) -> tuple[int, ...]:
         """Channels that each block sees."""
-        return (self.channels_in, *self.widths[:-1])
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each block."""
-        return tuple(self.channels // self.growth**later for later in reversed(range(self.blocks)))
+        return (self.channels_in, *self.channels[:-1])
 
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-        *keys, readout_key = jax.random.split(key, self.blocks + 1)
-        blocks = tuple(_start(k, *sizes) for k, *sizes in zip(keys, self.inputs, self.widths, strict=True))
+        *keys, readout_key = jax.random.split(key, len(self.channels) + 1)
+        blocks = tuple(_start(k, *sizes) for k, *sizes in zip(keys, self.inputs, self.channels, strict=True))
         bound = (3 / self.features) ** 0.5
         matrix = jax.random.uniform(readout_key, (self.features, self.outputs), minval=-bound, maxval=bound)
         readout = Layer(matrix, jnp.zeros(self.outputs))

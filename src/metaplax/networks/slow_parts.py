@@ -74,15 +74,16 @@ class TemplateBlocks(AbstractBatchNetwork):
         if templates < 1:
             raise ValueError(f"kernels are sums of at least 1 template, not {templates}")
         self.network = network
-        self.templates = _orthogonal(jax.random.key(0) if key is None else key, (templates, network.channels, 3, 3))
-        self.scales = tuple(jnp.ones(width) for width in network.widths)
-        self.shifts = tuple(jnp.zeros(width) for width in network.widths)
+        shape = (templates, max(network.channels), 3, 3)
+        self.templates = _orthogonal(jax.random.key(0) if key is None else key, shape)
+        self.scales = tuple(jnp.ones(width) for width in network.channels)
+        self.shifts = tuple(jnp.zeros(width) for width in network.channels)
 
     def for_trial(self, key: Key[Array, ""]) -> "TemplateBlocks":
         return eqx.tree_at(lambda it: it.templates, self, _orthogonal(key, self.templates.shape))
 
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-        *keys, readout_key = jax.random.split(key, self.network.blocks + 1)
+        *keys, readout_key = jax.random.split(key, len(self.network.channels) + 1)
         shapes = [(len(self.templates), count) for count in self.network.inputs]
         coefficients = tuple(_orthogonal(k, shape) for k, shape in zip(keys, shapes, strict=True))
         weights, buffers = self.network.init(readout_key)

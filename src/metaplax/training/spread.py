@@ -83,8 +83,7 @@ class InTurn(AbstractSpread):
     """Every CPU device takes its share, one after the other.
 
     On a CPU, batching small matrix-vector products makes them slower than one after the other. There is one
-    device per core, see :func:`use_all_cores`. Trials are shared out first; what devices are left over share
-    the episodes of a trial.
+    device per core, see :func:`use_all_cores`. Several devices may share the episodes of a trial.
     """
 
     count: int
@@ -112,6 +111,10 @@ class InTurn(AbstractSpread):
             return jax.tree.map(lambda leaf: leaf[: self.count], results)
 
         return padded
+
+    def episodes_each(self, episodes: int) -> int:
+        """How many episodes one device takes per step, if every trial has so many."""
+        return -(-self.count // self.trial_devices) * -(-episodes // self.episode_devices)
 
     @property
     def surplus(self) -> int:
@@ -141,6 +144,9 @@ class InTurn(AbstractSpread):
 def spread(trials: int, episodes: int = 1, batching: Batching = "auto") -> AbstractSpread:
     """The layout that is fastest here.
 
+    On a CPU the one that leaves the fewest episodes to each device; where several do, trials are shared out before
+    episodes, as trials need not wait for each other.
+
     Args:
         trials: independent trials.
         episodes: episodes per trial and step.
@@ -155,8 +161,11 @@ def spread(trials: int, episodes: int = 1, batching: Batching = "auto") -> Abstr
     devices = jax.local_devices()
     if batching == "vmap" or (batching == "auto" and devices[0].platform != "cpu"):
         return SideBySide()
-    trial_devices = min(trials, len(devices))
-    return InTurn(trials, trial_devices, min(episodes, len(devices) // trial_devices))
+    layouts = [
+        InTurn(trials, across, min(episodes, len(devices) // across))
+        for across in range(min(trials, len(devices)), 0, -1)
+    ]
+    return min(layouts, key=lambda layout: layout.episodes_each(episodes))
 
 
 def _pad(leaf: Array, surplus: int) -> Array:

@@ -50,12 +50,12 @@ class AbstractFewShot(AbstractExperiment):
         shots: images of each to learn from.
         queries: images of each to be scored on in meta-training.
         test_queries: images of each to be scored on in further tasks.
-        channels: of the last block of the network.
-        growth: how many times as many channels a block has as the one before it.
+        channels: of each block of the network.
         templates: that modulated kernels are made of.
         polyak_from: meta-step from which on meta-parameters are averaged.
         tuned_for: whose rates are used: as published for ``"5w1s"``, ``"5w5s"``, ``"20w1s"``, ``"20w5s"`` on Omniglot
-            and for ``"mini"``-ImageNet, ``"quick"`` and ``"quick-20w1s"`` for fewer meta-steps, or ``"smoke"``.
+            and for ``"mini"``-ImageNet, ``"quick"``, ``"quick-wide"`` and ``"quick-20w1s"`` for fewer meta-steps, or
+            ``"smoke"``.
         as_released: average as the published code does: counting starts again in every epoch.
     """
 
@@ -78,8 +78,7 @@ class AbstractFewShot(AbstractExperiment):
     shots: int = 1
     queries: int = 15
     test_queries: int = 15
-    channels: int = 64
-    growth: int = 1
+    channels: tuple[int, ...] = (64, 64, 64, 64)
     templates: int = 100
     polyak_from: int = 5 * EPOCH
     tuned_for: str = "5w1s"
@@ -88,8 +87,8 @@ class AbstractFewShot(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive(
-            "episodes", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries", "channels",
-            "growth", "templates",
+            "episodes", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries",
+            "templates",
         )  # fmt: skip
         self.require_some("arms", LABELS)
         if self.polyak_from < 0:
@@ -163,7 +162,7 @@ class AbstractFewShot(AbstractExperiment):
         images = task.bank.images
         colours = images.shape[3] if images.ndim == 4 else 1
         try:
-            blocks = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways, growth=self.growth)
+            blocks = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         if fast == "all":
@@ -175,7 +174,7 @@ class AbstractFewShot(AbstractExperiment):
         settings = SETTINGS[self.tuned_for][arm]
         match settings.rule:
             case "contrastive":
-                return Contrastive(settings.beta, "symmetric", settings.descent(settings.nudged_steps))
+                return Contrastive(settings.beta, "symmetric", settings.nudged_descent())
             case "first_order":
                 return Truncated(0, reach_start=True)
             case "reptile":
@@ -200,10 +199,10 @@ SPLITS = {"omniglot": ("background", "evaluation"), "miniimagenet": ("train", "t
 
 SMOKE = {
     "trials": 2, "episodes": 2, "meta_batch": 2, "test_episodes": 2, "ways": 3, "queries": 2, "test_queries": 2,
-    "channels": 4, "templates": 5, "polyak_from": 0, "tuned_for": "smoke", "data": "glyphs",
+    "channels": (4, 4, 4, 4), "templates": 5, "polyak_from": 0, "tuned_for": "smoke", "data": "glyphs",
 }  # fmt: skip
 QUICK_PRESET = {
-    "trials": 3, "episodes": 1250, "meta_batch": 16, "queries": 3, "channels": 64, "growth": 2, "templates": 50,
+    "trials": 3, "episodes": 1250, "meta_batch": 16, "queries": 3, "channels": (8, 16, 32, 64), "templates": 50,
     "polyak_from": 1040, "tuned_for": "quick", "arms": ("cml", "maml", "fomaml"),
 }  # fmt: skip
 
@@ -220,11 +219,19 @@ class FewShotOmniglot(AbstractFewShot):
         "quick": QUICK_PRESET,
         "quick-rivals": {**QUICK_PRESET, "arms": ("reptile", "imaml", "scratch")},
         "quick-parts": {**QUICK_PRESET, "arms": ("cml_templates", "cml_head", "anil")},
+        "quick-wide": {
+            **QUICK_PRESET,
+            "channels": (16, 32, 64, 128),
+            "episodes": 2500,
+            "meta_batch": 8,
+            "polyak_from": 2080,
+            "tuned_for": "quick-wide",
+            "arms": ("cml",),
+        },
         "quick-20w1s": {
             **QUICK_PRESET,
             "ways": 20,
-            "channels": 32,
-            "growth": 1,
+            "channels": (32, 32, 32, 32),
             "episodes": 800,
             "meta_batch": 2,
             "queries": 1,
@@ -252,13 +259,13 @@ class FewShotMiniImageNet(AbstractFewShot):
     std = (0.229, 0.224, 0.225)
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
-        "quick": {**QUICK_PRESET, "channels": 32, "episodes": 750, "polyak_from": 620},
+        "quick": {**QUICK_PRESET, "channels": (4, 8, 16, 32), "episodes": 750, "polyak_from": 620},
         "paper": {},
     }
 
     data: str = "miniimagenet"
     episodes: int = 200 * EPOCH
     meta_batch: int = 4
-    channels: int = 32
+    channels: tuple[int, ...] = (32, 32, 32, 32)
     polyak_from: int = 50 * EPOCH
     tuned_for: str = "mini"

@@ -31,6 +31,7 @@ class Settings:
         strength: of the pull to the consolidated weights.
         beta: nudging strength.
         nudged_steps: steps of each nudged phase.
+        nudged_rate: learning rate of the nudged phases, if it is another one.
         solver_steps: of conjugate gradients.
         damping: added to the curvature in their linear system.
         decay: what the outer learning rate is multiplied by after every so many meta-steps.
@@ -47,6 +48,7 @@ class Settings:
     strength: float = 0.0
     beta: float = 0.0
     nudged_steps: int = 0
+    nudged_rate: float | None = None
     solver_steps: int = 0
     damping: float = 0.0
     decay: float = 1.0
@@ -54,9 +56,16 @@ class Settings:
 
     def descent(self, steps: int) -> Descent:
         """So many steps of the inner loop."""
+        return self._descent(self.rate, steps)
+
+    def nudged_descent(self) -> Descent:
+        """A nudged phase."""
+        return self._descent(self.rate if self.nudged_rate is None else self.nudged_rate, self.nudged_steps)
+
+    def _descent(self, rate: float, steps: int) -> Descent:
         if self.momentum:
-            return Descent(optax.sgd(self.rate, momentum=self.momentum, nesterov=True), steps)
-        return Descent(optax.sgd(self.rate), steps)
+            return Descent(optax.sgd(rate, momentum=self.momentum, nesterov=True), steps)
+        return Descent(optax.sgd(rate), steps)
 
     def outer(self, polyak_from: int, restart_every: int | None) -> optax.GradientTransformation:
         """Adam, and the average of where it has been."""
@@ -131,6 +140,10 @@ MORE_WAYS = _with_variants(
     replace(FEW_STEPS["cml"], rate=0.2, beta=0.3, outer_rate=3e-3, decay=0.75, decay_every=100),
     {arm: replace(settings, outer_rate=5e-3, decay_every=100) for arm, settings in QUICK.items()},
 )
+WIDER = _with_variants(
+    replace(FEW_STEPS["cml"], rate=0.05, steps=10, test_steps=10, nudged_rate=0.1, outer_rate=3e-3, decay_every=312),
+    {arm: replace(settings, outer_rate=5e-3, decay_every=312) for arm, settings in QUICK.items()},
+)
 EPOCH = 125
 """Meta-steps that the published code calls an epoch."""
 
@@ -141,6 +154,7 @@ SETTINGS: Mapping[str, Mapping[str, Settings]] = {
     "20w5s": _with_variants(_contrastive(0.25, 0.1, 200), MANY_WAYS),
     "mini": _with_variants(_contrastive(0.5, 0.01, 75, 1e-3, steps=100), MINI),
     "quick": FEW_STEPS,
+    "quick-wide": WIDER,
     "quick-20w1s": MORE_WAYS,
     "smoke": {
         arm: replace(s, steps=2, test_steps=2, nudged_steps=min(s.nudged_steps, 1), solver_steps=min(s.solver_steps, 1))
