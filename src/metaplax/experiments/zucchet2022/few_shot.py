@@ -222,9 +222,9 @@ class FewShotOmniglot(AbstractFewShot):
         "quick-wide": {
             **QUICK_PRESET,
             "channels": (16, 32, 64, 128),
-            "episodes": 2500,
+            "episodes": 2000,
             "meta_batch": 8,
-            "polyak_from": 2080,
+            "polyak_from": 1660,
             "tuned_for": "quick-wide",
             "arms": ("cml",),
         },

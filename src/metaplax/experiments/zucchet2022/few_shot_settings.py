@@ -141,8 +141,8 @@ MORE_WAYS = _with_variants(
     {arm: replace(settings, outer_rate=5e-3, decay_every=100) for arm, settings in QUICK.items()},
 )
 WIDER = _with_variants(
-    replace(FEW_STEPS["cml"], rate=0.05, steps=10, test_steps=10, nudged_rate=0.1, outer_rate=3e-3, decay_every=312),
-    {arm: replace(settings, outer_rate=5e-3, decay_every=312) for arm, settings in QUICK.items()},
+    replace(FEW_STEPS["cml"], rate=0.05, steps=10, test_steps=10, nudged_rate=0.1, outer_rate=3e-3, decay_every=250),
+    {arm: replace(settings, outer_rate=5e-3, decay_every=250) for arm, settings in QUICK.items()},
 )
 EPOCH = 125
 """Meta-steps that the published code calls an epoch."""
