@@ -8,7 +8,7 @@ import pytest
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.zucchet2022 import few_shot
-from metaplax.experiments.zucchet2022.few_shot import SETTINGS
+from metaplax.experiments.zucchet2022.few_shot_settings import SETTINGS, Settings
 from metaplax.learners import IncompatibleError
 
 LABELS = ("cml", "cml_templates", "cml_head", "maml", "fomaml", "reptile", "imaml", "anil", "scratch")
@@ -28,6 +28,14 @@ def test_presets_make_sense(name):
     kind = type(preset(f"zucchet2022/{name}", "smoke"))
     for which in kind.presets:
         assert preset(kind.name, which).tuned_for in (SETTINGS if "fewshot" in name else ("paper", "smoke"))
+
+
+@pytest.mark.parametrize(("nudged_rate", "expected"), [(None, 0.2), (0.5, 0.5)])
+def test_nudged_phases_may_have_a_rate_of_their_own(nudged_rate, expected):
+    settings = Settings("contrastive", 0.2, 4, 4, nudged_steps=3, nudged_rate=nudged_rate)
+    for descent, rate, steps in ((settings.descent(4), 0.2, 4), (settings.nudged_descent(), expected, 3)):
+        step = descent.optimizer.update(1.0, descent.optimizer.init(1.0))[0]
+        assert (float(step), descent.steps) == (pytest.approx(-rate), steps)
 
 
 def test_published_rivals_stand_beside_the_same_ways_and_shots():
@@ -93,6 +101,8 @@ def test_images_that_do_not_suffice_are_refused_in_one_sentence(few_glyphs):
     load = lambda name, split=None: few_glyphs  # noqa: E731
     with pytest.raises(ConfigError, match="too few"):
         replace(experiment, ways=30).studies(few_glyphs, load)
+    with pytest.raises(ConfigError, match="cannot be halved 5 times"):
+        replace(experiment, channels=(4,) * 5).studies(few_glyphs, load)
 
 
 def test_games_are_made_of_whole_blocks(few_glyphs):
