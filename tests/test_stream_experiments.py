@@ -257,6 +257,8 @@ def test_mini_imagenet_in_a_folder_per_class(imagenet):
 def test_missing_mini_imagenet_images_are_named(tmp_path, shared_data):
     with pytest.raises(mp.data.DataError, match="put them into the folder miniimagenet/images"):
         mp.data.miniimagenet("val", data_dir=shared_data)
+    (state,) = mp.data.inspect(("miniimagenet",), shared_data)
+    assert state["problem"].startswith("the images of mini-ImageNet are not here")
 
 
 @pytest.mark.filterwarnings("ignore:.*is not the published file")

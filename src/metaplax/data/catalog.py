@@ -12,7 +12,7 @@ from metaplax.data.files import PublishedFile
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import FASHION_FILES, MNIST_FILES, emnist, emnist_files, fashion_mnist, mnist
 from metaplax.data.images import ImageSet, nothing
-from metaplax.data.miniimagenet import MINIIMAGENET_FILES, miniimagenet
+from metaplax.data.miniimagenet import MINIIMAGENET_FILES, miniimagenet, require_images
 from metaplax.data.omniglot import OMNIGLOT_FILES, omniglot
 
 
@@ -26,6 +26,7 @@ class Dataset:
         files: published files it is read from; empty if it is built in.
         splits: parts that ``load`` takes as ``split``.
         folder: name of the folder its files are looked for in, if it is not that of the data set.
+        require: function of ``data_dir`` that raises :class:`DataError` if what is not published as a file is missing.
     """
 
     summary: str
@@ -33,6 +34,7 @@ class Dataset:
     files: tuple[PublishedFile, ...] = ()
     splits: tuple[str, ...] = ()
     folder: str = ""
+    require: Callable[[Path | None], None] = lambda data_dir: None
 
 
 HALVES = ("train", "test")
@@ -67,6 +69,7 @@ CATALOG: dict[str, Dataset] = {
         miniimagenet,
         MINIIMAGENET_FILES,
         ("train", "val", "test"),
+        require=require_images,
     ),
 }
 

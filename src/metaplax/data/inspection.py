@@ -45,6 +45,7 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
         missing = [file.name for file, at in zip(dataset.files, found, strict=True) if at is None]
         if missing:
             return state | {"problem": f"{', '.join(missing)} missing"}
+        dataset.require(data_dir)
         if not all(file.is_published for file in present):
             state["state"] = "placed by hand, not verified against the published files"
         if parse:

@@ -42,13 +42,25 @@ def miniimagenet(
     Raises:
         DataError: the list or an image is missing or damaged.
     """
-    file = next(file for file in MINIIMAGENET_FILES if file.name == f"{split}.csv")
-    found = fetch(NAME, file, data_dir)
-    rows = _listed(found.path)
+    rows = _rows(split, data_dir)
     folder = _folder_of(rows[0], data_dir)
     images = np.stack([_image(_place(folder, *row), size) for row in rows])
     class_names, labels = np.unique([label for _, label in rows], return_inverse=True)
     return ImageSet(NAME, images, labels.astype(np.int32), tuple(str(name) for name in class_names))
+
+
+def require_images(data_dir: Path | None = None) -> None:
+    """See to it that there are images, and not the lists alone.
+
+    Raises:
+        DataError: there are none.
+    """
+    _folder_of(_rows("train", data_dir)[0], data_dir)
+
+
+def _rows(split: str, data_dir: Path | None) -> list[tuple[str, str]]:
+    file = next(file for file in MINIIMAGENET_FILES if file.name == f"{split}.csv")
+    return _listed(fetch(NAME, file, data_dir).path)
 
 
 def _listed(path: Path) -> list[tuple[str, str]]:
