@@ -224,7 +224,7 @@ class FewShotOmniglot(AbstractFewShot):
             "channels": (16, 32, 64, 128),
             "episodes": 2000,
             "meta_batch": 8,
-            "polyak_from": 1660,
+            "polyak_from": 1500,
             "tuned_for": "quick-wide",
             "arms": ("cml",),
         },

@@ -144,7 +144,16 @@ MORE_WAYS = _with_variants(
 # widths (three), meta-batches (8 and 16), strengths (three), inner and nudged steps (six ways) and outer rates (two).
 # The outer rate of iMAML is lower, as a higher one was seen to fail on the narrow network; that is all of the rivals.
 WIDER = _with_variants(
-    replace(FEW_STEPS["cml"], rate=0.05, steps=10, test_steps=10, nudged_rate=0.1, outer_rate=3e-3, decay_every=250),
+    replace(
+        FEW_STEPS["cml"],
+        rate=0.05,
+        steps=10,
+        test_steps=10,
+        nudged_rate=0.1,
+        outer_rate=3e-3,
+        decay=0.75,
+        decay_every=250,
+    ),
     {arm: replace(settings, outer_rate=5e-3, decay_every=250) for arm, settings in QUICK.items()},
 )
 EPOCH = 125
