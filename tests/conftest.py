@@ -1,4 +1,4 @@
-"""Two virtual CPU devices, shapes checked at every call, no silent broadcasting of ranks, nothing compiled twice."""
+"""Two virtual CPU devices, shapes checked at every call, no silent broadcasting of ranks, shared programs."""
 
 from jaxtyping import install_import_hook
 
