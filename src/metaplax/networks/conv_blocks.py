@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.networks.batched import AbstractBatchNetwork
-from metaplax.networks.convolution import convolve, convolve_batch_last
+from metaplax.networks.convolution import convolve_batch_last
 from metaplax.networks.normalised import EPSILON, Layer
 from metaplax.networks.pooling import pool
 from metaplax.networks.windows import convolve_windows
@@ -77,12 +77,10 @@ class ConvBlocks(AbstractBatchNetwork):
     ) -> tuple[Float[Array, "batch out"], PyTree]:
         del training
         *blocks, readout = weights
-        batch_last = jax.default_backend() == "cpu"
-        y = jnp.transpose(x, (3, 1, 2, 0)) if batch_last else x
+        y = jnp.transpose(x, (3, 1, 2, 0))
         for block in blocks:
-            y = _block(y, block, batch_last)
-        if batch_last:
-            y = jnp.transpose(y, (3, 1, 2, 0))
+            y = _block(y, block)
+        y = jnp.transpose(y, (3, 1, 2, 0))
         return y.reshape(len(y), -1) @ readout.weight + readout.bias[None], buffers
 
 
@@ -92,19 +90,19 @@ def _start(key: Key[Array, ""], inputs: int, outputs: int) -> Block:
     return Block(kernel, jnp.ones(outputs), jnp.zeros(outputs))
 
 
-def _block(y: Float[Array, "a height width b"], block: Block, batch_last: bool) -> Float[Array, "c h w d"]:
+def _block(y: Float[Array, "c height width batch"], block: Block) -> Float[Array, "out h w batch"]:
     # The sign of a scale is moved into the kernel. Normalising then keeps the order: what is largest is told before it,
     # and only that need be normalised.
     sign = jnp.where(block.scale < 0, -1.0, 1.0).astype(y.dtype)
     kernel, (_, height, width, batch) = block.kernel * sign[None, None, None], y.shape
-    if batch_last and not height % 2 and not width % 2:
+    if not height % 2 and not width % 2:
         y = convolve_windows(y, kernel)
         largest = _normalised(pool(y, (0,)), y, block, sign, channel=-2)
         return largest.reshape(len(largest), height // 2, width // 2, batch)
-    y = (convolve_batch_last if batch_last else convolve)(y, kernel, border=1)
+    y = convolve_batch_last(y, kernel, border=1)
     cut = y[:, : height // 2 * 2, : width // 2 * 2]
     windows = cut.reshape(len(y), height // 2, 2, width // 2, 2, y.shape[3])
-    return _normalised(pool(windows, (2, 4)), y, block, sign, channel=-4 if batch_last else -1)
+    return _normalised(pool(windows, (2, 4)), y, block, sign, channel=-4)
 
 
 def _normalised(

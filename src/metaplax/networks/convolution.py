@@ -32,7 +32,7 @@ def convolve(
 def convolve_batch_last(
     x: Float[Array, "c height width batch"], kernel: Float[Array, "rows columns c out"], border: int = 0
 ) -> Float[Array, "out h w batch"]:
-    """The same for images that the last axis counts, on a CPU.
+    """The same for images that the last axis counts.
 
     Whole patches times one matrix: what is copied are contiguous vectors, and what follows sees long ones.
 

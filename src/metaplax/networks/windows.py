@@ -1,4 +1,4 @@
-"""Convolutions on a CPU, sorted so that what follows can pool them in one pass."""
+"""Convolutions, sorted so that what follows can pool them in one pass."""
 
 from collections.abc import Sequence
 from functools import reduce
