@@ -21,8 +21,8 @@ from metaplax.learners import (
 )
 from metaplax.networks import ConvBlocks, EquinoxNetwork, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
 from metaplax.networks.conv_blocks import Block
+from metaplax.networks.pooled_convolution import MANY
 from metaplax.networks.pooling import pool
-from metaplax.networks.windows import MANY
 from metaplax.tasks import Episode, Examples, FewShot
 from metaplax.training import averaged, polyak_average
 
@@ -113,14 +113,13 @@ def reference(weights, x):
     return x.reshape(len(x), -1) @ readout.weight + readout.bias[None]
 
 
-@pytest.mark.parametrize(("backend", "side"), [("cpu", 7), ("cpu", 8), ("gpu", 7)])
-def test_blocks_compute_what_they_say(x64, monkeypatch, backend, side):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    network = ConvBlocks(side, 2, (MANY, MANY), 4)
+@pytest.mark.parametrize(("side", "channels_in", "channels"), [(7, 2, MANY), (8, 2, MANY), (8, 1, MANY)])
+def test_blocks_compute_what_they_say(x64, side, channels_in, channels):
+    network = ConvBlocks(side, channels_in, (channels, channels), 4)
     weights, buffers = network.init(KEY)
     # Scales of both signs: which number of a window is the largest depends on it.
     weights = jax.tree.map(lambda leaf: leaf + 0.7 * jax.random.normal(KEY, leaf.shape), weights)
-    x, along = jax.random.normal(KEY, (5, side, side, 2)), jax.tree.map(jnp.cos, weights)
+    x, along = jax.random.normal(KEY, (5, side, side, channels_in)), jax.tree.map(jnp.cos, weights)
 
     def loss(function):
         slope = jax.value_and_grad(lambda weights: jnp.sum(jnp.sin(function(weights))))

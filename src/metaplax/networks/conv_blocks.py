@@ -6,10 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.networks.batched import AbstractBatchNetwork
-from metaplax.networks.convolution import convolve_batch_last
 from metaplax.networks.normalised import EPSILON, Layer
-from metaplax.networks.pooling import pool
-from metaplax.networks.windows import convolve_windows
+from metaplax.networks.pooled_convolution import convolve_and_pool
 
 
 class Block(eqx.Module):
@@ -94,32 +92,7 @@ def _block(y: Float[Array, "c height width batch"], block: Block) -> Float[Array
     # The sign of a scale is moved into the kernel. Normalising then keeps the order: what is largest is told before it,
     # and only that need be normalised.
     sign = jnp.where(block.scale < 0, -1.0, 1.0).astype(y.dtype)
-    kernel, (_, height, width, batch) = block.kernel * sign[None, None, None], y.shape
-    if not height % 2 and not width % 2:
-        y = convolve_windows(y, kernel)
-        largest = _normalised(pool(y, (0,)), y, block, sign, channel=-2)
-        return largest.reshape(len(largest), height // 2, width // 2, batch)
-    y = convolve_batch_last(y, kernel, border=1)
-    cut = y[:, : height // 2 * 2, : width // 2 * 2]
-    windows = cut.reshape(len(y), height // 2, 2, width // 2, 2, y.shape[3])
-    return _normalised(pool(windows, (2, 4)), y, block, sign, channel=-4)
-
-
-def _normalised(
-    largest: Float[Array, "..."], y: Float[Array, "..."], block: Block, sign: Float[Array, " channels"], channel: int
-) -> Float[Array, "..."]:
-    """``largest`` with the mean and variance of ``y``; channels are the same axis of both, counted from the end."""
-
-    def over(vector: Float[Array, " channels"], ndim: int) -> Float[Array, "..."]:
-        return jnp.expand_dims(vector, _others(ndim, channel))
-
-    others = _others(y.ndim, channel)
-    mean = jnp.mean(y, others)
-    variance = jnp.mean((y - over(mean, y.ndim)) ** 2, others)
+    largest, mean, variance = convolve_and_pool(y, block.kernel * sign[None, None, None])
     gain = sign * block.scale * jax.lax.rsqrt(variance + EPSILON)
-    mean, gain, shift = (over(vector, largest.ndim) for vector in (mean, gain, block.shift))
+    mean, gain, shift = (vector[:, None, None, None] for vector in (mean, gain, block.shift))
     return jax.nn.relu((largest - mean) * gain + shift)
-
-
-def _others(ndim: int, channel: int) -> tuple[int, ...]:
-    return tuple(axis for axis in range(ndim) if axis != ndim + channel)
