@@ -32,6 +32,7 @@ def summary(folder: Path) -> dict:
         "commit": env["commit"],
         "python": env["python"],
         "cores": env["cores"],
+        "devices": env["devices"],
         "libraries": env["libraries"],
         "config": config["config"],
         **result,
