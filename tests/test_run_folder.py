@@ -5,6 +5,7 @@ import errno
 import json
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import equinox as eqx
@@ -18,7 +19,7 @@ import pytest
 import metaplax as mp
 import small
 from metaplax.training import CheckpointError, Checkpoints, FolderJournal, Interrupted, RunFolder, RunFolderError
-from metaplax.training.run_folder import CONFIG_KEYS
+from metaplax.training.run_folder import CONFIG_KEYS, LIBRARIES, environment
 
 STATE = {"a": np.arange(5, dtype=np.float32), "b": (np.int32(3), np.ones((2, 2), np.float32))}
 
@@ -38,6 +39,22 @@ def test_a_new_folder_says_what_and_where(folder):
     assert folder.path.name.startswith("test-one-2")
     assert folder.config() == CONFIG
     assert folder.read_json("env.json")["libraries"]["jax"] == jax.__version__
+
+
+@pytest.mark.parametrize("program", ["/somewhere/bin/metaplax", "/somewhere/metaplax/__main__.py"])
+def test_the_command_is_told_as_a_user_types_it(monkeypatch, program):
+    monkeypatch.setattr(sys, "argv", [program, "run", "quickstart"])
+    assert environment()["command"] == ["metaplax", "run", "quickstart"]
+
+
+def test_a_source_tree_need_not_be_installed(monkeypatch):
+    def installed(name):
+        if name == "metaplax":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr("metaplax.training.run_folder.version", installed)
+    assert environment()["libraries"] == {"metaplax": mp.__version__, **dict.fromkeys(LIBRARIES, "1")}
 
 
 def test_rows_survive_a_line_cut_short(folder):

@@ -22,11 +22,13 @@ from typing import IO, Any
 import jax
 from filelock import FileLock, Timeout
 
+from metaplax._version import __version__
+
 CONFIG_KEYS = {
     "checkpoint_seconds", "config", "data", "data_dir", "data_sha256", "experiment", "preset", "published", "rules",
     "source", "title",
 }  # fmt: skip
-LIBRARIES = ("metaplax", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
+LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
 
 
 class RunFolderError(Exception):
@@ -223,15 +225,16 @@ def finite(value: Any) -> Any:
 
 def environment() -> dict[str, Any]:
     """Where a run takes place: versions, machine, command."""
-    devices = jax.devices()
+    devices, program = jax.devices(), Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [name, *sys.argv[1:]],
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {"metaplax": __version__, **{name: version(name) for name in LIBRARIES}},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
