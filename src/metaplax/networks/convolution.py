@@ -9,7 +9,6 @@ def convolve(
     x: Float[Array, "batch height width c"],
     kernel: Float[Array, "rows columns c out"],
     stride: int = 1,
-    border: int = 0,
 ) -> Float[Array, "batch h w out"]:
     """A convolution.
 
@@ -20,10 +19,7 @@ def convolve(
         x: images, channels last.
         kernel: weights.
         stride: pixels between two outputs, in both directions.
-        border: pixels of zeros around every image.
     """
-    if border:
-        x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
     return jax.lax.platform_dependent(
         x, kernel, cpu=lambda x, kernel: _of_slices(x, kernel, stride), default=lambda x, k: _native(x, k, stride)
     )
@@ -32,7 +28,7 @@ def convolve(
 def convolve_batch_last(
     x: Float[Array, "c height width batch"], kernel: Float[Array, "rows columns c out"], border: int = 0
 ) -> Float[Array, "out h w batch"]:
-    """The same for images that the last axis counts.
+    """A convolution of images that the last axis counts, on every backend the same.
 
     Whole patches times one matrix: what is copied are contiguous vectors, and what follows sees long ones.
 

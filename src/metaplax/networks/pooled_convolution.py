@@ -39,15 +39,15 @@ def convolve_and_pool(x: Float[Array, "c height width batch"], kernel: Float[Arr
     inputs, height, width, batch = x.shape
     if height % 2 or width % 2:
         return _of_pixels(convolve_batch_last(x, kernel, border=1))
-    windows = kernel.shape[3], height // 2, width // 2, batch
     if inputs >= MANY:
-        sorted_pixels = winograd(x, kernel)
-        return Pooled(pool(sorted_pixels, (0,)).reshape(windows), *_statistics(sorted_pixels, channel=1))
-    patches, matrix = patches_of_windows(x), kernel.reshape(-1, windows[0]).T
-    sorted_pixels = jnp.stack([matrix @ place for place in patches])
-    few = 9 * inputs <= 2 * len(matrix)
-    statistics = _statistics_of_products(matrix, patches) if few else _statistics(sorted_pixels, channel=1)
-    return Pooled(pool(sorted_pixels, (0,)).reshape(windows), *statistics)
+        pixels = winograd(x, kernel)
+        statistics = _statistics(pixels, channel=1)
+    else:
+        patches, matrix = patches_of_windows(x), kernel.reshape(9 * inputs, -1).T
+        pixels = jnp.stack([matrix @ place for place in patches])
+        few = 9 * inputs <= 2 * len(matrix)
+        statistics = _statistics_of_products(matrix, patches) if few else _statistics(pixels, channel=1)
+    return Pooled(pool(pixels, (0,)).reshape(-1, height // 2, width // 2, batch), *statistics)
 
 
 def _of_pixels(y: Float[Array, "out height width batch"]) -> Pooled:
