@@ -62,7 +62,7 @@ def both_recorded(one: Recorded, other: Recorded) -> Recorded:
         quantities={**one.quantities, **other.quantities},
         series={**one.series, **other.series},
         spent={**one.spent, **other.spent},
-        portraits={**one.portraits, **other.portraits},
+        example_tasks={**one.example_tasks, **other.example_tasks},
     )
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from metaplax.training import compilation_cache
+from metaplax.runs import compilation_cache
 
 if compilation_cache.VARIABLE not in os.environ:
     # Programs compiled without optimisation are not for the user's cache. Workers are told of this one by their parent.

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from metaplax.bandits import (
+from metaplax.experiments.zucchet2022.bandits import (
     LinFullPost,
     LinGreedy,
     NeuralGreedy,
@@ -15,15 +15,15 @@ from metaplax.bandits import (
     Seen,
     Uniform,
     Wheel,
+    WheelTask,
     play,
     start_play,
 )
-from metaplax.bandits.play import choices
-from metaplax.bandits.posterior import updated
+from metaplax.experiments.zucchet2022.bandits.play import choices
+from metaplax.experiments.zucchet2022.bandits.posterior import updated
+from metaplax.experiments.zucchet2022.bandits.wheel import contexts, means, regrets, uniform_regret
 from metaplax.learners import ComplexSynapse, Descent
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
-from metaplax.tasks import WheelTask
-from metaplax.tasks.wheel import contexts, means, regrets, uniform_regret
 
 KEY = jax.random.key(4)
 
@@ -55,7 +55,7 @@ def test_random_actions_regret_what_is_expected_and_the_best_ones_nothing(delta)
 
 
 def test_tasks_show_one_reward_per_context():
-    task = WheelTask(support=20, query=6, pool=3).for_trial(KEY)
+    task = WheelTask(support=20, query=6, pool=3).resample(KEY)
     seen = [task.sample(jax.random.fold_in(KEY, n)) for n in range(12)]
     for episode in seen:
         assert episode.support.x.shape == (20, 2)

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks import Case, bandwidth, measure, product_bytes
 
 from metaplax import benchmark
-from metaplax.benchmark import Case, bandwidth, measure, product_bytes
 from metaplax.cli import main
 from metaplax.estimators import Reversible
 from metaplax.learners import IncompatibleError
-from metaplax.networks import ConvBlocks, ConvFront, FrontedMLP, MeanSquaredError, NoFront, SoftmaxCrossEntropy
+from metaplax.networks import ConvBlocks, ConvEncoder, EncoderMLP, MeanSquaredError, NoEncoder, SoftmaxCrossEntropy
 
 SMALL = {"sizes": (784, 16, 12, 47), "shots": 3}
 
@@ -75,7 +75,7 @@ def test_a_measurement(episodes):
 
 def test_the_command(capsys, monkeypatch):
     monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
-    monkeypatch.setattr("metaplax.benchmark.table.eager_pytorch", _not_installed)
+    monkeypatch.setattr("benchmarks.table.eager_pytorch", _not_installed)
     words = "bench --rule fa --sizes 784 12 47 --shots 2 --repeats 1 --episodes 1 2 --estimators reversible forward"
     assert main([*words.split(), "--json"]) == 0
     said = capsys.readouterr()
@@ -112,13 +112,13 @@ def test_bad_input(words, sentence, capsys):
 @pytest.mark.parametrize("name", ["metaopt-mnist", "metaopt-cifar10"])
 def test_inner_steps_in_pytorch_have_the_same_energy_and_slope(name):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from metaplax.benchmark import pytorch_steps
+    from benchmarks import pytorch_steps
 
     case = replace(benchmark.STEPS[name], batch=10)
     learner, support = case.learner(1), case.support()
     start = learner.init(jax.random.key(1))
     fast, first = start.fast, jax.tree.map(lambda leaf: leaf[:10], support)
-    expected, slope = jax.value_and_grad(lambda fast: learner.augmented(fast, start.buffers, first)[0])(fast)
+    expected, slope = jax.value_and_grad(lambda fast: learner.nudged_energy(fast, start.buffers, first)[0])(fast)
     weights, x, y = pytorch_steps.as_tensors(case, fast, support)
     energy = pytorch_steps.energy(case, weights, x[:10], y[:10])
     energy.backward()
@@ -130,26 +130,26 @@ def test_inner_steps_in_pytorch_have_the_same_energy_and_slope(name):
 
 def test_eprop_in_pytorch_is_the_same_gradient():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from metaplax.benchmark import pytorch_eprop
+    from benchmarks import pytorch_eprop
 
     case = benchmark.STEPS["spiking-sinusoid"]
     weights, examples = (jax.tree.map(lambda leaf: leaf[1], part) for part in case.start())
-    expected = case.slope(weights, examples)
-    found = pytorch_eprop.slope(case, *pytorch_eprop.as_tensors(weights, examples))
+    expected = case.direction(weights, examples)
+    found = pytorch_eprop.direction(case, *pytorch_eprop.as_tensors(weights, examples))
     for one, other in zip(found, jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4 * float(jnp.abs(other).max()))
 
 
 SMALL_STREAMS = {
-    "regression-meta-step": FrontedMLP(NoFront((11,)), (7, 6, 1), MeanSquaredError()),
-    "omniglot-meta-step": FrontedMLP(ConvFront(13, 1, 3, (2, 1)), (6, 9), SoftmaxCrossEntropy()),
+    "regression-meta-step": EncoderMLP(NoEncoder((11,)), (7, 6, 1), MeanSquaredError()),
+    "omniglot-meta-step": EncoderMLP(ConvEncoder(13, 1, 3, (2, 1)), (6, 9), SoftmaxCrossEntropy()),
 }
 
 
 @pytest.mark.parametrize("name", SMALL_STREAMS)
 def test_meta_steps_in_pytorch_have_the_same_loss_and_gradient(name):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from metaplax.benchmark import pytorch_streams
+    from benchmarks import pytorch_streams
 
     case = replace(benchmark.META_STEPS[name], network=SMALL_STREAMS[name], steps=5, queries=6)
     learner, given = case.learner(), case.episode()
@@ -193,12 +193,12 @@ def test_the_command_for_inner_steps(capsys, monkeypatch):
 
 def test_few_shot_steps_in_pytorch_come_to_the_same_weights():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from metaplax.benchmark import pytorch_few_shot
+    from benchmarks import pytorch_few_shot
 
     step = replace(benchmark.FEW_SHOT_STEPS["fewshot-nudged"], network=ConvBlocks(8, 1, (3, 3), 2), queries=9)
     learner, given, key = step.learner(3), step.episode(), jax.random.key(1)
     for beta in (0.0, step.beta):
-        ours = learner.settle(learner.init(key), given.support, key, query=given.query, beta=beta).fast
+        ours = learner.minimise(learner.init(key), given.support, key, query=given.query, beta=beta).fast
         theirs = pytorch_few_shot.steps_of(learner, given, 3, beta)()
         for one, other in zip(pytorch_few_shot.as_tensors(with_omega(learner, ours)), theirs, strict=True):
             np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)

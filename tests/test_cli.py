@@ -11,7 +11,7 @@ import time
 import pytest
 
 from metaplax.cli import main
-from metaplax.training import RunFolder
+from metaplax.runs import RunFolder
 
 BOTH = ["report", "resume"]
 TINY = ("--preset", "smoke", "--episodes", "2", "--sizes", "784", "8", "47")

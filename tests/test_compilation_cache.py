@@ -5,8 +5,9 @@ import os
 import jax
 import pytest
 
-from metaplax.training import compilation_cache, use_compilation_cache
-from metaplax.training.compilation_cache import UnsafeFolderError, make_private
+from metaplax.runs import use_compilation_cache
+from metaplax.runs.compilation_cache import UnsafeFolderError, make_private
+from metaplax.runs import compilation_cache
 
 
 @pytest.fixture

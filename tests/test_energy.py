@@ -133,7 +133,7 @@ def test_negative_nudging_is_nudging(problem):
     learner, episode = problem
     state = learner.init(KEY)
     for beta in (-0.1, 0.1):
-        found = learner.settle(state, episode.support, KEY, query=episode.query, beta=beta).fast
+        found = learner.minimise(state, episode.support, KEY, query=episode.query, beta=beta).fast
         assert np.allclose(found, learner.minimum(episode, beta), rtol=1e-9)
     released = Contrastive(0.1, "symmetric", as_released=True).value_and_grad(learner, episode, KEY)[1]
     forward = Contrastive(0.1).value_and_grad(learner, episode, KEY)[1]

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 import metaplax as mp
 import small
 from metaplax.estimators import Checkpointed, ForwardMode, Reverse, Reversible
-from metaplax.estimators.segments import in_segments
+from metaplax.estimators.chunks import in_chunks
 from metaplax.learners import IncompatibleError
 
 ESTIMATORS = {
@@ -80,7 +80,7 @@ def test_penalty_is_part_of_the_loss_and_its_slope_at_zero_is_zero():
 @pytest.mark.parametrize("length", [1, 3, 10, 100])
 @pytest.mark.parametrize("steps", [1, 2, 7, 9, 10])
 def test_segments_are_all_of_the_steps_in_order(steps, length):
-    head, rest = in_segments(jnp.arange(steps), length)
+    head, rest = in_chunks(jnp.arange(steps), length)
     assert head is None or head.shape[1] == length
     parts = [part.ravel() for part in (head, rest) if part is not None]
     np.testing.assert_array_equal(jnp.concatenate(parts), np.arange(steps))

@@ -9,7 +9,7 @@ import pytest
 
 from metaplax.data import ImageSet
 from metaplax.estimators import Contrastive, Reptile, Reverse, Truncated
-from metaplax.estimators.contrastive import felt_by
+from metaplax.estimators.contrastive import partial_derivative
 from metaplax.learners import (
     ComplexSynapse,
     Descent,
@@ -20,11 +20,11 @@ from metaplax.learners import (
     split,
 )
 from metaplax.networks import ConvBlocks, EquinoxNetwork, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
+from metaplax.networks._kernels.pooled_convolution import MANY
+from metaplax.networks._kernels.pooling import pool
 from metaplax.networks.conv_blocks import Block
-from metaplax.networks.pooled_convolution import MANY
-from metaplax.networks.pooling import pool
+from metaplax.optim import polyak_average
 from metaplax.tasks import Episode, Examples, FewShot
-from metaplax.training import averaged, polyak_average
 
 KEY = jax.random.key(2)
 
@@ -183,7 +183,7 @@ def valued(estimator, learner, episode):
 @eqx.filter_jit
 def settled(learner, support, query=None, beta=0.0):
     """Where a learner settles from its start, nudged or not."""
-    return learner.settle(learner.init(KEY), support, KEY, query=query, beta=beta)
+    return learner.minimise(learner.init(KEY), support, KEY, query=query, beta=beta)
 
 
 def test_which_parts_are_slow():
@@ -195,7 +195,7 @@ def test_which_parts_are_slow():
         "readout": True,
         "templates": True,
     }
-    drawn = learners["templates"].for_trial(jax.random.key(5))
+    drawn = learners["templates"].resample(jax.random.key(5))
     assert not np.array_equal(drawn.network.templates, NETWORKS["templates"].templates)
     gram = np.asarray(drawn.network.templates).reshape(4, -1)
     np.testing.assert_allclose(gram @ gram.T, np.eye(4), atol=1e-5)
@@ -220,7 +220,7 @@ def test_the_contrast_of_complex_synapses_has_a_closed_form(episode):
     learner, beta = synapse(BLOCKS), 0.3
     found = valued(Contrastive(beta, "symmetric"), learner, episode)[1]
     free = settled(learner, episode.support)
-    nudge = jax.jit(lambda beta: learner.settle(free, episode.support, KEY, query=episode.query, beta=beta).fast)
+    nudge = jax.jit(lambda beta: learner.minimise(free, episode.support, KEY, query=episode.query, beta=beta).fast)
     phases = [nudge(b) for b in (beta, -beta)]
     expected = 0.5 * (flat(phases[1]) - flat(phases[0])) / (2 * beta)
     np.testing.assert_allclose(flat(found.omega), expected, rtol=1e-9, atol=1e-12)
@@ -228,7 +228,7 @@ def test_the_contrast_of_complex_synapses_has_a_closed_form(episode):
 
 @pytest.mark.parametrize("kind", ["mean", "templates", "modulated"])
 def test_what_is_felt_is_the_derivative_of_the_augmented_loss(x64, kind):
-    """Closed forms where the energy has them; where slow weights compute, the whole augmented loss."""
+    """Closed forms where the energy has them; where slow weights compute, the whole nudged_energy loss."""
     dense = EquinoxNetwork(lambda key: eqx.nn.MLP(4, 2, 3, 1, jnp.tanh, key=key))
     learner = {
         "mean": lambda: synapse(BLOCKS, 1000.0, reduction="mean", factor=1.0),
@@ -242,12 +242,14 @@ def test_what_is_felt_is_the_derivative_of_the_augmented_loss(x64, kind):
         both = jax.tree.map(lambda leaf: leaf[:, :4, 0, 0] if leaf.ndim == 4 else leaf, both)
     state = settled(learner, both.support, both.query, 0.2)
     parameters, constants = split(learner)
-    felt = eqx.filter_jit(felt_by)(parameters, constants, state, both, 0.2)
+    felt = eqx.filter_jit(partial_derivative)(parameters, constants, state, both, 0.2)
 
-    def augmented(parameters):
-        return join(parameters, constants).augmented(state.fast, state.buffers, both.support, both.query, 0.2)[0]
+    def nudged_energy(parameters):
+        return join(parameters, constants).nudged_energy(state.fast, state.buffers, both.support, both.query, 0.2)[0]
 
-    np.testing.assert_allclose(flat(felt), flat(eqx.filter_jit(jax.grad(augmented))(parameters)), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        flat(felt), flat(eqx.filter_jit(jax.grad(nudged_energy))(parameters)), rtol=1e-9, atol=1e-12
+    )
     size = flat(state.fast).size
     if kind == "mean":
         expected = 2 * 1000.0 / size * (flat(learner.omega) - flat(state.fast))
@@ -260,9 +262,9 @@ def test_starts_of_modulated_parts_are_learned_if_asked(x64):
     for learned in (False, True):
         learner = GainModulation(
             network, SoftmaxCrossEntropy(), Descent(optax.sgd(0.1), 3), learn_start=learned, strength=0.4, key=KEY
-        ).for_trial(jax.random.key(3))
+        ).resample(jax.random.key(3))
         moved = jax.tree.map(lambda leaf: leaf + 0.1, learner.begin(KEY)[0])
-        np.testing.assert_allclose(learner.charge(moved), 0.5 * 0.4 * 0.01 * flat(moved).size)
+        np.testing.assert_allclose(learner.regulariser(moved), 0.5 * 0.4 * 0.01 * flat(moved).size)
         gradient = valued(Contrastive(0.1), learner, both)[1]
         assert (gradient.start is not None) == learned
         if learned:
@@ -274,7 +276,7 @@ def test_first_order_maml_is_the_gradient_at_the_end(episode):
     learner = synapse(BLOCKS, 0.0)
     gradient = valued(Truncated(0, reach_start=True), learner, episode)[1]
     end = settled(learner, episode.support)
-    expected = jax.jit(jax.grad(lambda fast: learner.misfit(fast, (), episode.query, True)[0]))(end.fast)
+    expected = jax.jit(jax.grad(lambda fast: learner.inner_loss(fast, (), episode.query, True)[0]))(end.fast)
     np.testing.assert_allclose(flat(gradient.omega), flat(expected), rtol=1e-9, atol=1e-12)
 
 
@@ -282,7 +284,7 @@ def test_maml_differs_from_first_order_maml_by_second_derivatives(episode):
     learner = synapse(BLOCKS, 0.0, steps=1, rate=0.02)
     exact = flat(valued(Reverse(), learner, episode)[1].omega)
     first = valued(Truncated(0, reach_start=True), learner, episode)[1].omega
-    slope = jax.grad(lambda fast: learner.misfit(fast, (), episode.support, True)[0])
+    slope = jax.grad(lambda fast: learner.inner_loss(fast, (), episode.support, True)[0])
     curved = jax.jit(lambda along: jax.jvp(slope, (learner.omega,), (along,))[1])(first)
     np.testing.assert_allclose(exact, flat(first) - 0.02 * flat(curved), rtol=1e-8, atol=1e-11)
 
@@ -324,7 +326,7 @@ def test_the_average_is_that_of_all_iterates(restart_every):
         parameters = parameters + update
         seen.append(float(parameters))
         if n < 3:
-            np.testing.assert_allclose(averaged(state), parameters)
+            np.testing.assert_allclose(averaged_params(state), parameters)
     counted = seen[3:]
     if restart_every is None:
         expected = np.mean(counted)
@@ -334,12 +336,12 @@ def test_the_average_is_that_of_all_iterates(restart_every):
         for first in (4, 8):
             part = counted[first : first + 4]
             expected = (expected + sum(part)) / (1 + len(part))
-    np.testing.assert_allclose(averaged(state), expected, rtol=1e-6)
+    np.testing.assert_allclose(averaged_params(state), expected, rtol=1e-6)
 
 
 def test_an_average_in_a_chain_is_found():
     optimizer = optax.chain(optax.sgd(0.1), polyak_average(0))
-    assert averaged(optimizer.init(jnp.ones(2))) is not None
-    assert averaged(optax.sgd(0.1).init(jnp.ones(2))) is None
+    assert averaged_params(optimizer.init(jnp.ones(2))) is not None
+    assert averaged_params(optax.sgd(0.1).init(jnp.ones(2))) is None
     with pytest.raises(ValueError, match="cannot start"):
         polyak_average(-1)

@@ -39,11 +39,11 @@ def test_nudged_phases_may_have_a_rate_of_their_own(nudged_rate, expected):
 
 
 def test_published_rivals_stand_beside_the_same_ways_and_shots():
-    five = preset("zucchet2022/fewshot-omniglot", "quick").beside()
-    twenty = preset("zucchet2022/fewshot-omniglot", "quick-20w1s").beside()
+    five = preset("zucchet2022/fewshot-omniglot", "quick").published_values()
+    twenty = preset("zucchet2022/fewshot-omniglot", "quick-20w1s").published_values()
     assert (five["accuracy.maml.test"].value, twenty["accuracy.maml.test"].value) == (0.987, 0.958)
     assert "accuracy.cml.test" not in five
-    assert not preset("zucchet2022/fewshot-omniglot", "smoke").beside()
+    assert not preset("zucchet2022/fewshot-omniglot", "smoke").published_values()
 
 
 def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):

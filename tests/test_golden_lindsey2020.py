@@ -9,7 +9,7 @@ import pytest
 import metaplax as mp
 from conftest import golden_numbers
 from metaplax.learners import FeedbackPlasticity
-from metaplax.networks import Affine, DenseFront, FrontedMLP, FrontedWeights, MeanSquaredError, NoFront
+from metaplax.networks import Affine, DenseEncoder, EncoderMLP, EncoderWeights, MeanSquaredError, NoEncoder
 from metaplax.plasticity import SynapseCoefficients
 from metaplax.tasks import Episode, Examples
 
@@ -31,9 +31,9 @@ def build(golden, bound=None):
     layers = range(1, sum(name.startswith("w_initial") for name in golden) + 1)
     sizes = (golden["w_initial_1"].shape[1], *(golden[f"b_{n}"].shape[0] for n in layers))
     regression = str(golden["kind"]) == "regression"
-    front = DenseFront(sizes[: frozen + 1]) if frozen else NoFront(sizes[:1])
-    network = FrontedMLP(
-        front,
+    encoder = DenseEncoder(sizes[: frozen + 1]) if frozen else NoEncoder(sizes[:1])
+    network = EncoderMLP(
+        encoder,
         sizes[frozen + 1 :],
         MeanSquaredError() if regression else mp.networks.SoftmaxCrossEntropy(),
     )
@@ -62,7 +62,7 @@ def build(golden, bound=None):
         lambda it: (it.start, it.feedback, it.plasticity, it.strength),
         learner,
         (
-            FrontedWeights(front_weights, tuple(affine[frozen:])),
+            EncoderWeights(front_weights, tuple(affine[frozen:])),
             paths,
             SynapseCoefficients(tuple((jnp.asarray(golden[f"plasticity_{n}"]),) for n in plastic)),
             strength,
@@ -88,7 +88,7 @@ def test_final_weights_loss_and_every_gradient(case, estimator, bound):
     run = jax.jit(lambda e: ESTIMATORS[estimator].value_and_grad(learner, e, key))
     (loss, _), gradient = run(episode)
     np.testing.assert_allclose(loss, golden["query_loss"], rtol=1e-9)
-    for n, layer in enumerate((*gradient.start.front, *gradient.start.layers), start=1):
+    for n, layer in enumerate((*gradient.start.encoder, *gradient.start.layers), start=1):
         np.testing.assert_allclose(layer.weight, golden[f"d_w_initial_{n}"], **close)
         np.testing.assert_allclose(layer.bias, golden[f"d_b_{n}"], **close)
     for index, n in enumerate(plastic):

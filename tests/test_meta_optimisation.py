@@ -14,7 +14,7 @@ from metaplax.experiments.zucchet2022.error_bound import ErrorBound
 from metaplax.experiments.zucchet2022.metaopt import MetaoptMNIST, nonnegative_strengths
 from metaplax.learners import Descent, MetaRegularised
 from metaplax.networks import EquinoxNetwork, SoftmaxCrossEntropy
-from metaplax.tasks import Division
+from metaplax.tasks import HoldOut
 
 KEY = jax.random.key(0)
 
@@ -26,23 +26,23 @@ def small(**more) -> MetaoptMNIST:
 
 def test_a_division_is_one_of_the_trial(few_glyphs):
     train, test = few_glyphs.divided(50)
-    kinds = {part: Division(train, test, (60, 40), part=part) for part in ("validation", "test", "all")}
-    first, again, other = (kinds["validation"].for_trial(jax.random.key(k)).sample(KEY) for k in (1, 1, 2))
+    kinds = {part: HoldOut(train, test, (60, 40), part=part) for part in ("validation", "test", "all")}
+    first, again, other = (kinds["validation"].resample(jax.random.key(k)).sample(KEY) for k in (1, 1, 2))
     assert jnp.array_equal(first.support.x, again.support.x)
     assert not jnp.array_equal(first.support.x, other.support.x)
-    rows = kinds["validation"].for_trial(jax.random.key(1)).order[:100]
+    rows = kinds["validation"].resample(jax.random.key(1)).order[:100]
     assert len(set(rows.tolist())) == 100, "no image is in both parts"
-    tested, every = (kinds[part].for_trial(jax.random.key(1)).sample(KEY) for part in ("test", "all"))
+    tested, every = (kinds[part].resample(jax.random.key(1)).sample(KEY) for part in ("test", "all"))
     assert jnp.array_equal(tested.support.x, first.support.x)
     assert jnp.array_equal(tested.query.y, every.query.y)
     assert jnp.array_equal(every.support.x, jnp.concatenate([first.support.x, first.query.x]))
     with pytest.raises(ValueError, match="cannot be divided into"):
-        Division(train, test, (400, 400))
+        HoldOut(train, test, (400, 400))
 
 
 def test_pixels_are_standardised(few_glyphs):
     train, test = few_glyphs.divided(50)
-    images = Division(train, test, (60, 40), mean=(0.5,), std=(2.0,), flat=False).sample(KEY).support.x
+    images = HoldOut(train, test, (60, 40), mean=(0.5,), std=(2.0,), flat=False).sample(KEY).support.x
     assert images.shape == (60, 28, 28, 1)
     assert np.allclose(images, (train.images[:60, ..., None] / 255 - 0.5) / 2, atol=1e-6)
 

@@ -10,7 +10,8 @@ import pytest
 import metaplax as mp
 import small
 from metaplax.estimators import AbstractEstimator, Reverse
-from metaplax.training import DivergedError, MemoryJournal, PlainProgress, spread
+from metaplax.runs import MemoryRecorder, PlainProgress
+from metaplax.training import DivergedError, choose_layout
 
 KEY = jax.random.key(3)
 
@@ -77,7 +78,7 @@ def test_spreading_trials_over_devices_changes_nothing(trials):
         return tasks * state + step, jax.random.uniform(key)
 
     states, keys = jnp.arange(trials, dtype=jnp.float32), jax.random.split(KEY, trials)
-    found = jax.jit(spread(trials).trials(one))(jnp.float32(2), jnp.float32(1), states, keys)
+    found = jax.jit(choose_layout(trials).trials(one))(jnp.float32(2), jnp.float32(1), states, keys)
     expected = jax.vmap(one, in_axes=(None, None, 0, 0))(jnp.float32(2), jnp.float32(1), states, keys)
     assert len(jax.local_devices()) == 2
     jax.tree.map(np.testing.assert_array_equal, found, expected)
@@ -104,7 +105,7 @@ def test_results_do_not_depend_on_the_layout(trials, episodes):
     ],
 )
 def test_cores_take_as_few_episodes_each_as_can_be(trials, episodes, devices, each):
-    layout = spread(trials, episodes)
+    layout = choose_layout(trials, episodes)
     assert (layout.trial_devices, layout.episode_devices) == devices
     assert layout.episodes_each(episodes) == each
 
@@ -177,7 +178,7 @@ def test_who_walks_over_a_cliff_goes_back():
 
 
 def test_anchors_are_gone_back_through_one_by_one():
-    from metaplax.training.retreat import SPACING, Anchors
+    from metaplax.training.rollback import SPACING, Anchors
 
     anchors = Anchors.start(jnp.float32(0), 3)
     for step in range(1, 4 * SPACING + 1):
@@ -198,13 +199,13 @@ def test_impossible_numbers(name):
 
 
 def test_nothing_is_compiled_for_what_cannot_work():
-    class Untouchable(MemoryJournal):
+    class Untouchable(MemoryRecorder):
         def resume(self, start):
             raise AssertionError("too late")
 
     learner = small.learner(sizes=(5, 4, 3))
     with pytest.raises(mp.learners.IncompatibleError, match="takes examples of 5 numbers"):
-        train(learner=learner, journal=Untouchable())
+        train(learner=learner, recorder=Untouchable())
 
 
 def test_plain_progress_says_how_far_it_is(capsys):

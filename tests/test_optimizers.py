@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from metaplax.training import clip_to_recent, keep_largest
+from metaplax.optim import clip_by_running_rms, hard_threshold
 
 SCALES = np.array([1e-3, 1.0, 50.0])
 RATE = 0.01
@@ -38,7 +38,7 @@ def move(transformation, gradient, state) -> Any:
 
 def clipped(gradients, factor=2.0, decay=0.95) -> Any:
     """What the transformation lets through of a stream of gradients."""
-    transformation = clip_to_recent(factor, decay)
+    transformation = clip_by_running_rms(factor, decay)
 
     def step(state, gradient):
         passed, state = transformation.update(gradient, state)
@@ -67,7 +67,7 @@ def test_clipping_without_jit_and_of_many_trials_at_once():
     found = jax.jit(jax.vmap(clipped))(streams)
     for trial, gradients in zip(found, streams, strict=True):
         np.testing.assert_allclose(trial, clipped_by_hand(np.asarray(gradients), 2.0, 0.95), rtol=1e-3)
-    transformation = clip_to_recent(2.0)
+    transformation = clip_by_running_rms(2.0)
     state = transformation.init(streams[0, 0])
     for gradient, expected in zip(streams[0], found[0], strict=True):
         passed, state = move(transformation, gradient, state)
@@ -114,7 +114,7 @@ def test_a_component_that_starts_with_a_gradient_of_zero_is_not_lost(first):
 )
 def test_impossible_clipping_is_refused(factor, decay):
     with pytest.raises(ValueError, match=f"not {factor} and {decay}"):
-        clip_to_recent(factor, decay)
+        clip_by_running_rms(factor, decay)
 
 
 def speeds(optimizer, gradients) -> np.ndarray:
@@ -130,7 +130,7 @@ def speeds(optimizer, gradients) -> np.ndarray:
 def test_behind_it_adam_gets_over_a_spike():
     gradients = jnp.ones(400).at[30].set(-1e6)
     plain = speeds(optax.adam(RATE), gradients)
-    safe = speeds(optax.chain(clip_to_recent(2.0), optax.adam(RATE)), gradients)
+    safe = speeds(optax.chain(clip_by_running_rms(2.0), optax.adam(RATE)), gradients)
     assert plain[:30].min() > 0.99
     assert plain[30:60].sum() < -5, "it goes back"
     assert np.abs(plain[-200:]).max() < 1e-3, "and then it stands still"
@@ -144,7 +144,7 @@ COUNT, FIRST, LAST, ALL = 3, 2, 8, 15
 
 def selected(inner, gradients, start) -> Any:
     """Updates and parameters of every step of an optimiser with hard selection after it."""
-    optimizer = optax.chain(inner, keep_largest(COUNT, FIRST, LAST))
+    optimizer = optax.chain(inner, hard_threshold(COUNT, FIRST, LAST))
 
     def step(carry, gradient):
         parameters, state = carry
@@ -198,7 +198,7 @@ def test_what_was_removed_can_come_back():
 
 def test_the_leaves_of_a_tree_are_selected_from_together():
     tree = {"a": jnp.array([5.0, 0.1]), "b": (jnp.array([[-6.0, 0.2]]), jnp.array([0.3, -4.0]))}
-    keep = keep_largest(3, 0, 1)
+    keep = hard_threshold(3, 0, 1)
     state = keep.init(tree)
     for _ in range(2):
         updates, state = keep.update(jax.tree.map(jnp.zeros_like, tree), state, tree)
@@ -218,10 +218,10 @@ def test_the_leaves_of_a_tree_are_selected_from_together():
 )
 def test_impossible_selections_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        keep_largest(*arguments)
+        hard_threshold(*arguments)
 
 
 def test_selection_needs_the_parameters():
-    keep = keep_largest(1, 0, 1)
+    keep = hard_threshold(1, 0, 1)
     with pytest.raises(ValueError, match="needs the parameters"):
         keep.update(jnp.ones(2), keep.init(jnp.ones(2)))

@@ -128,7 +128,7 @@ def test_terms_to_keep(keep):
 @pytest.mark.usefixtures("few_glyphs")
 def test_hard_selection_leaves_so_many_terms(tmp_path, monkeypatch):
     monkeypatch.setattr(FigS5, "arms", ("pool_top",))
-    monkeypatch.setattr("metaplax.experiments.shervani2023.online.trusted_units", lambda *_: (1.0, 0.125) * 5)
+    monkeypatch.setattr("metaplax.experiments.shervani2023.online.stable_scales", lambda *_: (1.0, 0.125) * 5)
     experiment = FigS5(
         episodes=6, trials=2, shots=4, queries=2, data="glyphs", sizes=(784, 12, 47), keep=4, estimator="reverse"
     )

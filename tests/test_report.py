@@ -14,7 +14,7 @@ from metaplax.reports import Recorded
 from metaplax.reports.costs import in_groups
 from metaplax.reports.figures import moving_average
 from metaplax.reports.scan import scan
-from metaplax.training import RunFolder, RunFolderError
+from metaplax.runs import RunFolder, RunFolderError
 
 HOSTILE = '<script>alert("x")</script> $\\frac{1$ & {{ 7*7 }}'
 TERMS = [

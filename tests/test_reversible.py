@@ -12,8 +12,8 @@ from jax.flatten_util import ravel_pytree
 import metaplax as mp
 import small
 from metaplax.estimators import FallbackWarning, Reverse, Reversible
-from metaplax.estimators.record import Record
-from metaplax.estimators.reversible import obstacle
+from metaplax.estimators.residuals import Record
+from metaplax.estimators.reversible import why_not_reversible
 from metaplax.estimators.reversible_loop import go, stretch_length
 from metaplax.learners import InnerStep, PlasticState
 from metaplax.plasticity import (
@@ -122,7 +122,7 @@ def test_learned_initial_weights_and_feedback(feedback):
 def test_a_term_that_looks_at_the_weights_themselves():
     learner = small.learner("random", Rule((PseudoGradient(), OwnGain()), shared((0.03, 0.02))), SIZES)
     episode = mp.tasks.Episode(small.examples(6, 1, SIZES), small.examples(3, 2, SIZES))
-    assert obstacle(learner, episode, KEY) is None
+    assert why_not_reversible(learner, episode, KEY) is None
     expected = gradient(Reverse(), learner, episode)
     np.testing.assert_allclose(gradient(Reversible(), learner, episode), expected, rtol=1e-9, atol=1e-11)
 

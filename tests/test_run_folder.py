@@ -18,8 +18,8 @@ import pytest
 
 import metaplax as mp
 import small
-from metaplax.training import CheckpointError, Checkpoints, FolderJournal, Interrupted, RunFolder, RunFolderError
-from metaplax.training.run_folder import CONFIG_KEYS, LIBRARIES, environment
+from metaplax.runs import CheckpointError, Checkpoints, FolderRecorder, Interrupted, RunFolder, RunFolderError
+from metaplax.runs.run_folder import CONFIG_KEYS, LIBRARIES, environment
 
 STATE = {"a": np.arange(5, dtype=np.float32), "b": (np.int32(3), np.ones((2, 2), np.float32))}
 
@@ -53,7 +53,7 @@ def test_a_source_tree_need_not_be_installed(monkeypatch):
             raise PackageNotFoundError(name)
         return "1"
 
-    monkeypatch.setattr("metaplax.training.run_folder.version", installed)
+    monkeypatch.setattr("metaplax.runs.run_folder.version", installed)
     assert environment()["libraries"] == {"metaplax": mp.__version__, **dict.fromkeys(LIBRARIES, "1")}
 
 
@@ -260,9 +260,9 @@ def meta_train(folder, steps=6, **more):
 
 def _meta_train(folder, steps, **more):
     learner = small.learner("random", mp.rules.f_bio())
-    journal = FolderJournal(folder, "f_bio", eqx.tree_pformat(learner), seconds=0.0)
+    recorder = FolderRecorder(folder, "f_bio", eqx.tree_pformat(learner), seconds=0.0)
     arguments = (learner, small.Blobs(), mp.estimators.Checkpointed(), optax.adam(1e-2), steps)
-    return mp.meta_train(*arguments, key=jax.random.key(0), trials=2, journal=journal, **more)
+    return mp.meta_train(*arguments, key=jax.random.key(0), trials=2, recorder=recorder, **more)
 
 
 def without_time(folder):

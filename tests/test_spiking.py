@@ -51,7 +51,7 @@ def traces_by_hand(network, weights, x, y, credit: EProp):
     feedback = np.asarray(credit.feedback(network, weights))
     pseudo = Triangular(0.3, network.threshold)
     alpha, kappa, rho, beta = network.alpha, network.kappa, network.rho, network.adaptation
-    rate = credit.rate_strength * (z.mean(0) - credit.rate_target)
+    rate = credit.rate_penalty * (z.mean(0) - credit.rate_target)
     gradients = [np.zeros_like(weights.input), np.zeros_like(weights.recurrent), np.zeros_like(weights.readout)]
     for which, pre in enumerate((x, z)):
         filtered = np.zeros((network.hidden, pre.shape[1]))
@@ -100,7 +100,7 @@ FORMS = pytest.mark.parametrize("form", ["whole", "online"])
 @NETWORKS
 @FORMS
 @pytest.mark.parametrize(
-    "more", [{}, {"ahead": True}, {"random_feedback": 3, "rate_strength": 0.3}], ids=["plain", "ahead", "random"]
+    "more", [{}, {"ahead": True}, {"random_feedback": 3, "rate_penalty": 0.3}], ids=["plain", "ahead", "random"]
 )
 def test_eprop_is_the_sum_over_traces(case, network, form, more):
     weights, x, y = case
@@ -126,7 +126,7 @@ def test_eprop_is_the_derivative_without_the_paths_from_neuron_to_neuron(case, n
         return 0.5 * jnp.sum((outputs - jnp.swapaxes(y, 0, 1)) ** 2)
 
     credit = EProp()
-    close(credit.slope(network, weights, x, y, False), jax.grad(loss)(weights, weights))
+    close(credit.direction(network, weights, x, y, False), jax.grad(loss)(weights, weights))
 
 
 @NETWORKS
@@ -134,7 +134,7 @@ def test_the_readout_gradient_is_exact_and_the_others_point_nearly_the_same_way(
     weights, x, y = case
     credit = EProp()
     smooth = replace(network, surrogate=Triangular())
-    found = credit.slope(network, weights, x, y, False)
+    found = credit.direction(network, weights, x, y, False)
     exact = jax.grad(lambda weights: credit.loss(smooth, weights, x, y, inner=False))(weights)
     close(found.readout, exact.readout)
     for name in ("input", "recurrent"):
@@ -147,13 +147,13 @@ def test_one_target_is_a_target_for_every_step(case):
     weights, x, y = case
     one, repeated = y[:, 0], jnp.broadcast_to(y[:, :1], y.shape)
     credit = EProp()
-    close(credit.slope(LIF, weights, x, one, True), credit.slope(LIF, weights, x, repeated, True), 1e-12)
+    close(credit.direction(LIF, weights, x, one, True), credit.direction(LIF, weights, x, repeated, True), 1e-12)
 
 
-@pytest.mark.parametrize("credit", [BPTT(0.2), EProp(rate_strength=0.2)], ids=["bptt", "eprop"])
+@pytest.mark.parametrize("credit", [BPTT(0.2), EProp(rate_penalty=0.2)], ids=["bptt", "eprop"])
 def test_firing_rates_are_charged_in_the_inner_loop_only(case, credit):
     weights, x, y = case
-    bare = eqx.tree_at(lambda tree: tree.rate_strength, credit, 0.0)
+    bare = eqx.tree_at(lambda tree: tree.rate_penalty, credit, 0.0)
     inner, outer, none = (
         c.loss(LIF, weights, x, y, inner) for c, inner in ((credit, True), (credit, False), (bare, True))
     )
@@ -209,7 +209,7 @@ def test_the_contrastive_gradient_is_the_closed_form(case):
     (loss, metrics), found = Contrastive(0.5, "symmetric").value_and_grad(learner, task, KEY)
     free_key = jax.random.split(KEY)[1]
     free = learner.adapt(learner.init(KEY), task.support, free_key)
-    up, down = (learner.settle(free, task.support, KEY, query=task.query, beta=beta).fast for beta in (0.5, -0.5))
+    up, down = (learner.minimise(free, task.support, KEY, query=task.query, beta=beta).fast for beta in (0.5, -0.5))
     close(found.omega, jax.tree.map(lambda up, down: 0.1 * (down - up) / (2 * 0.5), up, down))
     assert float(loss) == float(learner.evaluate(free, task.query)[0])
     assert 0 < float(metrics["firing_rate"]) < 1
@@ -219,8 +219,8 @@ def test_every_part_learns_at_its_own_rate_and_is_pulled_back(case):
     _, x, y = case
     learner = spiking_learner(EProp(modulation=(1.0, 0.5, 0.1)))
     moved = jax.tree.map(lambda weight: weight + 1.0, learner.omega)
-    found, _ = learner.slope(moved, (), Examples(x, y), Examples(x, y), 2.0)
-    inner, outer = (learner.credit.slope(LIF, moved, x, y, part) for part in (True, False))
+    found, _ = learner.direction(moved, (), Examples(x, y), Examples(x, y), 2.0)
+    inner, outer = (learner.inner_gradient.direction(LIF, moved, x, y, part) for part in (True, False))
     for name, rate in (("input", 1.0), ("recurrent", 0.5), ("readout", 0.1)):
         whole = getattr(inner, name) + 2.0 * getattr(outer, name) + 0.1
         close(getattr(found, name), rate * whole, 1e-12)
@@ -230,7 +230,7 @@ def test_spikes_of_any_type_are_spikes(case):
     weights, x, y = case
     for form in ("whole", "online"):
         credit = EProp(form=form)
-        close(credit.slope(LIF, weights, x.astype(int), y, True), credit.slope(LIF, weights, x, y, True), 1e-12)
+        close(credit.direction(LIF, weights, x.astype(int), y, True), credit.direction(LIF, weights, x, y, True), 1e-12)
 
 
 def test_random_feedback_is_not_the_readout():
@@ -295,7 +295,7 @@ def test_patterns_are_the_same_in_every_run_and_their_spikes_are_not():
         (lambda: SpikingPatterns(width=0.0), "width must be positive"),
         (lambda: SpikingPatterns(peak=1.5), "peak is a probability"),
         (lambda: SpikingSinusoids(steps=1), "at least 2 steps of time"),
-        (lambda: BPTT(rate_strength=-1.0), "rate_strength must not be negative"),
+        (lambda: BPTT(rate_penalty=-1.0), "rate_penalty must not be negative"),
         (lambda: SpikingLearner(LIF, EProp(), Descent(optax.sgd(1.0), 1), -1.0), "strength must not be negative"),
     ],
 )

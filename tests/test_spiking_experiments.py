@@ -38,10 +38,10 @@ def test_from_configuration_to_report(tmp_path, monkeypatch):
     spent = [row["cpu_seconds"] for row in folder.rows() if row["rule"] == "cml" and not row.get("final")]
     assert found.quantities["cpu_seconds_per_episode.cml"]["mean"] == pytest.approx(np.mean(spent) / (2 * 2))
     assert "on 2 further tasks" in found.findings[0]
-    portrait = found.portraits["cml"]
-    assert portrait["axis"] == "input"
-    assert len(portrait["places"]) == len(portrait["after"]["said"]) == 101
-    assert portrait["before"]["said"] != portrait["after"]["said"]
+    example_task = found.example_tasks["cml"]
+    assert example_task["axis"] == "input"
+    assert len(example_task["places"]) == len(example_task["after"]["said"]) == 101
+    assert example_task["before"]["said"] != example_task["after"]["said"]
     page = mp.reports.write([folder.path], tmp_path / "report.html").read_text()
     for figure in ("progress", "curves", "spikes"):
         assert f'id="{figure}"' in page
@@ -50,10 +50,10 @@ def test_from_configuration_to_report(tmp_path, monkeypatch):
 def test_curves_over_time(tmp_path, monkeypatch):
     monkeypatch.setattr(SpikingPattern, "arms", ("cml",))
     found = mp.reports.read(run(tiny(SpikingPattern.name), RunOptions(out=tmp_path)).path)
-    portrait = found.portraits["cml"]
-    assert portrait["axis"] == "step"
-    assert len(portrait["target"]) == len(portrait["after"]["said"]) == 8
-    assert portrait["support_places"] == []
+    example_task = found.example_tasks["cml"]
+    assert example_task["axis"] == "step"
+    assert len(example_task["target"]) == len(example_task["after"]["said"]) == 8
+    assert example_task["support_places"] == []
     assert np.all(np.isfinite(found.series["cml"]["loss"]))
 
 
@@ -74,17 +74,17 @@ def test_the_paper_s_settings_and_what_was_released():
     assert paper.learner("cml").minimiser.steps == 500
     estimator = paper.estimator("cml")
     assert (estimator.beta, estimator.variant, estimator.nudged.steps) == (3.0, "symmetric", 100)
-    assert isinstance(paper.learner("bptt_eprop", testing=True).credit, EProp)
+    assert isinstance(paper.learner("bptt_eprop", testing=True).inner_gradient, EProp)
     assert paper.estimator("tbptt_eprop").steps == 100
     studies = paper.studies(*NOTHING)
     assert [studies[arm].meta_batch for arm in paper.arms] == [25, 10, 10, 10]
     released = SpikingSinusoid(as_released=True)
     assert released.estimator("cml").as_released
-    assert released.learner("cml").credit.ahead
-    assert isinstance(released.learner("bptt_eprop").credit, EProp)
-    assert isinstance(released.learner("bptt_eprop", testing=True).credit, BPTT)
-    assert isinstance(released.learner("cml", testing=True).credit, EProp)
-    online = SpikingSinusoid(form="online", random_feedback=True, seed=3).learner("cml").credit
+    assert released.learner("cml").inner_gradient.ahead
+    assert isinstance(released.learner("bptt_eprop").inner_gradient, EProp)
+    assert isinstance(released.learner("bptt_eprop", testing=True).inner_gradient, BPTT)
+    assert isinstance(released.learner("cml", testing=True).inner_gradient, EProp)
+    online = SpikingSinusoid(form="online", random_feedback=True, seed=3).learner("cml").inner_gradient
     assert (online.form, online.random_feedback) == ("online", 3)
     assert released.studies(*NOTHING)["cml"].meta_batch == 1
 

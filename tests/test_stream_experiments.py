@@ -11,32 +11,32 @@ import pytest
 from PIL import Image
 
 import metaplax as mp
-from metaplax.analysis.interference import cosine, descent_cosines, interference, update_cosines
+from metaplax.analysis.single_updates import cosine, descent_cosines, interference, update_cosines
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.base import Conditions
-from metaplax.experiments.interference_study import InterferenceStudy
 from metaplax.experiments.lindsey2020 import EXPERIMENTS, omniglot
-from metaplax.experiments.meta_training import MetaTraining, Untrained
-from metaplax.experiments.stream_test import StreamTest, stream_keys
+from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
+from metaplax.experiments.studies.stream_scores import StreamScores, stream_keys
+from metaplax.experiments.studies.update_interference import UpdateInterference
 from metaplax.learners import OnlineGradient, split
-from metaplax.networks import DenseFront, FrontedMLP, MeanSquaredError
+from metaplax.networks import DenseEncoder, EncoderMLP, MeanSquaredError
+from metaplax.runs import FolderRecorder, Interruption, NoProgress, RunFolder
 from metaplax.tasks import Sinusoids
-from metaplax.training import FolderJournal, Interruption, NoProgress, RunFolder, averaged
 
 KEY = jax.random.key(4)
 NAMES = [kind.name for kind in EXPERIMENTS]
-NETWORK = FrontedMLP(DenseFront((4, 6)), (5, 1), MeanSquaredError())
+NETWORK = EncoderMLP(DenseEncoder((4, 6)), (5, 1), MeanSquaredError())
 TASK = Sinusoids(3, 2, 4, 5, order="continual", pool=9)
 
 
 def conducted(study, path, trials):
     """All rows that a study leaves, with the final one."""
     folder = RunFolder.create(path, "x", {})
-    journal = FolderJournal(folder, "it", "x", 1e9)
+    recorder = FolderRecorder(folder, "it", "x", 1e9)
     study.check()
     with folder.writing():
-        study.conduct(Conditions(KEY, trials, journal, lambda name: journal, NoProgress(), Interruption()))
+        study.conduct(Conditions(KEY, trials, recorder, lambda name: recorder, NoProgress(), Interruption()))
     return folder.rows()
 
 
@@ -71,7 +71,7 @@ def test_averages_are_kept_only_if_asked_for(few_glyphs):
     for average in (False, True):
         experiment = replace(preset("lindsey2020/regression-iid", "smoke"), average=average)
         study = experiment.studies(few_glyphs, lambda name, split=None: few_glyphs)["flp"]
-        found = averaged(jax.eval_shape(study.optimizer.init, split(study.learner)[0]))
+        found = averaged_params(jax.eval_shape(study.optimizer.init, split(study.learner)[0]))
         assert (found is not None) == average
 
 
@@ -153,10 +153,10 @@ def test_other_experiments_have_no_longer_streams(tmp_path, capsys):
 
 def test_scores_on_the_way_are_those_of_the_state_reached_there(tmp_path):
     learner = OnlineGradient(NETWORK, KEY, rate=0.05)
-    *rows, _ = conducted(StreamTest("it", Untrained(learner), learner, TASK, (1, 3), 1), tmp_path, 1)
+    *rows, _ = conducted(StreamScores("it", Untrained(learner), learner, TASK, (1, 3), 1), tmp_path, 1)
     trial = jax.random.fold_in(KEY, 0)
-    lasting = jax.random.fold_in(trial, 2**32 - 1)
-    started, task = learner.for_trial(lasting), TASK.for_trial(lasting)
+    resample_key = jax.random.fold_in(trial, 2**32 - 1)
+    started, task = learner.resample(resample_key), TASK.resample(resample_key)
     episode = task.sample(stream_keys(trial, jnp.int32(0))[0])
     for row, count in zip(rows, (1, 3), strict=True):
         support = jax.tree.map(lambda leaf, n=count: leaf[: 2 * n], episode.support)
@@ -170,7 +170,7 @@ def test_scores_on_the_way_are_those_of_the_state_reached_there(tmp_path):
 
 def test_rates_are_tuned_on_other_streams(tmp_path):
     learner = OnlineGradient(NETWORK, KEY, rate=0.05)
-    study = StreamTest("it", Untrained(learner), learner, TASK, (3,), 3, (1e-5, 0.03, 1e3))
+    study = StreamScores("it", Untrained(learner), learner, TASK, (3,), 3, (1e-5, 0.03, 1e3))
     assert conducted(study, tmp_path, 2)[-1]["rate"] == pytest.approx([0.03, 0.03])
 
 
@@ -178,7 +178,7 @@ def test_rates_are_tuned_on_other_streams(tmp_path):
 def test_an_update_by_gradient_descent_points_down_the_gradient():
     """Of the examples themselves; and what cosines and changes of losses mean, written out."""
     learner = OnlineGradient(NETWORK, KEY, rate=1e-3)
-    study = InterferenceStudy("it", Untrained(learner), learner, TASK, 1)
+    study = UpdateInterference("it", Untrained(learner), learner, TASK, 1)
     measured = study.measured(learner, TASK, KEY)
     for layer in (1, 2):
         np.testing.assert_allclose(measured[f"descent_cosine{layer}"], 1.0, rtol=1e-9)
@@ -272,7 +272,7 @@ def test_streams_of_colour_images(imagenet):
     learner = experiment.learner(experiment.arms()["flp"], load("miniimagenet"))
     (loss, _), gradient = mp.estimators.Checkpointed().value_and_grad(learner, task.sample(KEY), KEY)
     assert np.isfinite(loss)
-    assert np.abs(gradient.start.front[0].weight).max() > 0
+    assert np.abs(gradient.start.encoder[0].weight).max() > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*is not the published file")

@@ -11,15 +11,15 @@ from jax.flatten_util import ravel_pytree
 import metaplax as mp
 from metaplax.feedback import LearnedPath
 from metaplax.learners import FeedbackPlasticity, IncompatibleError, OnlineGradient, join, split
-from metaplax.networks import ConvFront, DenseFront, FrontedMLP, MeanSquaredError, NoFront, SoftmaxCrossEntropy
+from metaplax.networks import ConvEncoder, DenseEncoder, EncoderMLP, MeanSquaredError, NoEncoder, SoftmaxCrossEntropy
 from metaplax.networks.convolution import _native, _of_slices
-from metaplax.tasks import Episode, Examples, ImageTrajectory, Sinusoids
-from metaplax.training import by_field
+from metaplax.optim import per_field
+from metaplax.tasks import ContinualImages, Episode, Examples, Sinusoids
 
 KEY = jax.random.key(3)
-REGRESSION = FrontedMLP(DenseFront((4, 6)), (5, 1), MeanSquaredError())
-PLASTIC_ONLY = FrontedMLP(NoFront((4,)), (6, 5, 1), MeanSquaredError())
-CLASSES = FrontedMLP(DenseFront((4, 6)), (5, 3), SoftmaxCrossEntropy())
+REGRESSION = EncoderMLP(DenseEncoder((4, 6)), (5, 1), MeanSquaredError())
+PLASTIC_ONLY = EncoderMLP(NoEncoder((4,)), (6, 5, 1), MeanSquaredError())
+CLASSES = EncoderMLP(DenseEncoder((4, 6)), (5, 3), SoftmaxCrossEntropy())
 TASK = Sinusoids(3, 4, 2, 3)
 FLP = {"plasticity": 0.01, "strength": 0.6, "hidden_multiplier": 0.5}
 
@@ -27,7 +27,7 @@ FLP = {"plasticity": 0.01, "strength": 0.6, "hidden_multiplier": 0.5}
 def episode(network=REGRESSION, seed=0, steps=6, batch=2, queries=5):
     g = np.random.default_rng(seed)
     dtype = jnp.result_type(float)
-    draw = lambda *shape: jnp.asarray(g.normal(size=(*shape, *network.front.shape)), dtype)  # noqa: E731
+    draw = lambda *shape: jnp.asarray(g.normal(size=(*shape, *network.encoder.shape)), dtype)  # noqa: E731
     if isinstance(network.readout, SoftmaxCrossEntropy):
         target = lambda *shape: jnp.asarray(g.integers(0, network.outputs, shape), jnp.int32)  # noqa: E731
     else:
@@ -99,7 +99,7 @@ def test_local_updates_of_batches_can_be_undone(sharing):
 
 def test_features_that_are_not_learned_do_not_stand_in_the_way_of_undoing():
     learner = LEARNERS["classes"]()
-    frozen = eqx.tree_at(lambda it: it.start.front, learner, mp.learners.freeze(learner.start.front))
+    frozen = eqx.tree_at(lambda it: it.start.encoder, learner, mp.learners.freeze(learner.start.encoder))
     given, key = episode(CLASSES), KEY
     estimators = mp.estimators.Reverse(), mp.estimators.Reversible()
     exact, undone = (estimator.value_and_grad(frozen, given, key) for estimator in estimators)
@@ -133,7 +133,7 @@ def test_alignment_equals_backprop_when_the_feedback_is_the_transpose():
     aligned, plain = (OnlineGradient(CLASSES, KEY, rate=0.1, alignment=a) for a in (True, False))
     state = aligned.init(KEY)
     state = eqx.tree_at(lambda s: s.alignment, state, tuple(layer.weight for layer in aligned.start.layers))
-    first = jax.tree.map(lambda leaf: leaf[0], aligned.prepare(given.support))
+    first = jax.tree.map(lambda leaf: leaf[0], aligned.precompute(given.support))
     one, other = aligned.update(state, first, KEY), plain.update(plain.init(KEY), first, KEY)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), one.fast, other.fast)
     random = aligned.update(aligned.init(KEY), first, KEY)
@@ -145,7 +145,7 @@ def test_oja_is_what_a_loop_over_synapses_gives():
     learner = LEARNERS["oja"]()
     given = episode()
     state = learner.init(KEY)
-    example = jax.tree.map(lambda leaf: np.asarray(leaf[0]), learner.prepare(given.support))
+    example = jax.tree.map(lambda leaf: np.asarray(leaf[0]), learner.precompute(given.support))
     layers = [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in learner.start.layers]
     activity = [example.x]
     for number, (weight, bias) in enumerate(layers):
@@ -171,7 +171,7 @@ def test_no_weight_loses_more_than_the_bound_in_one_step():
     example = jax.tree.map(lambda leaf: leaf[0], episode(PLASTIC_ONLY).support)
     for bound in (0.5, None):
         learner = FeedbackPlasticity(PLASTIC_ONLY, KEY, bound=bound, **options)
-        decays = [changes[1] for changes in learner.propose(learner.init(KEY), example, KEY).weights]
+        decays = [changes[1] for changes in learner.updates(learner.init(KEY), example, KEY).weights]
         forgotten = max(float(jnp.max(jnp.abs(decay.rate[:, None] * decay.gate))) for decay in decays)
         assert (forgotten <= 0.5 + 1e-6) == (bound is not None)
 
@@ -190,7 +190,7 @@ def test_no_response_changes_more_than_the_bound_times_what_is_taught():
 
 def test_as_published_it_explodes_and_bounded_it_does_not():
     """Nine plastic layers that no small rate holds back: nothing finite comes out, as in the published code."""
-    network = FrontedMLP(NoFront((4,)), (*[40] * 8, 1), MeanSquaredError())
+    network = EncoderMLP(NoEncoder((4,)), (*[40] * 8, 1), MeanSquaredError())
     given = episode(network, steps=12, batch=32)
     options = {"signal": "error", "output_path": "drawn", "plasticity": 0.02}
     wild = FeedbackPlasticity(network, KEY, bound=None, **options).run(given, KEY)[0]
@@ -202,19 +202,19 @@ def test_as_published_it_explodes_and_bounded_it_does_not():
 def test_frozen_parts_stay_and_biases_too():
     learner = LEARNERS["classes"]()
     final = learner.weights(learner.adapt(learner.init(KEY), episode(CLASSES).support, KEY))
-    jax.tree.map(np.testing.assert_array_equal, final.front, learner.start.front)
+    jax.tree.map(np.testing.assert_array_equal, final.encoder, learner.start.encoder)
     for layer, before in zip(final.layers, learner.start.layers, strict=True):
         np.testing.assert_array_equal(layer.bias, before.bias)
         assert np.abs(layer.weight - before.weight).max() > 0
 
 
 def test_features_of_a_stream_are_those_of_its_images():
-    front = ConvFront(9, 1, 3, (2, 1))
-    learner = FeedbackPlasticity(FrontedMLP(front, (4, 3), SoftmaxCrossEntropy()), KEY)
+    encoder = ConvEncoder(9, 1, 3, (2, 1))
+    learner = FeedbackPlasticity(EncoderMLP(encoder, (4, 3), SoftmaxCrossEntropy()), KEY)
     x = jax.random.uniform(KEY, (3, 2, 9, 9))
-    prepared = learner.prepare(Examples(x, jnp.zeros((3, 2), jnp.int32))).x
+    prepared = learner.precompute(Examples(x, jnp.zeros((3, 2), jnp.int32))).x
     for step in range(3):
-        np.testing.assert_allclose(prepared[step], front(learner.start.front, x[step]), rtol=1e-5)
+        np.testing.assert_allclose(prepared[step], encoder(learner.start.encoder, x[step]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -227,18 +227,18 @@ def test_convolution_is_that_of_xla(stride):
 
 
 def test_many_images_are_taken_in_parts(monkeypatch):
-    monkeypatch.setattr("metaplax.networks.fronts.AT_ONCE", 9 * 3**2 * 7)
-    front = ConvFront(7, 1, 2, (2,))
-    assert front.at_once == 7
-    weights = front.init(KEY)
+    monkeypatch.setattr("metaplax.networks.encoders.AT_ONCE", 9 * 3**2 * 7)
+    encoder = ConvEncoder(7, 1, 2, (2,))
+    assert encoder.at_once == 7
+    weights = encoder.init(KEY)
     x = jax.random.uniform(KEY, (20, 7, 7))
-    one_by_one = jnp.concatenate([front(weights, image[None]) for image in x])
-    np.testing.assert_allclose(front(weights, x), one_by_one, rtol=1e-5)
+    one_by_one = jnp.concatenate([encoder(weights, image[None]) for image in x])
+    np.testing.assert_allclose(encoder(weights, x), one_by_one, rtol=1e-5)
 
 
 def test_every_trial_starts_elsewhere_in_the_same_structure():
     for learner in (LEARNERS["oja"](), LEARNERS["oml"]()):
-        other = learner.for_trial(jax.random.key(9))
+        other = learner.resample(jax.random.key(9))
         assert jax.tree.structure(other) == jax.tree.structure(learner)
         assert np.abs(other.start.layers[0].weight - learner.start.layers[0].weight).max() > 0
     path = LearnedPath(KEY, (2, 3), gain=0.5, identity=True)
@@ -248,7 +248,7 @@ def test_every_trial_starts_elsewhere_in_the_same_structure():
 def test_optimisers_by_field_leave_the_others_alone():
     learner = LEARNERS["classes"]()
     parameters, constants = split(learner)
-    optimizer = by_field({"start": optax.sgd(0.1), "plasticity": optax.sgd(1.0)})
+    optimizer = per_field({"start": optax.sgd(0.1), "plasticity": optax.sgd(1.0)})
     gradient = jax.tree.map(jnp.ones_like, parameters)
     updates, _ = optimizer.update(gradient, optimizer.init(parameters), parameters)
     after = join(eqx.apply_updates(parameters, updates), constants)
@@ -256,11 +256,11 @@ def test_optimisers_by_field_leave_the_others_alone():
     np.testing.assert_allclose(after.plasticity.values[0][0], learner.plasticity.values[0][0] - 1.0, rtol=1e-6)
     jax.tree.map(np.testing.assert_array_equal, after.feedback, learner.feedback)
     with pytest.raises(ValueError, match="no meta-parameters in a field 'plastic'"):
-        by_field({"plastic": optax.sgd(0.1)}).init(parameters)
+        per_field({"plastic": optax.sgd(0.1)}).init(parameters)
 
 
 def test_meta_training_lowers_the_loss():
-    network = FrontedMLP(DenseFront((4, 16)), (8, 1), MeanSquaredError())
+    network = EncoderMLP(DenseEncoder((4, 16)), (8, 1), MeanSquaredError())
     learner = OnlineGradient(network, KEY, rate=0.01)
     optimizer = optax.adam(1e-2)
     trained = mp.meta_train(learner, TASK, mp.estimators.Checkpointed(), optimizer, 100, key=KEY, episodes=2, trials=2)
@@ -300,9 +300,9 @@ def test_too_many_classes_and_wrong_targets_are_refused():
         (lambda: FeedbackPlasticity(CLASSES, KEY, sharing="global", hidden_plasticity=1.0), "all layers share"),
         (lambda: OnlineGradient(CLASSES, KEY, rate=0.0), "must be positive"),
         (lambda: OnlineGradient(CLASSES, KEY, alignment=True, adapted="all"), "adapt those only"),
-        (lambda: ConvFront(4, 1, 2, (2, 2)), "too small"),
-        (lambda: DenseFront((4,)), "at least two sizes"),
-        (lambda: FrontedMLP(NoFront((4,)), (), MeanSquaredError()), "at least one neuron"),
+        (lambda: ConvEncoder(4, 1, 2, (2, 2)), "too small"),
+        (lambda: DenseEncoder((4,)), "at least two sizes"),
+        (lambda: EncoderMLP(NoEncoder((4,)), (), MeanSquaredError()), "at least one neuron"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, sentence):
@@ -311,7 +311,7 @@ def test_what_makes_no_sense_is_refused(make, sentence):
 
 
 def glyph_task(few, **more):
-    return ImageTrajectory(few, **{"ways": 3, "shots": 4, "queries": 2, **more})
+    return ContinualImages(few, **{"ways": 3, "shots": 4, "queries": 2, **more})
 
 
 def rows_of(task, images):
@@ -372,7 +372,7 @@ def test_streams_that_cannot_be_drawn_are_refused(few_glyphs, options, sentence)
 
 
 def test_sinusoids_are_those_of_their_slots():
-    task = Sinusoids(3, 4, 2, 5, order="continual", pool=6).for_trial(KEY)
+    task = Sinusoids(3, 4, 2, 5, order="continual", pool=6).resample(KEY)
     given = task.sample(KEY)
     assert given.support.x.shape == (12, 2, 4)
     assert given.query.y.shape == (15, 1)
@@ -386,7 +386,7 @@ def test_sinusoids_are_those_of_their_slots():
         ]
         assert min(fits) < 1e-5
     assert np.abs(given.support.x[..., 3]).max() <= 5
-    other = Sinusoids(3, 4, 2, 5, pool=6, part=1).for_trial(KEY)
+    other = Sinusoids(3, 4, 2, 5, pool=6, part=1).resample(KEY)
     assert np.abs(other.amplitudes - task.amplitudes).max() > 0
     with pytest.raises(ValueError, match="pool of 2 functions is too small"):
         Sinusoids(3, pool=2)

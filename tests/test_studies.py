@@ -10,9 +10,9 @@ import small
 from metaplax.experiments import ConfigError, RunOptions, resume, run
 from metaplax.experiments.shervani2023.generalisation import CONDITIONS, FACTORS, Generalisation, of_depth, of_width
 from metaplax.experiments.shervani2023.online_digits import Fig1
+from metaplax.runs import Interrupted, Interruption
 from metaplax.tasks import ImageStream
-from metaplax.training import Interrupted, Interruption
-from metaplax.training.retreat import Best
+from metaplax.training.rollback import Best
 
 SIZES = (784, 10, 8, 47)
 

@@ -100,7 +100,7 @@ def test_closed_forms_equal_derivatives_of_the_augmented_energy(episode):
     found = eqx.filter_jit(Contrastive(0.3).value_and_grad)(learner, episode, KEY)[1]
     init_key, free_key = jax.random.split(KEY)
     free = learner.adapt(learner.init(init_key), episode.support, free_key)
-    nudged = learner.settle(free, episode.support, jax.random.fold_in(free_key, 1), query=episode.query, beta=0.3)
+    nudged = learner.minimise(free, episode.support, jax.random.fold_in(free_key, 1), query=episode.query, beta=0.3)
     strength = jax.tree.map(jnp.exp, learner.strength)
     omega = jax.tree.map(lambda s, a, b: s / 0.3 * (a - b), strength, free.fast, nudged.fast)
     logs = jax.tree.map(
@@ -151,10 +151,10 @@ def test_the_contrastive_rule_takes_no_second_derivative(episode, variant):
 
 def test_every_trial_has_a_start_of_its_own():
     learner = learners(SETTLED)["regularised"]
-    first, second = (learner.for_trial(jax.random.key(k)).start.layers[0].weight for k in (1, 2))
+    first, second = (learner.resample(jax.random.key(k)).start.layers[0].weight for k in (1, 2))
     assert np.all(first != second)
     constant = eqx.tree_at(lambda tree: tree.start, learner, mp.learners.freeze(learner.start))
-    assert constant.for_trial(jax.random.key(1)) is constant
+    assert constant.resample(jax.random.key(1)) is constant
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def signals(seed=0) -> Signals:
         post=jnp.asarray(g.normal(size=POST)),
         pre_error=jnp.asarray(g.normal(size=PRE)),
         post_error=jnp.asarray(g.normal(size=POST)),
-        drive=weight @ pre,
+        preactivation=weight @ pre,
         weight=weight,
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 import metaplax as mp
 import small
+from metaplax.optim import hard_threshold, rescaled
 from metaplax.plasticity import (
     AbstractTerm,
     Outer,
@@ -19,7 +20,7 @@ from metaplax.plasticity import (
     WeightDecay,
     shared,
 )
-from metaplax.training import in_units, keep_largest, stability_radii, trusted_units
+from metaplax.training import stability_radii, stable_scales
 
 KEY = jax.random.key(5)
 GRID = (1e-5, 3.16e-5, 1e-4, 3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2, 0.1, 0.316, 1.0)
@@ -100,7 +101,7 @@ def test_radii_do_not_depend_on_who_shares_a_coefficient(sharing, radii):
 
 
 def test_trusted_units_are_a_twentieth_of_the_way_to_an_explosion(radii):
-    units = trusted_units(learner(), small.Blobs(), KEY, 3e-3)
+    units = stable_scales(learner(), small.Blobs(), KEY, 3e-3)
     np.testing.assert_allclose(units, [min(1, radius / (20 * 3e-3)) for radius in radii], rtol=5e-3)
     assert max(units) == 1
     assert min(units) < 1
@@ -112,8 +113,8 @@ def test_trusted_units_are_a_twentieth_of_the_way_to_an_explosion(radii):
      (1e-5, 0.1, 5e-6), (1.0, 0.5, 0.1), (INFINITE, 1e3, 1.0)],
 )  # fmt: skip
 def test_units_by_hand(radius, rate, unit, monkeypatch):
-    monkeypatch.setattr("metaplax.training.units.stability_radii", lambda *_: (radius,))
-    assert trusted_units(learner(), small.Blobs(), KEY, rate) == (pytest.approx(unit, rel=1e-6),)
+    monkeypatch.setattr("metaplax.training.stable_scales.stability_radii", lambda *_: (radius,))
+    assert stable_scales(learner(), small.Blobs(), KEY, rate) == (pytest.approx(unit, rel=1e-6),)
 
 
 PARAMETERS = {"a": jnp.array([0.3, -0.2, 0.0]), "b": (jnp.array([[1.0, -0.5]]),)}
@@ -163,26 +164,26 @@ def times(a, b):
 def test_it_is_the_optimiser_on_the_rescaled_problem(name):
     measured = jax.tree.map(jnp.divide, PARAMETERS, UNITS)
     expected = descend(OPTIMIZERS[name], lambda c: times(slope(times(c, UNITS)), UNITS), measured)
-    found = descend(in_units(OPTIMIZERS[name], UNITS), slope, PARAMETERS)
+    found = descend(rescaled(OPTIMIZERS[name], UNITS), slope, PARAMETERS)
     for theta, c in zip(found, expected, strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), theta, times(c, UNITS))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_units_of_one_change_no_bit(name):
-    found, expected = (descend(o, slope, PARAMETERS) for o in (in_units(OPTIMIZERS[name], ONES), OPTIMIZERS[name]))
+    found, expected = (descend(o, slope, PARAMETERS) for o in (rescaled(OPTIMIZERS[name], ONES), OPTIMIZERS[name]))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_steps_of_gradient_descent_grow_with_the_square_of_the_units():
-    optimizer = in_units(optax.sgd(0.1), UNITS)
+    optimizer = rescaled(optax.sgd(0.1), UNITS)
     updates, _ = optimizer.update(slope(PARAMETERS), optimizer.init(PARAMETERS))
     squares = times(times(UNITS, UNITS), slope(PARAMETERS))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, -0.1 * b, rtol=1e-6), updates, squares)
 
 
 def test_the_first_step_of_adam_is_its_rate_in_every_unit():
-    optimizer = in_units(optax.adam(0.05), UNITS)
+    optimizer = rescaled(optax.adam(0.05), UNITS)
     updates, _ = optimizer.update(slope(PARAMETERS), optimizer.init(PARAMETERS))
     jax.tree.map(lambda a, unit: np.testing.assert_allclose(jnp.abs(a), 0.05 * unit, rtol=1e-3), updates, UNITS)
 
@@ -190,5 +191,5 @@ def test_the_first_step_of_adam_is_its_rate_in_every_unit():
 @pytest.mark.parametrize("unit", [0.0158, 0.158, 0.79])
 def test_what_hard_selection_removes_is_exactly_zero_in_any_unit(unit):
     start = jax.random.normal(KEY, (64,))
-    optimizer = in_units(optax.chain(optax.sgd(0.0), keep_largest(8, 0, 1)), jnp.full(64, unit))
+    optimizer = rescaled(optax.chain(optax.sgd(0.0), hard_threshold(8, 0, 1)), jnp.full(64, unit))
     assert np.count_nonzero(descend(optimizer, jnp.zeros_like, start, steps=2)[-1]) == 8

@@ -6,22 +6,23 @@ meta-gradient estimator.
 
 from metaplax import (
     analysis,
-    benchmark,
     data,
     estimators,
     experiments,
     feedback,
     learners,
     networks,
+    optim,
     plasticity,
     reports,
+    runs,
     tasks,
     training,
 )
 from metaplax._version import __version__
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
-from metaplax.plasticity import rules
+from metaplax.plasticity import named_rules as rules
 from metaplax.training import meta_train
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "OnlinePlasticity",
     "__version__",
     "analysis",
-    "benchmark",
     "data",
     "estimators",
     "experiments",
@@ -37,9 +37,11 @@ __all__ = [
     "learners",
     "meta_train",
     "networks",
+    "optim",
     "plasticity",
     "reports",
     "rules",
+    "runs",
     "tasks",
     "training",
 ]

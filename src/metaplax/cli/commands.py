@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from benchmarks import FEW_SHOT_STEPS, META_STEPS, STEPS, Case, RuleName, benchmark, step_cost
 from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
-from metaplax.benchmark import FEW_SHOT_STEPS, META_STEPS, STEPS, Case, RuleName, benchmark, step_cost
 from metaplax.cli import tables
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.estimators import ESTIMATORS, EstimatorName
 from metaplax.experiments import EstimatorComparison, Evaluation, RunOptions
-from metaplax.training import Interruption, RunFolder, default_progress, restrict_to_cores, use_compilation_cache
+from metaplax.runs import Interruption, RunFolder, default_progress, use_compilation_cache
+from metaplax.training import restrict_to_cores
 
 Folder = Annotated[Path, tyro.conf.Positional]
 

@@ -74,7 +74,8 @@ def explained(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]
     from metaplax.data import DataError
     from metaplax.experiments import ConfigError
     from metaplax.learners import IncompatibleError
-    from metaplax.training import CheckpointError, DivergedError, Interrupted, RunFolderError
+    from metaplax.runs import CheckpointError, Interrupted, RunFolderError
+    from metaplax.training import DivergedError
 
     def run(arguments: list[str]) -> int:
         with warnings.catch_warnings():

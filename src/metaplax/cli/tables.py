@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from benchmarks import Benchmark, StepCost
 from rich.table import Table
 from rich.text import Text
 
-from metaplax.benchmark import Benchmark, StepCost
 from metaplax.reports import Recorded
 
 

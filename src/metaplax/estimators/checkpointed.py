@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.estimators.base import AbstractUnrolled, differentiate
-from metaplax.estimators.segments import count_steps, in_segments
+from metaplax.estimators.chunks import count_steps, in_chunks
 from metaplax.learners import AbstractInnerStep, AbstractLearner, plain_loop
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
@@ -44,7 +44,7 @@ def checkpointed_loop(step: AbstractInnerStep, state: PyTree, inputs: PyTree, *,
     """Run an inner loop that, when it is differentiated, keeps the state only every so many steps."""
     steps = count_steps(inputs)
     block = eqx.filter_checkpoint(plain_loop)
-    blocks, rest = in_segments(inputs, every or max(1, isqrt(steps)))
+    blocks, rest = in_chunks(inputs, every or max(1, isqrt(steps)))
     if blocks is not None:
         state, _ = jax.lax.scan(lambda state, inputs: (block(step, state, inputs), None), state, blocks)
     return state if rest is None else block(step, state, rest)

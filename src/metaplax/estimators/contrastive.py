@@ -91,14 +91,14 @@ class Contrastive(AbstractEstimator):
         loss, metrics = energetic.evaluate(free, episode.query)
 
         def felt(state: EnergyState, beta: Float[Array, ""] | float) -> PyTree:
-            return felt_by(parameters, constants, state, episode, beta)
+            return partial_derivative(parameters, constants, state, episode, beta)
 
         contrast = CONTRASTS[self.variant]
         parts = [(contrast.free, felt(free, 0.0))] if contrast.free else []
         state = free
         for phase, (strength, weight, onwards) in enumerate(contrast.nudged, start=1):
             beta = 0.0 if self.as_released and strength < 0 else strength * self.beta
-            state = energetic.settle(
+            state = energetic.minimise(
                 state if onwards else free,
                 episode.support,
                 jax.random.fold_in(free_key, phase),
@@ -118,16 +118,16 @@ def combine(weights: list[Any], leaves: tuple[Array, ...]) -> Array:
     return sum((weight * leaf for weight, leaf in zip(weights, leaves, strict=True)), start=jnp.zeros_like(leaves[0]))
 
 
-def felt_by(
+def partial_derivative(
     parameters: PyTree, constants: PyTree, state: EnergyState, episode: Episode, beta: Float[Array, ""] | float
 ) -> PyTree:
     """``d(E + beta C)/d theta`` where a state has settled, the fast parameters held as they are."""
 
-    def augmented(parameters: PyTree) -> Float[Array, ""]:
+    def energy(parameters: PyTree) -> Float[Array, ""]:
         learner = require_energy(join(parameters, constants), SETTLES)
         if not learner.slow_in_network:
-            return learner.charge(state.fast)
+            return learner.regulariser(state.fast)
         support, query = episode.support, episode.query
-        return learner.augmented(state.fast, state.buffers, support, query, beta, training=False)[0]
+        return learner.nudged_energy(state.fast, state.buffers, support, query, beta, training=False)[0]
 
-    return jax.grad(augmented)(parameters)
+    return jax.grad(energy)(parameters)

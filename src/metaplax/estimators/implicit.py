@@ -80,10 +80,10 @@ class AbstractImplicit(AbstractEstimator):
 
         def energy(fast: Vector, parameters: PyTree) -> Float[Array, ""]:
             part = energetic(parameters)
-            return part.augmented(unravel(fast), end.buffers, episode.support, training=False)[0]
+            return part.nudged_energy(unravel(fast), end.buffers, episode.support, training=False)[0]
 
         def outer(fast: Vector, parameters: PyTree) -> Float[Array, ""]:
-            return energetic(parameters).cost(unravel(fast), end.buffers, episode.query, training=False)[0]
+            return energetic(parameters).outer_loss(unravel(fast), end.buffers, episode.query, training=False)[0]
 
         def product(vector: Vector) -> Vector:
             return jax.jvp(lambda fast: jax.grad(energy)(fast, parameters), (fast,), (vector,))[1]
@@ -97,7 +97,7 @@ class AbstractImplicit(AbstractEstimator):
         def felt(parameters: PyTree) -> Float[Array, ""]:
             if given.slow_in_network:
                 return jax.jvp(lambda fast: energy(fast, parameters), (fast,), (vector,))[1]
-            return jax.jvp(lambda fast: energetic(parameters).charge(unravel(fast)), (fast,), (vector,))[1]
+            return jax.jvp(lambda fast: energetic(parameters).regulariser(unravel(fast)), (fast,), (vector,))[1]
 
         found = jax.tree.map(jnp.subtract, direct, jax.grad(felt)(parameters))
         if self.throw:

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from metaplax.estimators.base import AbstractEstimator, AbstractUnrolled, differentiate
 from metaplax.estimators.checkpointed import Checkpointed
 from metaplax.estimators.reversible_loop import reversible_loop
-from metaplax.learners import AbstractLearner, AbstractStructuredLearner, join, split
+from metaplax.learners import AbstractInvertibleLearner, AbstractLearner, join, split
 from metaplax.learners.base import Metrics
-from metaplax.plasticity import UNDOABLE, AbstractUpdate
+from metaplax.plasticity import INVERTIBLE_UPDATES, AbstractUpdate
 from metaplax.tasks import Episode
 
 ANCHOR_EVERY = 500
@@ -31,7 +31,7 @@ class Reversible(AbstractUnrolled):
     Time ``O(T P)``, with a small constant: matrix-vector products and one fused change of each matrix per
     step and direction. Memory ``O(T sqrt(P) + (T / anchor_every) P)``: per step only vectors are kept, one of each for
     every example of a minibatch. Needs
-    an :class:`~metaplax.learners.AbstractStructuredLearner` whose updates are outer products (with one
+    an :class:`~metaplax.learners.AbstractInvertibleLearner` whose updates are outer products (with one
     coefficient for all, per neuron or per synapse) and decays; for other learners it warns and uses the
     fallback, whose gradient is the same. What is recovered is as exact as rounding allows: where weights grow
     by orders of magnitude between two anchors, as many digits are lost. Source: reversible learning is due to
@@ -55,7 +55,7 @@ class Reversible(AbstractUnrolled):
     def value_and_grad(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        reason = obstacle(learner, episode, key)
+        reason = why_not_reversible(learner, episode, key)
         if reason is None:
             return differentiate(learner, episode, key, partial(reversible_loop, anchor_every=self.anchor_every))
         name = type(self.fallback).__name__
@@ -63,37 +63,37 @@ class Reversible(AbstractUnrolled):
         return self.fallback.value_and_grad(learner, episode, key)
 
 
-def obstacle(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> str | None:
+def why_not_reversible(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> str | None:
     """Why the updates of a learner cannot be undone, in half a sentence; nothing if they can.
 
     An update can be undone if it is of a kind that :func:`~metaplax.plasticity.undo` knows, and all that has to be
     kept of it are vectors: matrices in it, such as a coefficient per synapse, must be constants of the learner.
     """
-    if not isinstance(learner, AbstractStructuredLearner):
+    if not isinstance(learner, AbstractInvertibleLearner):
         return f"the updates of {type(learner).__name__} are not written as structured updates"
     arrays, constants = eqx.partition(join(*split(learner)), eqx.is_array)
     parameters, rest = split(learner)
-    if _depends(lambda parameters, support: join(parameters, rest).prepare(support), parameters, episode.support):
+    if _depends(lambda parameters, support: join(parameters, rest).precompute(support), parameters, episode.support):
         return "what the inner loop sees of an example depends on meta-parameters"
     state, example = jax.eval_shape(
-        lambda: (learner.init(key), jax.tree.map(lambda x: x[0], learner.prepare(episode.support)))
+        lambda: (learner.init(key), jax.tree.map(lambda x: x[0], learner.precompute(episode.support)))
     )
     kinds: list[str] = []
     where: list[str] = []
 
     def matrices(arrays, state, example, key):
-        changes = eqx.combine(arrays, constants).propose(state, example, key)
+        changes = eqx.combine(arrays, constants).updates(state, example, key)
         found = jax.tree_util.tree_leaves_with_path(changes, is_leaf=lambda node: isinstance(node, AbstractUpdate))
-        kinds.extend(type(update).__name__ for _, update in found if not isinstance(update, UNDOABLE))
+        kinds.extend(type(update).__name__ for _, update in found if not isinstance(update, INVERTIBLE_UPDATES))
         where.extend(jax.tree_util.keystr(path) for path, update in found for _ in update.matrices())
         return [update.matrices() for _, update in found]
 
     jaxpr = jax.make_jaxpr(matrices)(arrays, state, example, key)
     if kinds:
         return f"an update of the kind {kinds[0]} cannot be undone"
-    lasting = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
+    resample_key = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
     for path, variable in zip(where, jaxpr.jaxpr.outvars, strict=True):
-        if variable not in lasting:
+        if variable not in resample_key:
             return f"the change {path} is a full matrix that differs from step to step"
     return None
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
-from metaplax.estimators.record import Record
-from metaplax.estimators.segments import count_steps, in_segments
-from metaplax.learners import AbstractStructuredLearner, InnerStep, plain_loop
+from metaplax.estimators.chunks import count_steps, in_chunks
+from metaplax.estimators.residuals import Residuals
+from metaplax.learners import AbstractInvertibleLearner, InnerStep, plain_loop
 from metaplax.plasticity import apply, merge, pull_back, undo
 
 
@@ -28,15 +28,15 @@ class Pass(eqx.Module):
     """
 
     start: PyTree
-    pullbacks: Record
-    changes: Record | None
+    pullbacks: Residuals
+    changes: Residuals | None
 
 
 def reversible_loop(step: InnerStep, state: PyTree, inputs: PyTree, *, anchor_every: int) -> PyTree:
     """Run an inner loop that, when it is differentiated, is run backwards.
 
     Args:
-        step: a step of an :class:`~metaplax.learners.AbstractStructuredLearner` whose changes can be undone.
+        step: a step of an :class:`~metaplax.learners.AbstractInvertibleLearner` whose changes can be undone.
         state: where to start.
         inputs: arrays whose leading axis counts steps.
         anchor_every: the state is kept about every so many steps, so that rounding errors do not add up.
@@ -52,31 +52,31 @@ def _loop(active: tuple[InnerStep, PyTree], inputs: PyTree, anchor_every: int) -
 
 
 @_loop.def_fwd
-def _forward(perturbed, active, inputs, anchor_every):
+def _loop_forward(perturbed, active, inputs, anchor_every):
     step, state = active
-    wanted = _wanted(perturbed, step, state, inputs)
-    stretches, rest = in_segments(inputs, stretch_length(inputs, anchor_every))
+    mask = _active_mask(perturbed, step, state, inputs)
+    stretches, rest = in_chunks(inputs, stretch_length(inputs, anchor_every))
     taken = last = None
     if stretches is not None:
-        state, taken = jax.lax.scan(lambda state, inputs: go(step, state, inputs, wanted), state, stretches)
+        state, taken = jax.lax.scan(lambda state, inputs: forward(step, state, inputs, mask), state, stretches)
     if rest is not None:
-        state, last = go(step, state, rest, wanted)
+        state, last = forward(step, state, rest, mask)
     return state, (state, taken, last)
 
 
 @_loop.def_bwd
-def _backward(residuals, end_bar, perturbed, active, inputs, anchor_every):
+def _loop_backward(residuals, end_bar, perturbed, active, inputs, anchor_every):
     step, state = active
-    wanted = _wanted(perturbed, step, state, inputs)
-    stretches, rest = in_segments(inputs, stretch_length(inputs, anchor_every))
+    mask = _active_mask(perturbed, step, state, inputs)
+    stretches, rest = in_chunks(inputs, stretch_length(inputs, anchor_every))
     end, taken, last = residuals
     end_bar = jax.tree.map(lambda x, bar: jnp.zeros_like(x) if bar is None else bar, end, end_bar)
-    bars = jax.tree.map(jnp.zeros_like, eqx.filter(step, wanted[0])), eqx.filter(end_bar, wanted[1])
+    bars = jax.tree.map(jnp.zeros_like, eqx.filter(step, mask[0])), eqx.filter(end_bar, mask[1])
     if last is not None:
-        end, bars = go_back(step, end, bars, rest, last, wanted)
+        end, bars = backward(step, end, bars, rest, last, mask)
     if taken is not None:
         (_, bars), _ = jax.lax.scan(
-            lambda carry, xs: (go_back(step, *carry, *xs, wanted), None), (end, bars), (stretches, taken), reverse=True
+            lambda carry, xs: (backward(step, *carry, *xs, mask), None), (end, bars), (stretches, taken), reverse=True
         )
     return bars
 
@@ -87,32 +87,32 @@ def stretch_length(inputs: PyTree, anchor_every: int) -> int:
     return max(1, steps // max(1, ceil(steps / anchor_every)))
 
 
-def go(step: InnerStep, start: PyTree, inputs: PyTree, wanted: PyTree) -> tuple[PyTree, Pass]:
+def forward(step: InnerStep, start: PyTree, inputs: PyTree, mask: PyTree) -> tuple[PyTree, Pass]:
     """One stretch forward: the state at its end, and what the way back needs."""
 
     def body(state, inputs):
-        changes, pullback = differentiated(step, state, inputs, wanted)
-        kept = Record(pullback, (step, inputs, state))
+        changes, pullback = differentiated(step, state, inputs, mask)
+        kept = Residuals(pullback, (step, inputs, state))
         if _needs_state(kept, step, inputs, state):
-            return _advance(state, changes), (kept, Record(changes, (step, inputs)))
+            return _advance(state, changes), (kept, Residuals(changes, (step, inputs)))
         return _advance(state, changes), (kept, None)
 
     end, records = jax.lax.scan(body, start, inputs)
     return end, Pass(start, *records)
 
 
-def go_back(
-    step: InnerStep, end: PyTree, bars: PyTree, inputs: PyTree, taken: Pass, wanted: PyTree
+def backward(
+    step: InnerStep, end: PyTree, bars: PyTree, inputs: PyTree, taken: Pass, mask: PyTree
 ) -> tuple[PyTree, PyTree]:
     """One stretch backwards.
 
     Args:
         step: as on the way forward.
         end: state at the end of the stretch.
-        bars: cotangents of the step and of the state at the end, where they are wanted.
+        bars: cotangents of the step and of the state at the end, where there are any.
         inputs: as on the way forward.
         taken: what the way forward left behind.
-        wanted: which leaves of step and state have a cotangent.
+        mask: which leaves of step and state have a cotangent.
 
     Returns:
         state at the start of the stretch, and the cotangents there.
@@ -152,21 +152,21 @@ class Pullback(eqx.Module):
         return _arrays(self.pull((_zeros(self.shapes), jnp.ones(())))[1])
 
 
-def differentiated(step: InnerStep, state: PyTree, inputs: PyTree, wanted: PyTree) -> tuple[PyTree, Pullback]:
+def differentiated(step: InnerStep, state: PyTree, inputs: PyTree, mask: PyTree) -> tuple[PyTree, Pullback]:
     """The changes of one step and their pullback."""
-    active, rest = eqx.partition((step, state), wanted)
+    active, rest = eqx.partition((step, state), mask)
 
-    def propose(active, zeros, rest, inputs):
+    def merged(active, zeros, rest, inputs):
         step, state = eqx.combine(active, rest)
-        changes = _propose(step, state, inputs)
+        changes = _merged_updates(step, state, inputs)
         shadows = jax.tree.map(lambda zero, change: jnp.sum(zero * jax.lax.stop_gradient(change)), zeros, changes)
         return changes, sum(jax.tree.leaves(shadows), start=jnp.zeros(()))
 
     # Its derivative keeps the results of matrix products and computes the rest again.
-    propose = eqx.filter_checkpoint(propose, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
-    shapes = eqx.filter_eval_shape(_propose, step, state, inputs)
+    merged = eqx.filter_checkpoint(merged, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
+    shapes = eqx.filter_eval_shape(_merged_updates, step, state, inputs)
     zeros = _zeros(shapes)
-    (changes, _), pull = jax.vjp(lambda active, zeros: propose(active, zeros, rest, inputs), active, zeros)
+    (changes, _), pull = jax.vjp(lambda active, zeros: merged(active, zeros, rest, inputs), active, zeros)
     return _arrays(changes), Pullback(pull, shapes)
 
 
@@ -179,11 +179,11 @@ def _zeros(shapes: PyTree) -> PyTree:
     return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
 
-def _changes_again(pullbacks: Record, step: InnerStep, inputs: PyTree, state: PyTree) -> PyTree:
+def _changes_again(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state: PyTree) -> PyTree:
     return pullbacks.rebuild((step, inputs, state)).changes()
 
 
-def _needs_state(pullbacks: Record, step: InnerStep, inputs: PyTree, state: PyTree) -> bool:
+def _needs_state(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state: PyTree) -> bool:
     """Whether the state itself, not just its products with vectors, enters the changes."""
     known, rest = eqx.partition((pullbacks, step, inputs), eqx.is_array)
 
@@ -205,19 +205,19 @@ def _pull_back(before: PyTree, changes: PyTree, after_bar: PyTree) -> tuple[PyTr
     return jax.tree.unflatten(structure, befores), jax.tree.unflatten(structure, updates)
 
 
-def _wanted(perturbed: tuple[PyTree, PyTree], step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
+def _active_mask(perturbed: tuple[PyTree, PyTree], step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
     """Which leaves of step and state have a cotangent: those differentiated for, and whatever changes."""
     first = jax.tree.map(lambda x: x[0], inputs)
-    changes = eqx.filter_eval_shape(_propose, step, state, first)
+    changes = eqx.filter_eval_shape(_merged_updates, step, state, first)
     changing = jax.tree.map(lambda is_perturbed, updates: bool(is_perturbed or updates), perturbed[1], changes)
     return jax.tree.map(bool, perturbed[0]), changing
 
 
-def _propose(step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
+def _merged_updates(step: InnerStep, state: PyTree, inputs: PyTree) -> PyTree:
     """The changes of one step, in as few updates as possible."""
     learner, (example, index) = step.learner, inputs
-    assert isinstance(learner, AbstractStructuredLearner)
-    changes = learner.propose(state, example, jax.random.fold_in(step.key, index))
+    assert isinstance(learner, AbstractInvertibleLearner)
+    changes = learner.updates(state, example, jax.random.fold_in(step.key, index))
     return jax.tree.map(lambda _, updates: merge(updates), state, changes)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.estimators.base import AbstractUnrolled, differentiate
 from metaplax.estimators.checkpointed import checkpointed_loop
-from metaplax.estimators.segments import count_steps
+from metaplax.estimators.chunks import count_steps
 from metaplax.learners import AbstractInnerStep, AbstractLearner, plain_loop
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode

@@ -3,10 +3,10 @@
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
 from metaplax.experiments.compare_estimators import EstimatorComparison
 from metaplax.experiments.evaluate import Evaluation, evaluate
-from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.registry import EXPERIMENTS, lookup
-from metaplax.experiments.run import RunOptions, preset, resume, run
+from metaplax.experiments.runner import RunOptions, preset, resume, run
 from metaplax.experiments.shervani2023 import OnlineRuleLearning
+from metaplax.experiments.studies.meta_training import MetaTraining
 
 __all__ = [
     "EXPERIMENTS",

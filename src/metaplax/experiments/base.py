@@ -11,15 +11,8 @@ from jaxtyping import Array, Key, PyTree
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.plasticity import PrintedTerm
-from metaplax.training import (
-    AbstractJournal,
-    AbstractProgress,
-    FolderJournal,
-    Interruption,
-    Step,
-    drive,
-    keys_of_trials,
-)
+from metaplax.runs import AbstractProgress, AbstractRecorder, FolderRecorder, Interruption, Step, run_steps
+from metaplax.training import keys_of_trials
 
 
 @runtime_checkable
@@ -42,16 +35,16 @@ class Conditions:
     Attributes:
         key: seed of everything random; studies with the same key see the same.
         trials: independent repetitions.
-        journal: where rows and checkpoints go.
-        sibling: the journal of another study of the same experiment, by its name.
+        recorder: where rows and checkpoints go.
+        sibling: the recorder of another study of the same experiment, by its name.
         progress: shows how far it is.
         interruption: asked now and then whether to stop.
     """
 
     key: Key[Array, ""]
     trials: int
-    journal: AbstractJournal
-    sibling: Callable[[str], FolderJournal]
+    recorder: AbstractRecorder
+    sibling: Callable[[str], FolderRecorder]
     progress: AbstractProgress
     interruption: Interruption
 
@@ -59,15 +52,15 @@ class Conditions:
         """A key for every trial."""
         return keys_of_trials(self.key, self.trials)
 
-    def drive(self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
-        """Take all steps from where the journal's last checkpoint was, see :func:`metaplax.training.drive`."""
-        first, state = self.journal.resume(state)
-        return drive(
+    def run_steps(self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
+        """Take all steps from where the recorder's last checkpoint was, see :func:`metaplax.runs.run_steps`."""
+        first, state = self.recorder.resume(state)
+        return run_steps(
             compiled,
             state,
             first,
             steps,
-            journal=self.journal,
+            recorder=self.recorder,
             progress=self.progress,
             interruption=self.interruption,
         )
@@ -96,7 +89,7 @@ class AbstractStudy(ABC):
 
     @abstractmethod
     def conduct(self, conditions: Conditions) -> None:
-        """Measure, from where the journal's last checkpoint was.
+        """Measure, from where the recorder's last checkpoint was.
 
         Raises:
             DivergedError: nothing finite came out any more.
@@ -112,11 +105,11 @@ class AbstractTraining(AbstractStudy):
     """A study that finds parameters of a learner, which can then be used elsewhere."""
 
     @abstractmethod
-    def trained(self, journal: FolderJournal, keys: Key[Array, " trials"]) -> PyTree:
+    def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
         """The parameters that were found, with a leading axis of trials, from the last checkpoint.
 
         Args:
-            journal: of this study.
+            recorder: of this study.
             keys: of the trials.
 
         Raises:
@@ -189,7 +182,7 @@ class AbstractExperiment(ABC):
         if not given or len(set(given)) < len(given):
             raise ConfigError(f"{name} must be different ones, at least one, but are {', '.join(given) or 'none'}")
 
-    def beside(self) -> Mapping[str, Published]:
+    def published_values(self) -> Mapping[str, Published]:
         """Published numbers that belong beside what is measured, by name of the quantity."""
         return self.published
 

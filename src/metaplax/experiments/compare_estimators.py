@@ -25,12 +25,12 @@ from metaplax.estimators import (
     Truncated,
 )
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
-from metaplax.experiments.gradient_error import compared
-from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.registry import EXPERIMENTS, lookup
-from metaplax.learners import AbstractEnergyLearner, AbstractStructuredLearner, IncompatibleError
+from metaplax.experiments.studies.gradient_error import compared
+from metaplax.experiments.studies.meta_training import MetaTraining
+from metaplax.learners import AbstractEnergyLearner, AbstractInvertibleLearner, IncompatibleError
 from metaplax.plasticity import PrintedTerm
-from metaplax.training import lasting, spread
+from metaplax.training import choose_layout, resample_key
 
 LABELS = {
     "reversible": "Reversible",
@@ -75,16 +75,16 @@ class EstimatorStudy(AbstractStudy):
     def conduct(self, conditions: Conditions) -> None:
         measured = self._measured(conditions)
         trained = self.training.train(conditions)
-        conditions.journal.finish(self.steps, {**trained.scalars(), **measured})
+        conditions.recorder.finish(self.steps, {**trained.scalars(), **measured})
 
     def _measured(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Relative error and cosine, as means over episodes; memory of one episode."""
-        layout, keys, training = spread(conditions.trials), conditions.keys(), self.training
+        layout, keys, training = choose_layout(conditions.trials), conditions.keys(), self.training
         arrays, statics = eqx.partition(training.task, eqx.is_array)
 
         def gradient(estimator: AbstractEstimator, arrays: PyTree, index: Int[Array, ""], key: Key[Array, ""]) -> Any:
-            learner = training.learner.for_trial(lasting(key))
-            task = eqx.combine(arrays, statics).for_trial(lasting(key))
+            learner = training.learner.resample(resample_key(key))
+            task = eqx.combine(arrays, statics).resample(resample_key(key))
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
             return estimator.value_and_grad(learner, task.sample(task_key), learner_key)[1]
 
@@ -116,7 +116,7 @@ class EstimatorComparison(AbstractExperiment):
         experiment: whose learner and task.
         base: preset of that experiment.
         arm: which of its arms; by default the first that is meta-trained.
-        episodes: meta-steps per estimator; 0 for as many as the experiment has.
+        meta_steps: meta-steps per estimator; 0 for as many as the experiment has.
         probes: episodes per trial on which estimators are compared with the exact one.
         estimators: which to try; those that do not apply are left out.
         beta: nudging strength.
@@ -134,9 +134,9 @@ class EstimatorComparison(AbstractExperiment):
     )  # fmt: skip
     labels: ClassVar[Mapping[str, str]] = LABELS
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {"trials": 2, "episodes": 2, "probes": 1, "base": "smoke"},
-        "quick": {"base": "smoke", "episodes": 20},
-        "paper": {"base": "paper", "episodes": 0},
+        "smoke": {"trials": 2, "meta_steps": 2, "probes": 1, "base": "smoke"},
+        "quick": {"base": "smoke", "meta_steps": 20},
+        "paper": {"base": "paper", "meta_steps": 0},
     }
 
     trials: int = 4
@@ -144,7 +144,7 @@ class EstimatorComparison(AbstractExperiment):
     experiment: str = "quickstart"
     base: str = "quick"
     arm: str = ""
-    episodes: int = 20
+    meta_steps: int = 20
     probes: int = 2
     estimators: tuple[str, ...] = tuple(LABELS)
     beta: float = 1.0
@@ -155,8 +155,8 @@ class EstimatorComparison(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("probes", "beta", "terms", "neumann_rate", "truncated")
-        if self.episodes < 0:
-            raise ConfigError(f"episodes must not be negative, but is {self.episodes}")
+        if self.meta_steps < 0:
+            raise ConfigError(f"episodes must not be negative, but is {self.meta_steps}")
         for name in self.estimators:
             if name not in LABELS:
                 raise ConfigError(f"there is no estimator {name!r}: there are {', '.join(LABELS)}")
@@ -167,11 +167,11 @@ class EstimatorComparison(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         training = self._training(data, load)
-        steps, found = self.episodes or training.episodes, {}
+        steps, found = self.meta_steps or training.meta_steps, {}
         for name in self.estimators:
             estimator = self.estimator(name)
             if applies(name, estimator, training):
-                found[name] = EstimatorStudy(replace(training, estimator=estimator, episodes=steps), self.probes)
+                found[name] = EstimatorStudy(replace(training, estimator=estimator, meta_steps=steps), self.probes)
         if not found:
             raise ConfigError(f"none of {', '.join(self.estimators)} applies to {self.experiment}")
         return found
@@ -231,7 +231,7 @@ def applies(name: str, estimator: AbstractEstimator, training: MetaTraining) -> 
     except IncompatibleError:
         return False
     if name == "reversible":
-        return isinstance(learner, AbstractStructuredLearner)
+        return isinstance(learner, AbstractInvertibleLearner)
     if name in ("contrastive", "symmetric"):
         return isinstance(learner, AbstractEnergyLearner)
     return True

@@ -6,9 +6,10 @@ from typing import Literal
 
 from metaplax.experiments.base import ConfigError
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
-from metaplax.experiments.run import Progress, checked, conduct_all, described, opened, write_result
+from metaplax.experiments.runner import Progress, checked, conduct_all, described, opened, write_result
+from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
 from metaplax.tasks import Order
-from metaplax.training import Interruption, NoProgress, RunFolder, RunFolderError, use_all_cores
+from metaplax.training import use_all_cores
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def evaluate(
         trainings = experiment.trainings(images)
         studies = checked(
             {
-                f"{name}.{evaluation.name}": experiment.stream_test(
+                f"{name}.{evaluation.name}": experiment.stream_scores(
                     name, training, images, task, evaluation.counts, evaluation.episodes
                 )
                 for name, training in trainings.items()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from metaplax.networks import Affine
-from metaplax.networks.fronts import dense_layers
+from metaplax.networks.encoders import dense_layers
 
 
 class LearnedPath(eqx.Module):

@@ -12,34 +12,44 @@ from metaplax.learners.base import (
     plain_loop,
     split,
 )
-from metaplax.learners.credit import BPTT, AbstractCredit, EProp
-from metaplax.learners.descent import Descent
-from metaplax.learners.energy import AbstractEnergyLearner, AbstractMinimiser, Augmented, EnergyState
-from metaplax.learners.energy_network import AbstractNetworkLearner
-from metaplax.learners.eprop import Traces, eprop_traces
+from metaplax.learners.energy import (
+    BPTT,
+    AbstractEnergyLearner,
+    AbstractInnerGradient,
+    AbstractMinimiser,
+    AbstractNetworkLearner,
+    ComplexSynapse,
+    Descent,
+    EnergyState,
+    EProp,
+    GainModulation,
+    Inexact,
+    MetaRegularised,
+    Modulation,
+    Newton,
+    NudgedEnergy,
+    SpikingLearner,
+    Traces,
+    eprop_traces,
+)
 from metaplax.learners.equinox_mlp import from_equinox, into_equinox
 from metaplax.learners.feedback_plasticity import FeedbackPlasticity
-from metaplax.learners.gain_modulation import GainModulation, Modulation
-from metaplax.learners.newton import Inexact, Newton
+from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.learners.online_gradient import OnlineGradient
 from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
-from metaplax.learners.spiking import SpikingLearner
 from metaplax.learners.streams import AbstractStreamLearner
-from metaplax.learners.structured import AbstractStructuredLearner
-from metaplax.learners.synapses import ComplexSynapse, MetaRegularised
 
 __all__ = [
     "BPTT",
-    "AbstractCredit",
     "AbstractEnergyLearner",
+    "AbstractInnerGradient",
     "AbstractInnerStep",
+    "AbstractInvertibleLearner",
     "AbstractLearner",
     "AbstractMinimiser",
     "AbstractNetworkLearner",
     "AbstractStreamLearner",
-    "AbstractStructuredLearner",
-    "Augmented",
     "ComplexSynapse",
     "Descent",
     "EProp",
@@ -53,6 +63,7 @@ __all__ = [
     "MetaRegularised",
     "Modulation",
     "Newton",
+    "NudgedEnergy",
     "OnlineGradient",
     "OnlinePlasticity",
     "PlasticState",

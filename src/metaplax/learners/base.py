@@ -36,7 +36,7 @@ class AbstractLearner(eqx.Module):
 
     @abstractmethod
     def update(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
-        """State after one more example, as :meth:`prepare` gives it."""
+        """State after one more example, as :meth:`precompute` gives it."""
 
     @abstractmethod
     def evaluate(self, state: PyTree, query: PyTree) -> tuple[Float[Array, ""], Metrics]:
@@ -54,7 +54,7 @@ class AbstractLearner(eqx.Module):
             IncompatibleError: one sentence saying what does not fit.
         """
 
-    def prepare(self, support: PyTree) -> PyTree:
+    def precompute(self, support: PyTree) -> PyTree:
         """What :meth:`update` sees of examples, computed for all of them at once; by default they are as they are.
 
         Here a learner computes what does not depend on its state, such as the features of layers that do not change.
@@ -71,7 +71,7 @@ class AbstractLearner(eqx.Module):
             loop: how to run the loop; an estimator may pass one that remembers less. By default a plain scan.
         """
         steps = jax.tree.leaves(support)[0].shape[0]
-        return (loop or plain_loop)(InnerStep(self, key), state, (self.prepare(support), jnp.arange(steps)))
+        return (loop or plain_loop)(InnerStep(self, key), state, (self.precompute(support), jnp.arange(steps)))
 
     def run(self, episode: Episode, key: Key[Array, ""], loop: Loop | None = None) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""
@@ -80,7 +80,7 @@ class AbstractLearner(eqx.Module):
         loss, metrics = self.evaluate(state, episode.query)
         return loss, jax.lax.stop_gradient(metrics)
 
-    def for_trial(self, key: Key[Array, ""]) -> "AbstractLearner":
+    def resample(self, key: Key[Array, ""]) -> "AbstractLearner":
         """The learner as it is at the start of one trial of meta-training, in the same structure.
 
         Here it may draw what differs from trial to trial, such as where its parameters start; by default it is as it

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.feedback import LearnedPath
 from metaplax.learners.base import IncompatibleError, Metrics
+from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.learners.streams import AbstractStreamLearner, seen_at_once
-from metaplax.learners.structured import AbstractStructuredLearner
-from metaplax.networks import Affine, FrontedMLP, FrontedWeights
+from metaplax.networks import Affine, EncoderMLP, EncoderWeights
 from metaplax.plasticity import AbstractCoefficients, AbstractUpdate, BatchOuter, Changes, Decay, shared
 from metaplax.plasticity.coefficients import Sharing
 from metaplax.tasks import Episode, Examples
@@ -36,7 +36,7 @@ class OjaState(eqx.Module):
     largest: PyTree
 
 
-class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
+class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
     """A network that learns a stream online: the output tells every layer what to be active for, by learned weights.
 
     For every minibatch ``n = 1..S``: a forward sweep gives activities ``x_l``; a signal at the output ``s`` (the
@@ -56,7 +56,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
     published ones. Both are known to the neuron; the second is that of normalised LMS (Nagumo & Noda, 1967).
 
     Args:
-        network: front layers, which are frozen within an episode, and plastic ones behind them.
+        network: encoder layers, which are frozen within an episode, and plastic ones behind them.
         key: of the starting weights; every trial of meta-training draws its own.
         signal: what is fed back: the target (of classes, one-hot) or target minus output.
         rule: ``"oja"`` or ``"hebb"``.
@@ -84,8 +84,8 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
     Source: Lindsey & Litwin-Kumar (2020), section 3, and code.
     """
 
-    network: FrontedMLP
-    start: FrontedWeights
+    network: EncoderMLP
+    start: EncoderWeights
     feedback: tuple[LearnedPath | None, ...]
     plasticity: AbstractCoefficients
     strength: Float[Array, " layers"]
@@ -97,7 +97,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
 
     def __init__(
         self,
-        network: FrontedMLP,
+        network: EncoderMLP,
         key: Key[Array, ""],
         *,
         signal: Signal = "target",
@@ -144,7 +144,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
         self.signal, self.rule, self.hidden_multiplier = signal, rule, hidden_multiplier
         self.bound, self.response_bound = bound, response_bound
 
-    def for_trial(self, key: Key[Array, ""]) -> "FeedbackPlasticity":
+    def resample(self, key: Key[Array, ""]) -> "FeedbackPlasticity":
         start_key, path_key = jax.random.split(key)
         keys = jax.random.split(path_key, len(self.feedback))
         paths = tuple(path and path.redrawn(k) for path, k in zip(self.feedback, keys, strict=True))
@@ -161,16 +161,16 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
         ]
         return OjaState(weights, tuple(largest))
 
-    def prepare(self, support: Examples) -> Examples:
-        return Examples(seen_at_once(self.network.front, self.start.front, support.x), support.y)
+    def precompute(self, support: Examples) -> Examples:
+        return Examples(seen_at_once(self.network.encoder, self.start.encoder, support.x), support.y)
 
-    def propose(self, state: OjaState, example: Examples, key: Key[Array, ""]) -> OjaState:
+    def updates(self, state: OjaState, example: Examples, key: Key[Array, ""]) -> OjaState:
         del key
         activity = self.network.activity(self.layers(state), example.x)
         signal = self.fed_back(activity[-1], example.y)
         changes = []
         for number, largest in enumerate(state.largest, start=1):
-            taught = self.taught(number, activity[number], signal)
+            taught = self.target_activity(number, activity[number], signal)
             changes.append(self._changes(number, taught, activity[number - 1], largest))
         return OjaState(tuple(changes), ((),) * len(changes))
 
@@ -178,20 +178,20 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractStructuredLearner):
         """Plastic weights with their biases."""
         return tuple(Affine(w, layer.bias) for w, layer in zip(state.weights, self.start.layers, strict=True))
 
-    def weights(self, state: OjaState) -> FrontedWeights:
-        return FrontedWeights(self.start.front, self.layers(state))
+    def weights(self, state: OjaState) -> EncoderWeights:
+        return EncoderWeights(self.start.encoder, self.layers(state))
 
     def fed_back(self, output: Float[Array, "batch outputs"], target: Array) -> Float[Array, "batch outputs"]:
         """The signal at the output."""
         readout = self.network.readout
         if self.signal == "target":
-            return jax.vmap(lambda y: readout.wanted(y, self.network.outputs))(target)
+            return jax.vmap(lambda y: readout.encode_target(y, self.network.outputs))(target)
         error = jax.vmap(lambda out, y: -readout.error(readout(out), y))(output, target)
         # As published, what is fed back of classes is a gradient that counts as given.
         classes = jnp.issubdtype(target.dtype, jnp.integer)
         return jax.lax.stop_gradient(error) / len(error) if classes else error
 
-    def taught(
+    def target_activity(
         self, number: int, activity: Float[Array, "batch post"], signal: Float[Array, "batch outputs"]
     ) -> Float[Array, "batch post"]:
         """The activity that layer ``number`` learns from, ``x~``."""

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.learners.base import Metrics
 from metaplax.learners.streams import AbstractStreamLearner, seen_at_once
-from metaplax.networks import Affine, FrontedMLP, FrontedWeights
-from metaplax.networks.fronts import kaiming_normal
+from metaplax.networks import Affine, EncoderMLP, EncoderWeights
+from metaplax.networks.encoders import kaiming_normal
 from metaplax.tasks import Examples
 
 Adapted = Literal["all", "head", "readout"]
@@ -31,24 +31,24 @@ class OnlineGradient(AbstractStreamLearner):
     with learned rates Meta-SGD. Without meta-learning it is online backprop, or online feedback alignment.
 
     Args:
-        network: front layers, and others behind them.
+        network: encoder layers, and others behind them.
         key: of the starting weights; every trial of meta-training draws its own.
         rate: learning rate, or where learned ones start.
-        adapted: what changes within an episode: all layers, those behind the front, or the last one only.
+        adapted: what changes within an episode: all layers, those behind the encoder, or the last one only.
         first_order: take the inner gradient as given when the meta-gradient is computed.
         fresh_readout: draw the weights of the output layer anew in every episode.
         rates: whether the rate is given, or learned: one for all, one per array, or one per synapse.
-        alignment: errors reach the layers behind the front by fixed random weights in place of the transposed ones.
+        alignment: errors reach the layers behind the encoder by fixed random weights in place of the transposed ones.
 
     Raises:
-        ValueError: the rate is not positive, or random feedback is asked for where the front layers adapt.
+        ValueError: the rate is not positive, or random feedback is asked for where the encoder layers adapt.
 
     Source: OML: Javed & White (2019); MAML: Finn et al. (2017); Meta-SGD: Li et al. (2017); as run by
     Lindsey & Litwin-Kumar (2020), code.
     """
 
-    network: FrontedMLP
-    start: FrontedWeights
+    network: EncoderMLP
+    start: EncoderWeights
     rates: PyTree
     rate: float
     adapted: Adapted = eqx.field(static=True)
@@ -58,7 +58,7 @@ class OnlineGradient(AbstractStreamLearner):
 
     def __init__(
         self,
-        network: FrontedMLP,
+        network: EncoderMLP,
         key: Key[Array, ""],
         *,
         rate: float = 0.01,
@@ -71,13 +71,13 @@ class OnlineGradient(AbstractStreamLearner):
         if not rate > 0:
             raise ValueError(f"the learning rate must be positive, not {rate}")
         if alignment and adapted == "all":
-            raise ValueError("random feedback reaches the layers behind the front: adapt those only")
+            raise ValueError("random feedback reaches the layers behind the encoder: adapt those only")
         self.network, self.start = network, network.init(key)
         self.rate, self.adapted, self.first_order = float(rate), adapted, first_order
         self.fresh_readout, self.alignment = fresh_readout, alignment
         self.rates = _rates(rates, float(rate), self._fast(self.start))
 
-    def for_trial(self, key: Key[Array, ""]) -> "OnlineGradient":
+    def resample(self, key: Key[Array, ""]) -> "OnlineGradient":
         return eqx.tree_at(lambda learner: learner.start, self, self.network.init(key))
 
     def init(self, key: Key[Array, ""]) -> GradientState:
@@ -90,10 +90,10 @@ class OnlineGradient(AbstractStreamLearner):
         alignment = self.network.init(alignment_key).layers if self.alignment else ()
         return GradientState(self._fast(weights), tuple(layer.weight for layer in alignment))
 
-    def prepare(self, support: Examples) -> Examples:
+    def precompute(self, support: Examples) -> Examples:
         if self.adapted == "all":
             return support
-        return Examples(seen_at_once(self.network.front, self.start.front, support.x), support.y)
+        return Examples(seen_at_once(self.network.encoder, self.start.encoder, support.x), support.y)
 
     def update(self, state: GradientState, example: Examples, key: Key[Array, ""]) -> GradientState:
         del key
@@ -113,27 +113,27 @@ class OnlineGradient(AbstractStreamLearner):
             changed = jax.tree.map(lambda w, g, rate: w - rate * g, fast, slope, self.rates)
         return GradientState(changed, state.alignment)
 
-    def _fast(self, weights: FrontedWeights) -> PyTree:
+    def _fast(self, weights: EncoderWeights) -> PyTree:
         """What changes within an episode."""
         return {"all": weights, "head": weights.layers, "readout": weights.layers[-1:]}[self.adapted]
 
-    def _with(self, fast: PyTree) -> FrontedWeights:
+    def _with(self, fast: PyTree) -> EncoderWeights:
         """All weights: those that change, and the others as they are at the start."""
         if self.adapted == "all":
             return fast
         layers = self.start.layers
-        return FrontedWeights(self.start.front, (*layers[: len(layers) - len(fast)], *fast))
+        return EncoderWeights(self.start.encoder, (*layers[: len(layers) - len(fast)], *fast))
 
     def _outputs(
-        self, weights: FrontedWeights, alignment: PyTree, x: Num[Array, "batch ..."]
+        self, weights: EncoderWeights, alignment: PyTree, x: Num[Array, "batch ..."]
     ) -> Float[Array, "batch outputs"]:
         """Outputs for prepared inputs."""
-        features = self.network.front(weights.front, x) if self.adapted == "all" else x
+        features = self.network.encoder(weights.encoder, x) if self.adapted == "all" else x
         if self.alignment:
             return _aligned(weights.layers, alignment, features)
         return self.network.activity(weights.layers, features)[-1]
 
-    def weights(self, state: GradientState) -> FrontedWeights:
+    def weights(self, state: GradientState) -> EncoderWeights:
         return self._with(state.fast)
 
     def scalars(self) -> Metrics:
@@ -159,6 +159,6 @@ def _aligned(
         # In value both brackets are as usual; their derivatives go one to the weights, the other to the input.
         still = jax.lax.stop_gradient(y)
         back = (y - still) @ jax.lax.stop_gradient(feedback).T
-        drive = still @ layer.weight.T + back + layer.bias[None]
-        y = jax.nn.relu(drive) if number < len(layers) else drive
+        preactivation = still @ layer.weight.T + back + layer.bias[None]
+        y = jax.nn.relu(preactivation) if number < len(layers) else preactivation
     return y

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.learners.base import IncompatibleError, Loop, Metrics
-from metaplax.learners.structured import AbstractStructuredLearner
+from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.networks import MLP
 from metaplax.plasticity import AbstractPenalty, NoPenalty, PrintedTerm, Rule, Signals
 from metaplax.tasks import Episode, Examples
@@ -26,7 +26,7 @@ Probe = Callable[[MLP, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
 
 
-class OnlinePlasticity(AbstractStructuredLearner):
+class OnlinePlasticity(AbstractInvertibleLearner):
     """A network that learns a stream of examples with a local plasticity rule.
 
     For every example: forward sweep, errors through the feedback pathway, then all layers change at
@@ -53,7 +53,7 @@ class OnlinePlasticity(AbstractStructuredLearner):
         weight_key, feedback_key = jax.random.split(key)
         return PlasticState(self.network.init(weight_key), self.feedback.init(feedback_key, self.network))
 
-    def propose(self, state: PlasticState, example: Examples, key: Key[Array, ""]) -> PlasticState:
+    def updates(self, state: PlasticState, example: Examples, key: Key[Array, ""]) -> PlasticState:
         del key
         network = self.network
         activity = network.forward(state.weights, example.x)
@@ -67,7 +67,7 @@ class OnlinePlasticity(AbstractStructuredLearner):
                     post=activity.y[layer],
                     pre_error=errors[layer - 1],
                     post_error=errors[layer],
-                    drive=activity.z[layer - 1],
+                    preactivation=activity.z[layer - 1],
                     weight=weight,
                 ),
             )

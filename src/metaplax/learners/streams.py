@@ -7,18 +7,18 @@ from equinox import AbstractVar
 from jaxtyping import Array, Float, Num, PyTree
 
 from metaplax.learners.base import AbstractLearner, IncompatibleError, Metrics
-from metaplax.networks import AbstractFront, FrontedMLP, FrontedWeights, SoftmaxCrossEntropy
+from metaplax.networks import AbstractEncoder, EncoderMLP, EncoderWeights, SoftmaxCrossEntropy
 from metaplax.tasks import Episode, Examples
 
 
 class AbstractStreamLearner(AbstractLearner):
-    """A learner whose network has front layers and others behind them, and that sees one minibatch after the other."""
+    """A learner whose network has encoder layers and others behind them, and that sees one minibatch after the other."""
 
-    network: AbstractVar[FrontedMLP]
-    start: AbstractVar[FrontedWeights]
+    network: AbstractVar[EncoderMLP]
+    start: AbstractVar[EncoderWeights]
 
     @abstractmethod
-    def weights(self, state: PyTree) -> FrontedWeights:
+    def weights(self, state: PyTree) -> EncoderWeights:
         """All weights and biases of the network in this state."""
 
     def evaluate(self, state: PyTree, query: Examples) -> tuple[Float[Array, ""], Metrics]:
@@ -30,20 +30,20 @@ class AbstractStreamLearner(AbstractLearner):
 
 
 def seen_at_once(
-    front: AbstractFront, weights: PyTree, x: Num[Array, "steps batch ..."]
+    encoder: AbstractEncoder, weights: PyTree, x: Num[Array, "steps batch ..."]
 ) -> Float[Array, "steps batch features"]:
     """Features of a whole stream, which layers that do not change within it can compute in one go."""
     steps, batch = x.shape[:2]
-    return front(weights, x.reshape(steps * batch, *x.shape[2:])).reshape(steps, batch, -1)
+    return encoder(weights, x.reshape(steps * batch, *x.shape[2:])).reshape(steps, batch, -1)
 
 
-def check_stream(network: FrontedMLP, episode: Episode, classes: int | None) -> None:
+def check_stream(network: EncoderMLP, episode: Episode, classes: int | None) -> None:
     """Refuse episodes that are no stream of minibatches of what the network takes.
 
     Raises:
         IncompatibleError: one sentence saying what does not fit.
     """
-    shape, outputs = network.front.shape, network.outputs
+    shape, outputs = network.encoder.shape, network.outputs
     takes_classes = isinstance(network.readout, SoftmaxCrossEntropy)
     for name, part, leading in (("support", episode.support, 2), ("query", episode.query, 1)):
         found = part.x.shape if isinstance(part, Examples) else ()

@@ -1,13 +1,14 @@
 """What computes: networks that return every signal a synapse can see."""
 
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
-from metaplax.networks.batched import AbstractBatchNetwork, EquinoxNetwork
 from metaplax.networks.conv_blocks import ConvBlocks
 from metaplax.networks.convolution import convolve
-from metaplax.networks.fronted import FrontedMLP, FrontedWeights
-from metaplax.networks.fronts import AbstractFront, Affine, ConvFront, DenseFront, NoFront
+from metaplax.networks.encoder_mlp import EncoderMLP, EncoderWeights
+from metaplax.networks.encoders import AbstractEncoder, Affine, ConvEncoder, DenseEncoder, NoEncoder
+from metaplax.networks.functional import AbstractFunctionalNetwork, EquinoxNetwork
 from metaplax.networks.lenet import BatchNormLeNet
 from metaplax.networks.mlp import MLP, Activity, Weights
+from metaplax.networks.partial_adaptation import FastReadout, TemplateBlocks
 from metaplax.networks.readouts import (
     AbstractReadout,
     MeanSquaredError,
@@ -15,30 +16,29 @@ from metaplax.networks.readouts import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from metaplax.networks.slow_parts import FastReadout, TemplateBlocks
-from metaplax.networks.spiking import Recording, RecurrentLIF, SpikingWeights
+from metaplax.networks.recurrent_lif import Recording, RecurrentLIF, SpikingWeights
 from metaplax.networks.surrogates import AbstractSurrogate, FastSigmoid, Triangular
 
 __all__ = [
     "MLP",
     "AbstractActivation",
-    "AbstractBatchNetwork",
-    "AbstractFront",
+    "AbstractEncoder",
+    "AbstractFunctionalNetwork",
     "AbstractReadout",
     "AbstractSurrogate",
     "Activity",
     "Affine",
     "BatchNormLeNet",
     "ConvBlocks",
-    "ConvFront",
-    "DenseFront",
+    "ConvEncoder",
+    "DenseEncoder",
+    "EncoderMLP",
+    "EncoderWeights",
     "EquinoxNetwork",
     "FastReadout",
     "FastSigmoid",
-    "FrontedMLP",
-    "FrontedWeights",
     "MeanSquaredError",
-    "NoFront",
+    "NoEncoder",
     "PartialSquaredError",
     "ReLU",
     "Recording",

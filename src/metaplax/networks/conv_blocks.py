@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.networks.batched import AbstractBatchNetwork
-from metaplax.networks.normalised import EPSILON, Layer
-from metaplax.networks.pooled_convolution import convolve_and_pool
+from metaplax.networks._kernels.pooled_convolution import convolve_and_pool
+from metaplax.networks.batch_norm import EPSILON, Layer
+from metaplax.networks.functional import AbstractFunctionalNetwork
 
 
 class Block(eqx.Module):
@@ -21,7 +21,7 @@ class Block(eqx.Module):
     shift: Float[Array, " out"]
 
 
-class ConvBlocks(AbstractBatchNetwork):
+class ConvBlocks(AbstractFunctionalNetwork):
     """Blocks of a convolution of 3x3 with a border, batch normalisation, ReLU and max-pooling of 2x2; a linear readout.
 
     Statistics are always those of the batch, also when it is scored, so that what is answered for one image depends on

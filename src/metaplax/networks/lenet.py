@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.networks.batched import AbstractBatchNetwork
-from metaplax.networks.normalised import EPSILON, Layer, Normalised
+from metaplax.networks.batch_norm import EPSILON, Layer, Normalised
+from metaplax.networks.functional import AbstractFunctionalNetwork
 
 MOMENTUM = 0.1
 """Share of a batch in the running statistics."""
@@ -24,7 +24,7 @@ class Statistics(eqx.Module):
     variance: Float[Array, " out"]
 
 
-class BatchNormLeNet(AbstractBatchNetwork):
+class BatchNormLeNet(AbstractFunctionalNetwork):
     """Two convolutions of 5x5 and two hidden layers, each with batch normalisation and ReLU, and a linear readout.
 
     Convolutions are not padded and are followed by max-pooling of 2x2. Weights and biases are uniform in
@@ -100,8 +100,8 @@ class BatchNormLeNet(AbstractBatchNetwork):
             y = jax.nn.relu(normalise(_windows(y, part.layer), part))
         y = y.reshape(-1, y.shape[-1])
         for part in weights[2:4]:
-            drive = part.layer.weight.T @ y + part.layer.bias[:, None]
-            y = jax.nn.relu(normalise(drive[None], part))
+            preactivation = part.layer.weight.T @ y + part.layer.bias[:, None]
+            y = jax.nn.relu(normalise(preactivation[None], part))
         readout = weights[4]
         return y.T @ readout.weight + readout.bias[None], tuple(seen)
 

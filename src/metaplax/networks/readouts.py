@@ -19,7 +19,7 @@ class AbstractReadout(eqx.Module):
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         """Output error ``e_L``, the derivative of the loss with respect to the logits."""
 
-    def wanted(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
+    def encode_target(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
         """The output activity that a target stands for: by default the target itself."""
         del outputs
         return target
@@ -42,7 +42,7 @@ class SoftmaxCrossEntropy(AbstractReadout):
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         return output - jax.nn.one_hot(target, output.shape[-1], dtype=output.dtype)
 
-    def wanted(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
+    def encode_target(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
         return jax.nn.one_hot(target, outputs, dtype=jnp.result_type(float))
 
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:

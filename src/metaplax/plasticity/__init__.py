@@ -1,6 +1,6 @@
 """Local plasticity: terms, the updates they return, and rules made of them."""
 
-from metaplax.plasticity import rules
+from metaplax.plasticity import named_rules as rules
 from metaplax.plasticity.coefficients import (
     AbstractCoefficients,
     GlobalCoefficients,
@@ -20,10 +20,10 @@ from metaplax.plasticity.terms import (
     ALL_TERMS,
     AbstractTerm,
     ActivityErrorHebb,
-    DriveErrorActivity,
     ErrorHebb,
     Oja,
     PopulationGatedGradient,
+    PreactivationErrorActivity,
     PreError,
     ProjectedErrorActivity,
     ProjectedErrorGradient,
@@ -31,7 +31,7 @@ from metaplax.plasticity.terms import (
     WeightDecay,
 )
 from metaplax.plasticity.updates import (
-    UNDOABLE,
+    INVERTIBLE_UPDATES,
     AbstractUpdate,
     BatchOuter,
     Changes,
@@ -51,9 +51,9 @@ from metaplax.plasticity.updates import (
 __all__ = [
     "ALL_TERMS",
     "FURTHER_TERMS",
+    "INVERTIBLE_UPDATES",
     "L1",
     "L2",
-    "UNDOABLE",
     "AbstractCoefficients",
     "AbstractPenalty",
     "AbstractTerm",
@@ -65,7 +65,6 @@ __all__ = [
     "Coefficient",
     "Decay",
     "Dense",
-    "DriveErrorActivity",
     "ElasticNet",
     "ErrorHebb",
     "GatedBatchOuter",
@@ -81,6 +80,7 @@ __all__ = [
     "Outer",
     "PopulationGatedGradient",
     "PreError",
+    "PreactivationErrorActivity",
     "PrintedTerm",
     "ProjectedErrorActivity",
     "ProjectedErrorGradient",

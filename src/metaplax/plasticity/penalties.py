@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, PyTree
 
 from metaplax.plasticity.coefficients import AbstractCoefficients
 
-Units = tuple[float, ...] | None
-"""For each term, what its coefficient is divided by before it is charged for; ``None`` for the paper's units."""
+Scales = tuple[float, ...] | None
+"""For each term, what its coefficient is divided by before it is charged for; ``None`` for the paper's scales."""
 
 
 class AbstractPenalty(eqx.Module):
@@ -30,27 +30,27 @@ class NoPenalty(AbstractPenalty):
 
 
 class L1(AbstractPenalty):
-    """``strength * sum_r |theta_r / unit_r|`` over every coefficient; its derivative at 0 is 0.
+    """``factor * sum_r |theta_r / unit_r|`` over every coefficient; its derivative at 0 is 0.
 
     Source: Shervani-Tabar & Rosenbaum (2023), Eq. 6.
     """
 
-    strength: float
-    units: Units = None
+    factor: float
+    scales: Scales = None
 
     def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
         # JAX gives |x| a slope of one at zero; the sign times x has the slope zero that the paper asks for.
-        return self.strength * _total(coefficients, self.units, lambda x: jax.lax.stop_gradient(jnp.sign(x)) * x)
+        return self.factor * _total(coefficients, self.scales, lambda x: jax.lax.stop_gradient(jnp.sign(x)) * x)
 
 
 class L2(AbstractPenalty):
-    """``strength * sum_r (theta_r / unit_r)^2`` over every coefficient."""
+    """``factor * sum_r (theta_r / unit_r)^2`` over every coefficient."""
 
-    strength: float
-    units: Units = None
+    factor: float
+    scales: Scales = None
 
     def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
-        return self.strength * _total(coefficients, self.units, jnp.square)
+        return self.factor * _total(coefficients, self.scales, jnp.square)
 
 
 class ElasticNet(AbstractPenalty):
@@ -58,14 +58,14 @@ class ElasticNet(AbstractPenalty):
 
     l1: float
     l2: float
-    units: Units = None
+    scales: Scales = None
 
     def __call__(self, coefficients: AbstractCoefficients) -> Float[Array, ""]:
-        return L1(self.l1, self.units)(coefficients) + L2(self.l2, self.units)(coefficients)
+        return L1(self.l1, self.scales)(coefficients) + L2(self.l2, self.scales)(coefficients)
 
 
-def _total(coefficients: AbstractCoefficients, units: Units, charge) -> Float[Array, ""]:
+def _total(coefficients: AbstractCoefficients, scales: Scales, charge) -> Float[Array, ""]:
     measured: PyTree = coefficients
-    if units is not None:
-        measured = jax.tree.map(jnp.divide, coefficients, coefficients.filled(units))
+    if scales is not None:
+        measured = jax.tree.map(jnp.divide, coefficients, coefficients.filled(scales))
     return jnp.sum(jnp.stack([jnp.sum(charge(leaf)) for leaf in jax.tree.leaves(measured)]))

@@ -11,14 +11,14 @@ class Signals(eqx.Module):
 
     A plasticity term receives this and nothing else, so it cannot depend on another layer. With
     ``l`` the post-synaptic layer: ``post`` is ``y_l``, ``pre`` is ``y_{l-1}``, ``post_error`` is
-    ``e_l``, ``pre_error`` is ``e_{l-1}``, and ``drive`` is the pre-activation ``z_l = W y_{l-1}``.
+    ``e_l``, ``pre_error`` is ``e_{l-1}``, and ``preactivation`` is the ``z_l = W y_{l-1}``.
     """
 
     pre: Float[Array, " pre"]
     post: Float[Array, " post"]
     pre_error: Float[Array, " pre"]
     post_error: Float[Array, " post"]
-    drive: Float[Array, " post"]
+    preactivation: Float[Array, " post"]
     weight: Float[Array, "post pre"]
 
     def project(self, v: Float[Array, " pre"]) -> Float[Array, " post"]:

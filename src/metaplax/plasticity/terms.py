@@ -138,7 +138,7 @@ class ProjectedErrorGradient(AbstractTerm):
         return Outer(signals.post_error, -gate * signals.pre)
 
 
-class DriveErrorActivity(AbstractTerm):
+class PreactivationErrorActivity(AbstractTerm):
     """``F8 = -(z_l^T e_l) y_l e_{l-1}^T``, with ``z_l = W y_{l-1}`` the drive (Eq. 22)."""
 
     name = "8"
@@ -148,7 +148,7 @@ class DriveErrorActivity(AbstractTerm):
     locality = "layer"
 
     def __call__(self, signals: Signals) -> Outer:
-        gate = signals.drive @ signals.post_error
+        gate = signals.preactivation @ signals.post_error
         return Outer(signals.post, -gate * signals.pre_error)
 
 
@@ -173,7 +173,7 @@ ALL_TERMS: tuple[type[AbstractTerm], ...] = (
     PopulationGatedGradient,
     ProjectedErrorActivity,
     ProjectedErrorGradient,
-    DriveErrorActivity,
+    PreactivationErrorActivity,
     Oja,
 )
 """``F0`` to ``F9``, in the paper's order."""

@@ -162,7 +162,7 @@ class Dense(AbstractUpdate):
         return self.matrix
 
 
-UNDOABLE = (Outer, GatedOuter, BatchOuter, GatedBatchOuter, Decay, GatedDecay, Dense)
+INVERTIBLE_UPDATES = (Outer, GatedOuter, BatchOuter, GatedBatchOuter, Decay, GatedDecay, Dense)
 """What :func:`undo` knows how to undo; an update of another kind may depend on the weights in any way."""
 
 Changes = tuple[AbstractUpdate, ...]

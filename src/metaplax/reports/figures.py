@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
 from metaplax.reports.costs import COSTS_CAPTION, PROGRESS_CAPTION, costs, progress
-from metaplax.reports.errors import ERRORS_CAPTION, errors
-from metaplax.reports.portraits import CURVES_CAPTION, SPIKES_CAPTION, curves, spikes
+from metaplax.reports.example_tasks import CURVES_CAPTION, SPIKES_CAPTION, curves, spikes
+from metaplax.reports.gradient_errors import ERRORS_CAPTION, errors
 from metaplax.reports.recorded import Recorded
 from metaplax.reports.scan import SCAN_CAPTION, scan
 from metaplax.reports.streams import STREAMS_CAPTION, UPDATES_CAPTION, streams, updates

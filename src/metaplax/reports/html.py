@@ -13,7 +13,7 @@ from markupsafe import Markup
 from metaplax._version import __version__
 from metaplax.reports.figures import as_svg, distinct_label, equation, panels
 from metaplax.reports.recorded import Recorded, read
-from metaplax.training import RunFolder
+from metaplax.runs import RunFolder
 
 
 def write(folders: Sequence[Path], target: Path) -> Path:

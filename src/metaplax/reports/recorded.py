@@ -8,7 +8,7 @@ import numpy as np
 
 from metaplax.analysis import LAST, Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
-from metaplax.training import RunFolder
+from metaplax.runs import RunFolder
 
 NOT_SERIES = {"rule", "step", "seconds", "cpu_seconds", "final", "episodes"}
 
@@ -25,7 +25,7 @@ class Recorded:
         quantities: for each name, mean, interval, unit and what was published.
         series: for each rule and name, an array of shape ``(steps, trials)``; NaN where nothing finite came out.
         spent: for each rule, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
-        portraits: for each rule that has one, one task before and after adaptation.
+        example_tasks: for each rule that has one, one task before and after adaptation.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Recorded:
     quantities: dict[str, dict[str, Any]]
     series: dict[str, dict[str, np.ndarray]]
     spent: dict[str, np.ndarray] = field(default_factory=dict)
-    portraits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    example_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -147,7 +147,7 @@ def read(path: Path) -> Recorded:
         quantity.as_json()
         for quantity in quantities(rows, published, config.get("averaged", LAST), config.get("loss_unit", "nats"))
     ]
-    portraits = [path / "portraits" / f"{rule}.json" for rule in config["rules"]]
+    example_tasks = [path / "example_tasks" / f"{rule}.json" for rule in config["rules"]]
     return Recorded(
         path=path,
         config=config,
@@ -156,5 +156,7 @@ def read(path: Path) -> Recorded:
         quantities={quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)},
         series=series,
         spent=spent,
-        portraits={file.stem: folder.read_json(f"portraits/{file.name}") for file in portraits if file.is_file()},
+        example_tasks={
+            file.stem: folder.read_json(f"example_tasks/{file.name}") for file in example_tasks if file.is_file()
+        },
     )

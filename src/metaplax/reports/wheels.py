@@ -56,7 +56,7 @@ def _add_up(axes: Axes, regret: np.ndarray, colour: str, label: str) -> None:
 
 def wheels(run: Recorded) -> Figure | None:
     """Contexts coloured by what was done in them; ``None`` if no wheel was played."""
-    drawn = {study: one for study, one in run.portraits.items() if "contexts" in one}
+    drawn = {study: one for study, one in run.example_tasks.items() if "contexts" in one}
     if not drawn:
         return None
     arms = list(dict.fromkeys(study.partition(".")[0] for study in drawn))

@@ -1,32 +1,30 @@
 """Episodes and streams: what a learner sees."""
 
 from metaplax.tasks.class_bank import ClassBank
-from metaplax.tasks.classification import OnlineClassification
-from metaplax.tasks.division import Division
+from metaplax.tasks.continual import AbstractContinualTask, ContinualImages, Order, Sinusoids
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 from metaplax.tasks.few_shot import FewShot
-from metaplax.tasks.spiking import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
-from metaplax.tasks.stream import ImageStream
-from metaplax.tasks.tabular import Table
-from metaplax.tasks.trajectories import AbstractTrajectory, ImageTrajectory, Order, Sinusoids
-from metaplax.tasks.wheel import WheelTask
+from metaplax.tasks.hold_out import HoldOut
+from metaplax.tasks.image_stream import ImageStream
+from metaplax.tasks.online_classification import OnlineClassification
+from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
+from metaplax.tasks.table import Table
 
 __all__ = [
+    "AbstractContinualTask",
     "AbstractSpikingTask",
     "AbstractTask",
-    "AbstractTrajectory",
     "ClassBank",
-    "Division",
+    "ContinualImages",
     "Episode",
     "Examples",
     "FewShot",
+    "HoldOut",
     "ImageStream",
-    "ImageTrajectory",
     "OnlineClassification",
     "Order",
     "Sinusoids",
     "SpikingPatterns",
     "SpikingSinusoids",
     "Table",
-    "WheelTask",
 ]

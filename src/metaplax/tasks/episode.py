@@ -31,7 +31,7 @@ class AbstractTask(eqx.Module):
         """How many classes targets are drawn from; ``None`` if they are no classes."""
         return None
 
-    def for_trial(self, key: Key[Array, ""]) -> "AbstractTask":
+    def resample(self, key: Key[Array, ""]) -> "AbstractTask":
         """The distribution as it is in one trial, in the same structure.
 
         Here it may draw what stays the same over all episodes of a trial, such as a division of the data; by default

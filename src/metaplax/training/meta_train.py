@@ -12,15 +12,15 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.learners import AbstractLearner, join, split
+from metaplax.runs.interruption import Interruption
+from metaplax.runs.progress import AbstractProgress, NoProgress
+from metaplax.runs.recorder import AbstractRecorder, MemoryRecorder, Row
+from metaplax.runs.run_steps import Step, run_steps
 from metaplax.tasks import AbstractTask
-from metaplax.training.drive import Step, drive
-from metaplax.training.interruption import Interruption
-from metaplax.training.journal import AbstractJournal, MemoryJournal, Row
-from metaplax.training.progress import AbstractProgress, NoProgress
-from metaplax.training.retreat import Anchors, Best
-from metaplax.training.spread import AbstractSpread, Batching, spread
+from metaplax.training.layout import AbstractLayout, Batching, choose_layout
+from metaplax.training.rollback import Anchors, Best
 
-LASTING = 2**32 - 1
+RESAMPLING = 2**32 - 1
 """In the place of the index of a meta-step, what is drawn once per trial."""
 
 ANCHORS = 8
@@ -73,16 +73,16 @@ def meta_train(
     tasks: AbstractTask,
     estimator: AbstractEstimator,
     optimizer: optax.GradientTransformation,
-    steps: int,
+    meta_steps: int,
     *,
     key: Key[Array, ""],
     trials: int = 1,
-    episodes: int = 1,
+    meta_batch: int = 1,
     patience: int = 10,
     ceiling: float = float("inf"),
     margin: float = float("inf"),
     batching: Batching = "auto",
-    journal: AbstractJournal | None = None,
+    recorder: AbstractRecorder | None = None,
     progress: AbstractProgress | None = None,
     interruption: Interruption | None = None,
 ) -> MetaTrained:
@@ -109,8 +109,8 @@ def meta_train(
             network. The gradients of such episodes are huge and lead nowhere.
         margin: how far the running mean of the loss over about ten meta-steps may rise above its lowest value; then
             the parameters go back to where it was lowest. An exploded episode counts with the ceiling.
-        batching: how trials and episodes are laid out over the machine, see :func:`metaplax.training.spread`.
-        journal: where rows and checkpoints go; by default rows are kept in memory.
+        batching: how trials and episodes are laid out over the machine, see :func:`metaplax.training.layout`.
+        recorder: where rows and checkpoints go; by default rows are kept in memory.
         progress: shows how far it is.
         interruption: asked after every step whether to stop.
 
@@ -125,47 +125,47 @@ def meta_train(
             raise ValueError(f"{name} must be at least 1, not {value}")
     learner.check(jax.eval_shape(tasks.sample, key), tasks.classes)
     estimator.check(learner)
-    layout = spread(trials, episodes, batching)
-    journal = MemoryJournal() if journal is None else journal
+    layout = choose_layout(trials, episodes, batching)
+    recorder = MemoryRecorder() if recorder is None else recorder
     progress = NoProgress() if progress is None else progress
     interruption = Interruption() if interruption is None else interruption
 
     constants = split(learner)[1]
     trial_keys = keys_of_trials(key, trials)
-    first, state = journal.resume(start(learner, optimizer, trial_keys))
+    first, state = recorder.resume(start(learner, optimizer, trial_keys))
 
     # Arrays are arguments of the compiled step; Python numbers stay what they are.
     task_arrays, task_constants = eqx.partition(tasks, eqx.is_array)
 
     def one_trial(task_arrays, step, state, trial_key):
-        tasks = eqx.combine(task_arrays, task_constants).for_trial(lasting(trial_key))
+        tasks = eqx.combine(task_arrays, task_constants).resample(resample_key(trial_key))
         key = jax.random.fold_in(trial_key, step)
         return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, (ceiling, margin), state, key)
 
     def compiled(state: MetaState) -> Step:
-        keys = layout.filled(trial_keys)
+        keys = layout.pad(trial_keys)
         take = jax.jit(layout.trials(one_trial)).lower(task_arrays, jnp.int32(0), state, keys).compile()
 
         def step(index: int, state: MetaState) -> tuple[MetaState, dict[str, Array]]:
             state, record = take(task_arrays, jnp.int32(index), state, keys)
-            return state, layout.kept(record)
+            return state, layout.unpad(record)
 
         return step
 
-    state = drive(
+    state = run_steps(
         compiled,
-        layout.filled(state),
+        layout.pad(state),
         first,
         steps,
-        journal=journal,
+        recorder=recorder,
         progress=progress,
         interruption=interruption,
-        trouble=lambda state, done: _divergence(layout.kept(state.streak), done, patience),
-        kept=layout.kept,
+        trouble=lambda state, done: _divergence(layout.unpad(state.streak), done, patience),
+        kept=layout.unpad,
     )
     learned = eqx.combine(state.parameters, constants)
-    trained = MetaTrained(learned, journal.rows(), tuple(int(n) for n in state.masked))
-    journal.finish(steps, trained.scalars())
+    trained = MetaTrained(learned, recorder.rows(), tuple(int(n) for n in state.masked))
+    recorder.finish(steps, trained.scalars())
     return trained
 
 
@@ -174,9 +174,9 @@ def keys_of_trials(key: Key[Array, ""], trials: int) -> Key[Array, " trials"]:
     return jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
 
 
-def lasting(trial_key: Key[Array, ""]) -> Key[Array, ""]:
+def resample_key(trial_key: Key[Array, ""]) -> Key[Array, ""]:
     """The key of what is drawn once per trial."""
-    return jax.random.fold_in(trial_key, LASTING)
+    return jax.random.fold_in(trial_key, RESAMPLING)
 
 
 def start(
@@ -185,7 +185,7 @@ def start(
     """The state before the first meta-step, with a leading axis of trials."""
 
     def one(trial_key: Key[Array, ""]) -> MetaState:
-        parameters = split(learner.for_trial(lasting(trial_key)))[0]
+        parameters = split(learner.resample(resample_key(trial_key)))[0]
         current = (parameters, optimizer.init(parameters))
         return MetaState(*current, Anchors.start(current, ANCHORS), Best.start(current), jnp.int32(0), jnp.int32(0))
 
@@ -197,13 +197,13 @@ def _meta_step(
     tasks: AbstractTask,
     estimator: AbstractEstimator,
     optimizer: optax.GradientTransformation,
-    episodes: int,
-    layout: AbstractSpread,
+    meta_batch: int,
+    layout: AbstractLayout,
     limits: tuple[float, float],
     state: MetaState,
     key: Key[Array, ""],
 ) -> tuple[MetaState, dict[str, Any]]:
-    """One meta-step of one trial. Episodes that are not finite do not count; see :mod:`metaplax.training.retreat`."""
+    """One meta-step of one trial. Episodes that are not finite do not count; see :mod:`metaplax.training.rollback`."""
     learner, (ceiling, margin) = eqx.combine(state.parameters, constants), limits
 
     def one_episode(key):

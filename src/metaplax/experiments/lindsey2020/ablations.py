@@ -56,7 +56,7 @@ class Ablations(AbstractImages):
     labels: ClassVar[Mapping[str, str]] = {name: label for name, (label, *_) in CHANGES.items()}
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {**SMOKE_PRESET, "test_counts": (3,)},
-        "quick": {**QUICK_PRESET, "episodes": 500, "test_episodes": 40, "outputs": 20, "test_counts": (5, 10, 20)},
+        "quick": {**QUICK_PRESET, "meta_steps": 500, "test_episodes": 40, "outputs": 20, "test_counts": (5, 10, 20)},
         "paper": {"test_episodes": 100},
     }
 

@@ -8,8 +8,8 @@ import jax
 import optax
 
 from metaplax.learners import AbstractStreamLearner, FeedbackPlasticity, OnlineGradient
-from metaplax.networks import FrontedMLP
-from metaplax.training import by_field
+from metaplax.networks import EncoderMLP
+from metaplax.optim import per_field
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Arm:
         label: what to call it.
         options: of its learner, see :class:`FeedbackPlasticity` and :class:`OnlineGradient`.
         outer_rates: learning rates of Adam by field of the learner; none if nothing is meta-learned.
-        plastic: layers behind the front.
+        plastic: layers behind the encoder.
         rates: learning rates that an arm without meta-learning is tuned over.
     """
 
@@ -35,7 +35,7 @@ class Arm:
         """Whether it is gradient descent that it learns by."""
         return "signal" not in self.options
 
-    def learner(self, network: FrontedMLP, seed: int) -> AbstractStreamLearner:
+    def learner(self, network: EncoderMLP, seed: int) -> AbstractStreamLearner:
         """The learner at the start."""
         kind = OnlineGradient if self.is_gradient else FeedbackPlasticity
         return kind(network, jax.random.key(seed), **self.options)
@@ -46,7 +46,7 @@ class Arm:
         def adam(rate: float) -> optax.GradientTransformation:
             return optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate)) if clip else optax.adam(rate)
 
-        return by_field({name: adam(rate) for name, rate in self.outer_rates.items()})
+        return per_field({name: adam(rate) for name, rate in self.outer_rates.items()})
 
 
 LABELS = {
@@ -70,7 +70,7 @@ def gradient_arms(rate: float, outer_rate: float, rates_rate: float, plastic: in
         rate: learning rate of the inner loop.
         outer_rate: of Adam on where it starts.
         rates_rate: of Adam on learned inner rates.
-        plastic: layers behind the front.
+        plastic: layers behind the encoder.
     """
     start = {"start": outer_rate}
     variants: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
@@ -87,11 +87,11 @@ def gradient_arms(rate: float, outer_rate: float, rates_rate: float, plastic: in
 
 
 def arms_without_meta_learning(rates: tuple[float, ...], plastic: int = 2) -> dict[str, Arm]:
-    """Backprop through all layers, and feedback alignment behind the front, along the stream from random weights.
+    """Backprop through all layers, and feedback alignment behind the encoder, along the stream from random weights.
 
     Args:
         rates: learning rates that are tuned over.
-        plastic: layers behind the front; as many as there are, and feedback alignment reaches all of them, too.
+        plastic: layers behind the encoder; as many as there are, and feedback alignment reaches all of them, too.
     """
     return {
         "bp": Arm(LABELS["bp"], {"adapted": "all"}, {}, plastic, rates),

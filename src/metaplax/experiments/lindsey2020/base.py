@@ -12,12 +12,12 @@ from metaplax.data import ImageSet
 from metaplax.estimators import Checkpointed
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
 from metaplax.experiments.lindsey2020.arms import LABELS, Arm
-from metaplax.experiments.meta_training import MetaTraining, Untrained
-from metaplax.experiments.stream_test import StreamTest
+from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
+from metaplax.experiments.studies.stream_scores import StreamScores
 from metaplax.learners import AbstractStreamLearner
-from metaplax.networks import FrontedMLP
-from metaplax.tasks import AbstractTrajectory, Order
-from metaplax.training import polyak_average
+from metaplax.networks import EncoderMLP
+from metaplax.optim import polyak_average
+from metaplax.tasks import AbstractContinualTask, Order
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     """Arms are meta-trained on streams, and scored on further ones (``.test``).
 
     Attributes:
-        episodes: meta-steps.
+        meta_steps: meta-steps.
         meta_batch: episodes per meta-step.
         test_episodes: further streams that each trial is scored on.
         average: whether what is scored are meta-parameters averaged over the last half of meta-training, in all arms.
@@ -46,7 +46,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     """What is different about arms with gradients inside in the published code."""
 
     trials: int = 5
-    episodes: int = 20000
+    meta_steps: int = 20000
     meta_batch: int = 1
     test_episodes: int = 50
     average: bool = False
@@ -57,7 +57,7 @@ class AbstractStreamExperiment(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_positive("episodes", "meta_batch", "test_episodes", "ceiling")
+        self.require_positive("meta_steps", "meta_batch", "test_episodes", "ceiling")
         if self.clip < 0:
             raise ConfigError(f"clip must not be negative, but is {self.clip}")
         if self.tuned_for not in self.recipes():
@@ -69,15 +69,15 @@ class AbstractStreamExperiment(AbstractExperiment):
         """All arms, for each word that ``tuned_for`` may be."""
 
     @abstractmethod
-    def network(self, plastic: int, data: ImageSet) -> FrontedMLP:
-        """The network with so many layers behind the front."""
+    def network(self, plastic: int, data: ImageSet) -> EncoderMLP:
+        """The network with so many layers behind the encoder."""
 
     @abstractmethod
-    def training_task(self, data: ImageSet) -> AbstractTrajectory:
+    def training_task(self, data: ImageSet) -> AbstractContinualTask:
         """Streams for meta-training."""
 
     @abstractmethod
-    def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> AbstractTrajectory:
+    def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> AbstractContinualTask:
         """Streams that nothing was learned from.
 
         Args:
@@ -113,7 +113,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     def optimizer(self, arm: Arm) -> optax.GradientTransformation:
         """The outer optimiser of one arm."""
         found = arm.optimizer(0.0 if self.as_released else self.clip)
-        return optax.chain(found, polyak_average(self.episodes // 2)) if self.average else found
+        return optax.chain(found, polyak_average(self.meta_steps // 2)) if self.average else found
 
     def learner(self, arm: Arm, data: ImageSet) -> AbstractStreamLearner:
         """The learner of one arm at the start."""
@@ -133,30 +133,30 @@ class AbstractStreamExperiment(AbstractExperiment):
                 task=task,
                 estimator=Checkpointed(),
                 optimizer=self.optimizer(arm),
-                episodes=self.episodes,
+                meta_steps=self.meta_steps,
                 ceiling=self.ceiling,
                 meta_batch=self.meta_batch,
             )
         return found
 
-    def stream_test(
+    def stream_scores(
         self,
         name: str,
         training: AbstractTraining,
         data: ImageSet,
-        task: AbstractTrajectory,
+        task: AbstractContinualTask,
         counts: tuple[int, ...],
         episodes: int,
-    ) -> StreamTest:
+    ) -> StreamScores:
         """One arm on further streams."""
         arm = self.arms()[name]
-        return StreamTest(name, training, self.learner(arm, data), task, counts, episodes, arm.rates)
+        return StreamScores(name, training, self.learner(arm, data), task, counts, episodes, arm.rates)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         trainings = self.trainings(data)
         task = self.test_task(data, load, self.counts[-1], self.order)
         tests = {
-            f"{name}.test": self.stream_test(name, training, data, task, self.counts, self.test_episodes)
+            f"{name}.test": self.stream_scores(name, training, data, task, self.counts, self.test_episodes)
             for name, training in trainings.items()
         }
         return {**trainings, **tests}
@@ -176,7 +176,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
         for name, study in studies.items():
-            if not isinstance(study, StreamTest):
+            if not isinstance(study, StreamScores):
                 continue
             count, (arm, _, place) = study.counts[-1], name.partition(".")
             accuracy = quantities.get(f"accuracy_after{count}.{name}")

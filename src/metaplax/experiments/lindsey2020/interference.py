@@ -7,9 +7,9 @@ from typing import ClassVar
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
-from metaplax.experiments.interference_study import InterferenceStudy
 from metaplax.experiments.lindsey2020.arms import Arm
 from metaplax.experiments.lindsey2020.omniglot import QUICK_PRESET, SMOKE_PRESET, AbstractImages
+from metaplax.experiments.studies.update_interference import UpdateInterference
 from metaplax.tasks import Order
 
 ARMS = ("flp", "oja_readout", "oml", "maml", "bp")
@@ -34,7 +34,7 @@ class Interference(AbstractImages):
         "smoke": {**SMOKE_PRESET, "test_counts": (3,)},
         "quick": {
             **QUICK_PRESET,
-            "episodes": 600,
+            "meta_steps": 600,
             "test_episodes": 20,
             "ways": 10,
             "shots": 3,
@@ -64,7 +64,7 @@ class Interference(AbstractImages):
             arm = self.arms()[name]
             rate = {"rate": arm.rates[len(arm.rates) // 2]} if arm.rates else {}
             learner = self.learner(replace(arm, options={**arm.options, **rate}), data)
-            found[f"{name}.updates"] = InterferenceStudy(name, training, learner, task, self.test_episodes)
+            found[f"{name}.updates"] = UpdateInterference(name, training, learner, task, self.test_episodes)
         return found
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:

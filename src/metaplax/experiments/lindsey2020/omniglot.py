@@ -8,8 +8,8 @@ from metaplax.data import ImageSet
 from metaplax.experiments.base import ConfigError, Load
 from metaplax.experiments.lindsey2020.arms import LABELS, Arm, arms_without_meta_learning, gradient_arms
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
-from metaplax.networks import ConvFront, FrontedMLP, SoftmaxCrossEntropy
-from metaplax.tasks import ImageTrajectory, Order
+from metaplax.networks import ConvEncoder, EncoderMLP, SoftmaxCrossEntropy
+from metaplax.tasks import ContinualImages, Order
 
 PUBLISHED_FLP = Arm(
     LABELS["flp"],
@@ -72,7 +72,7 @@ class AbstractImages(AbstractStreamExperiment):
     released_gradient: ClassVar[Mapping[str, Any]] = {"first_order": True, "fresh_readout": True}
 
     data: str = "omniglot84"
-    episodes: int = 40000
+    meta_steps: int = 40000
     ways: int = 5
     shots: int = 5
     queries: int = 5
@@ -94,19 +94,19 @@ class AbstractImages(AbstractStreamExperiment):
     def recipes(cls) -> Mapping[str, Mapping[str, Arm]]:
         return {"paper": PAPER, "quick": QUICK, "smoke": SMOKE}
 
-    def network(self, plastic: int, data: ImageSet) -> FrontedMLP:
+    def network(self, plastic: int, data: ImageSet) -> EncoderMLP:
         colours = data.images.shape[3] if data.images.ndim == 4 else 1
         try:
-            front = ConvFront(data.images.shape[1], colours, self.channels, self.strides)
+            encoder = ConvEncoder(data.images.shape[1], colours, self.channels, self.strides)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        return FrontedMLP(front, (*[self.hidden] * (plastic - 1), self.outputs), SoftmaxCrossEntropy())
+        return EncoderMLP(encoder, (*[self.hidden] * (plastic - 1), self.outputs), SoftmaxCrossEntropy())
 
-    def training_task(self, data: ImageSet) -> ImageTrajectory:
+    def training_task(self, data: ImageSet) -> ContinualImages:
         kept = None if self.data in HELD_OUT else range(_last_third(data))
         return self._task(data, self.ways, self.shots, self.queries, order=self.order, allowed=kept)
 
-    def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> ImageTrajectory:
+    def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> ContinualImages:
         images = load(self.data, HELD_OUT[self.data]) if self.data in HELD_OUT else data
         held_out = None if self.data in HELD_OUT else range(_last_third(data), len(data.class_names))
         most = int(images.counts().min()) - RESERVED
@@ -125,9 +125,9 @@ class AbstractImages(AbstractStreamExperiment):
         order: Order,
         allowed: range | None,
         reserved: int = 0,
-    ) -> ImageTrajectory:
+    ) -> ContinualImages:
         try:
-            return ImageTrajectory(
+            return ContinualImages(
                 data,
                 ways,
                 shots,
@@ -148,12 +148,12 @@ def _last_third(data: ImageSet) -> int:
     return len(data.class_names) - len(data.class_names) // 3
 
 
-SMALL = {"trials": 2, "episodes": 2, "test_episodes": 2, "data": "glyphs", "channels": 4, "hidden": 8, "outputs": 12}
+SMALL = {"trials": 2, "meta_steps": 2, "test_episodes": 2, "data": "glyphs", "channels": 4, "hidden": 8, "outputs": 12}
 SMOKE_PRESET = {**SMALL, "strides": (2, 2, 2), "ways": 3, "shots": 2, "queries": 2, "tuned_for": "smoke"}
 QUICK_PRESET = {
     "trials": 6,
     "data": "omniglot",
-    "episodes": 1500,
+    "meta_steps": 1500,
     "channels": 32,
     "strides": (2, 1, 2),
     "tuned_for": "quick",
@@ -190,7 +190,7 @@ class OmniglotContinual(AbstractImages):
         "smoke": {**SMOKE_PRESET, "test_counts": (2, 5)},
         "quick": {
             **QUICK_PRESET,
-            "episodes": 600,
+            "meta_steps": 600,
             "test_episodes": 3,
             "ways": 20,
             "shots": 3,

@@ -8,7 +8,7 @@ from metaplax.data import ImageSet
 from metaplax.experiments.base import ConfigError, Load
 from metaplax.experiments.lindsey2020.arms import LABELS, Arm, arms_without_meta_learning, gradient_arms
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
-from metaplax.networks import DenseFront, FrontedMLP, MeanSquaredError, NoFront
+from metaplax.networks import DenseEncoder, EncoderMLP, MeanSquaredError, NoEncoder
 from metaplax.tasks import Order, Sinusoids
 
 # As published: all nine layers are plastic, and nothing keeps plasticity from exploding but a tiny rate.
@@ -66,7 +66,7 @@ class AbstractRegression(AbstractStreamExperiment):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {
             "trials": 2,
-            "episodes": 2,
+            "meta_steps": 2,
             "test_episodes": 2,
             "sizes": (8, 8),
             "functions": 3,
@@ -76,7 +76,7 @@ class AbstractRegression(AbstractStreamExperiment):
         },
         "quick": {
             "trials": 6,
-            "episodes": 1500,
+            "meta_steps": 1500,
             "test_episodes": 20,
             "sizes": (64, 64, 64, 64),
             "minibatches": 10,
@@ -111,13 +111,13 @@ class AbstractRegression(AbstractStreamExperiment):
     def counts(self) -> tuple[int, ...]:
         return tuple(range(1, self.functions + 1)) if self.order == "continual" else (self.functions,)
 
-    def network(self, plastic: int, data: ImageSet) -> FrontedMLP:
+    def network(self, plastic: int, data: ImageSet) -> EncoderMLP:
         del data
         sizes = (self.functions + 1, *self.sizes)
         frozen = max(0, len(sizes) - plastic)
         try:
-            front = DenseFront(sizes[: frozen + 1]) if frozen else NoFront(sizes[:1])
-            return FrontedMLP(front, (*sizes[frozen + 1 :], 1), MeanSquaredError())
+            encoder = DenseEncoder(sizes[: frozen + 1]) if frozen else NoEncoder(sizes[:1])
+            return EncoderMLP(encoder, (*sizes[frozen + 1 :], 1), MeanSquaredError())
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

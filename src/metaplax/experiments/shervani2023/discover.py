@@ -58,7 +58,7 @@ class Discover(AbstractHeldOut):
         "centred_plastic": "centred gradient, eHebb, Oja; feedback that learns",
     }
 
-    episodes: int = 400
+    meta_steps: int = 400
     safeguards: bool = True
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:

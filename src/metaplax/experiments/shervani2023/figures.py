@@ -23,10 +23,10 @@ class Quickstart(OnlineRuleLearning):
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
         "quick": {},
-        "paper": {"episodes": 600, "trials": 20},
+        "paper": {"meta_steps": 600, "trials": 20},
     }
 
-    episodes: int = 150
+    meta_steps: int = 150
     trials: int = 4
     data: str = "glyphs"
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
-from metaplax.experiments.meta_training import MetaTraining
 from metaplax.experiments.shervani2023.online import SMOKE, OnlineRuleLearning, meta_training_classes
-from metaplax.experiments.transfer import Transfer
+from metaplax.experiments.studies.meta_training import MetaTraining
+from metaplax.experiments.studies.transfer import Transfer
 from metaplax.tasks import OnlineClassification
 
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -52,7 +52,7 @@ class AbstractHeldOut(OnlineRuleLearning):
 
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {**SMOKE, "test_episodes": 1},
-        "quick": {"episodes": 150, "trials": 4},
+        "quick": {"meta_steps": 150, "trials": 4},
         "paper": {},
     }
 
@@ -116,11 +116,11 @@ class Generalisation(AbstractHeldOut):
             "streams": (94,),
             "streams_of": "glyphs",
         },
-        "quick": {"episodes": 150, "trials": 4, "test_episodes": 2, "streams": (50, 250, 1000)},
+        "quick": {"meta_steps": 150, "trials": 4, "test_episodes": 2, "streams": (50, 250, 1000)},
         "paper": {},
     }
 
-    episodes: int = 300
+    meta_steps: int = 300
     test_episodes: int = 5
     conditions: tuple[str, ...] = tuple(CONDITIONS)
     other_data: tuple[str, ...] = ("fashion_mnist", "glyphs")

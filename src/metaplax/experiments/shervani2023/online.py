@@ -20,13 +20,14 @@ from metaplax.analysis import alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
 from metaplax.estimators import ESTIMATORS, EstimatorName
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.meta_training import MetaTraining
+from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
 from metaplax.learners import AbstractLearner, OnlinePlasticity, split
 from metaplax.networks import MLP
+from metaplax.optim import clip_by_running_rms, rescaled
 from metaplax.plasticity import L1, AbstractPenalty, NoPenalty, Rule, rules
 from metaplax.tasks import OnlineClassification
-from metaplax.training import clip_to_recent, in_units, trusted_units
+from metaplax.training import stable_scales
 
 PAPER = "Shervani-Tabar & Rosenbaum (2023)"
 RULES = {
@@ -64,8 +65,8 @@ CEILING = 1.5
 MARGIN = 0.5
 """With safeguards, how far the running mean of the outer loss may rise, in nats."""
 
-SMOKE = {"episodes": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4}
-PRESETS = {"smoke": SMOKE, "quick": {"episodes": 150, "trials": 4}, "paper": {}}
+SMOKE = {"meta_steps": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4}
+PRESETS = {"smoke": SMOKE, "quick": {"meta_steps": 150, "trials": 4}, "paper": {}}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class OnlineRuleLearning(AbstractExperiment):
     """Meta-learn the coefficients of one or more rules, each on the same episodes.
 
     Attributes:
-        episodes: meta-steps per rule.
+        meta_steps: meta-steps per rule.
         ways: classes per episode.
         shots: images per class to learn from, one pass.
         queries: images per class to be scored on.
@@ -83,8 +84,8 @@ class OnlineRuleLearning(AbstractExperiment):
         meta_learning_rate: of Adam on the coefficients.
         meta_gradient_clip: largest norm of a meta-gradient; explosive episodes exceed it.
         safeguards: keep meta-training away from where episodes explode: coefficients are meta-learned in units
-            that are measured before (:func:`metaplax.training.trusted_units`), components of the meta-gradient are
-            clipped to their recent size (:func:`metaplax.training.clip_to_recent`), episodes that end with 1.5 times
+            that are measured before (:func:`metaplax.training.stable_scales`), components of the meta-gradient are
+            clipped to their recent size (:func:`metaplax.optim.clip_by_running_rms`), episodes that end with 1.5 times
             the loss of chance are left out, and when the running mean of the loss has risen by 0.5 nats,
             meta-training goes back to where it was lowest.
         l1: strength of the L1 penalty on the coefficients, in the paper's units.
@@ -100,7 +101,7 @@ class OnlineRuleLearning(AbstractExperiment):
     labels: ClassVar[Mapping[str, str]] = LABELS
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = PRESETS
 
-    episodes: int = 600
+    meta_steps: int = 600
     ways: int = 5
     shots: int = 50
     queries: int = 10
@@ -117,7 +118,7 @@ class OnlineRuleLearning(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_positive("episodes", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip")
+        self.require_positive("meta_steps", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip")
         for name in ("l1", "held_out"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
@@ -144,7 +145,7 @@ class OnlineRuleLearning(AbstractExperiment):
             task=task,
             estimator=ESTIMATORS[self.estimator](),
             optimizer=self.optimizer(arm, learner, self.units(learner, task)),
-            episodes=self.episodes,
+            meta_steps=self.meta_steps,
             ceiling=CEILING * log(self.sizes[-1]) if self.safeguards else unlimited,
             margin=MARGIN if self.safeguards else unlimited,
         )
@@ -206,7 +207,7 @@ class OnlineRuleLearning(AbstractExperiment):
         # A single coefficient is a learning rate: there is nothing to weigh it against.
         if not self.safeguards or len(learner.rule.terms) == 1:
             return None
-        return trusted_units(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
+        return stable_scales(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
 
     def optimizer(
         self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...] | None
@@ -217,7 +218,7 @@ class OnlineRuleLearning(AbstractExperiment):
             return optax.chain(*steps)
         if units is None:
             return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), *steps)
-        return in_units(optax.chain(clip_to_recent(CLIP), *steps), per_coefficient(learner, units))
+        return rescaled(optax.chain(clip_by_running_rms(CLIP), *steps), per_coefficient(learner, units))
 
     def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
         """What comes after the step of the optimiser."""

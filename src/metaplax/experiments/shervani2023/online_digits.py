@@ -7,8 +7,8 @@ from typing import ClassVar
 from metaplax.analysis import Published, alignment_angles
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.online_learning import OnlineLearning
 from metaplax.experiments.shervani2023.online import FEEDBACK, PAPER, check_sizes
+from metaplax.experiments.studies.online_learning import OnlineLearning
 from metaplax.feedback import Symmetric
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP

@@ -10,8 +10,8 @@ from metaplax.analysis import Published
 from metaplax.experiments.base import ConfigError
 from metaplax.experiments.shervani2023.figures import BP_AND_FA
 from metaplax.experiments.shervani2023.online import RULES, OnlineRuleLearning
+from metaplax.optim import hard_threshold
 from metaplax.plasticity import L1, L2, AbstractPenalty, ElasticNet, NoPenalty, Rule
-from metaplax.training import keep_largest
 
 
 @dataclass(frozen=True)
@@ -111,4 +111,4 @@ class FigS5(AbstractPoolLearning):
     def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
         if arm != "pool_top":
             return ()
-        return (keep_largest(self.keep, self.episodes // 6, max(self.episodes // 2, self.episodes // 6 + 1)),)
+        return (hard_threshold(self.keep, self.meta_steps // 6, max(self.meta_steps // 2, self.meta_steps // 6 + 1)),)

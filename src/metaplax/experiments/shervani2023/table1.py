@@ -52,12 +52,12 @@ class Table1(OnlineRuleLearning):
         for layer, degrees in enumerate(angles)
     }
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {"episodes": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4},
-        "quick": {"episodes": 150, "trials": 4},
+        "smoke": {"meta_steps": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4},
+        "quick": {"meta_steps": 150, "trials": 4},
         "paper": {},
     }
 
-    episodes: int = 500
+    meta_steps: int = 500
     sizes: tuple[int, ...] = (784, 130, 70, 47)
 
     def __post_init__(self):

@@ -19,7 +19,7 @@ from metaplax.analysis import Published
 from metaplax.data import ImageSet
 from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, ImplicitDirect, Neumann
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.gradient_error import GradientError, Problem
+from metaplax.experiments.studies.gradient_error import GradientError, Problem
 from metaplax.experiments.zucchet2022.metaopt import PAPER
 from metaplax.experiments.zucchet2022.quadratic import Quadratic, RandomBowls
 from metaplax.learners import AbstractMinimiser, Inexact, MetaRegularised, Newton

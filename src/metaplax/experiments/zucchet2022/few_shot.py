@@ -17,11 +17,11 @@ from metaplax.experiments.base import (
     ConfigError,
     Load,
 )
-from metaplax.experiments.meta_training import MetaTraining, Untrained
-from metaplax.experiments.transfer import Transfer
+from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
+from metaplax.experiments.studies.transfer import Transfer
 from metaplax.experiments.zucchet2022.few_shot_settings import EPOCH, QUOTED, SETTINGS, Fast
 from metaplax.learners import ComplexSynapse
-from metaplax.networks import AbstractBatchNetwork, ConvBlocks, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
+from metaplax.networks import AbstractFunctionalNetwork, ConvBlocks, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
 from metaplax.tasks import FewShot
 
 LABELS = {
@@ -43,7 +43,7 @@ class AbstractFewShot(AbstractExperiment):
 
     Attributes:
         arms: which methods; by default all.
-        episodes: meta-steps.
+        meta_steps: meta-steps.
         meta_batch: tasks per meta-step.
         test_episodes: further tasks that each trial is scored on.
         ways: classes per task.
@@ -71,7 +71,7 @@ class AbstractFewShot(AbstractExperiment):
 
     trials: int = 3
     arms: tuple[str, ...] = tuple(LABELS)
-    episodes: int = 30 * EPOCH
+    meta_steps: int = 30 * EPOCH
     meta_batch: int = 32
     test_episodes: int = 300
     ways: int = 5
@@ -87,7 +87,7 @@ class AbstractFewShot(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive(
-            "episodes", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries",
+            "meta_steps", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries",
             "templates",
         )  # fmt: skip
         self.require_some("arms", LABELS)
@@ -96,7 +96,7 @@ class AbstractFewShot(AbstractExperiment):
         if self.tuned_for not in SETTINGS:
             raise ConfigError(f"tuned_for is one of {', '.join(SETTINGS)}, not {self.tuned_for!r}")
 
-    def beside(self) -> Mapping[str, Published]:
+    def published_values(self) -> Mapping[str, Published]:
         quoted = QUOTED.get((self.data, self.ways, self.shots), {})
         source = "in Rajeswaran et al. (2019), after whole meta-training"
         return {f"accuracy.{arm}.test": Published(quoted[arm], source) for arm in self.arms if arm in quoted}
@@ -141,7 +141,7 @@ class AbstractFewShot(AbstractExperiment):
             task=task,
             estimator=self.estimator(arm),
             optimizer=settings.outer(self.polyak_from, EPOCH if self.as_released else None),
-            episodes=self.episodes,
+            meta_steps=self.meta_steps,
             meta_batch=self.meta_batch,
         )
 
@@ -157,7 +157,7 @@ class AbstractFewShot(AbstractExperiment):
             learn_strength=False,
         )
 
-    def network(self, fast: Fast, task: FewShot) -> AbstractBatchNetwork:
+    def network(self, fast: Fast, task: FewShot) -> AbstractFunctionalNetwork:
         """What is trained, with so much of it fast."""
         images = task.bank.images
         colours = images.shape[3] if images.ndim == 4 else 1
@@ -198,11 +198,11 @@ SPLITS = {"omniglot": ("background", "evaluation"), "miniimagenet": ("train", "t
 """Classes for meta-training, and those that are kept for the end; of other data the last third is kept."""
 
 SMOKE = {
-    "trials": 2, "episodes": 2, "meta_batch": 2, "test_episodes": 2, "ways": 3, "queries": 2, "test_queries": 2,
+    "trials": 2, "meta_steps": 2, "meta_batch": 2, "test_episodes": 2, "ways": 3, "queries": 2, "test_queries": 2,
     "channels": (4, 4, 4, 4), "templates": 5, "polyak_from": 0, "tuned_for": "smoke", "data": "glyphs",
 }  # fmt: skip
 QUICK_PRESET = {
-    "trials": 3, "episodes": 1250, "meta_batch": 16, "queries": 3, "channels": (8, 16, 32, 64), "templates": 50,
+    "trials": 3, "meta_steps": 1250, "meta_batch": 16, "queries": 3, "channels": (8, 16, 32, 64), "templates": 50,
     "polyak_from": 1040, "tuned_for": "quick", "arms": ("cml", "maml", "fomaml"),
 }  # fmt: skip
 
@@ -222,7 +222,7 @@ class FewShotOmniglot(AbstractFewShot):
         "quick-wide": {
             **QUICK_PRESET,
             "channels": (16, 32, 64, 128),
-            "episodes": 2000,
+            "meta_steps": 2000,
             "meta_batch": 8,
             "polyak_from": 1500,
             "tuned_for": "quick-wide",
@@ -232,7 +232,7 @@ class FewShotOmniglot(AbstractFewShot):
             **QUICK_PRESET,
             "ways": 20,
             "channels": (32, 32, 32, 32),
-            "episodes": 800,
+            "meta_steps": 800,
             "meta_batch": 2,
             "queries": 1,
             "polyak_from": 650,
@@ -259,12 +259,12 @@ class FewShotMiniImageNet(AbstractFewShot):
     std = (0.229, 0.224, 0.225)
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": SMOKE,
-        "quick": {**QUICK_PRESET, "channels": (4, 8, 16, 32), "episodes": 750, "polyak_from": 620},
+        "quick": {**QUICK_PRESET, "channels": (4, 8, 16, 32), "meta_steps": 750, "polyak_from": 620},
         "paper": {},
     }
 
     data: str = "miniimagenet"
-    episodes: int = 200 * EPOCH
+    meta_steps: int = 200 * EPOCH
     meta_batch: int = 4
     channels: tuple[int, ...] = (32, 32, 32, 32)
     polyak_from: int = 50 * EPOCH

@@ -10,7 +10,7 @@ from typing import Literal
 import optax
 
 from metaplax.learners import Descent
-from metaplax.training import polyak_average
+from metaplax.optim import polyak_average
 
 Fast = Literal["all", "readout", "coefficients"]
 Rule = Literal["contrastive", "maml", "first_order", "reptile", "imaml", "none"]

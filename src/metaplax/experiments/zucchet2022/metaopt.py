@@ -1,4 +1,4 @@
-"""Supervised meta-optimisation: a strength of the regulariser for every single weight.
+"""Supervised meta-optimisation: a decay of the regulariser for every single weight.
 
 Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 5.1 and Table 1.
 """
@@ -18,13 +18,13 @@ from metaplax.data import CATALOG, ImageSet
 from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, Neumann, Truncated
 from metaplax.estimators.contrastive import Variant
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
-from metaplax.experiments.meta_training import MetaTraining
-from metaplax.experiments.random_search import StrengthSearch
-from metaplax.experiments.transfer import Transfer
+from metaplax.experiments.studies.decay_search import DecaySearch
+from metaplax.experiments.studies.meta_training import MetaTraining
+from metaplax.experiments.studies.transfer import Transfer
 from metaplax.learners import Descent, MetaRegularised
-from metaplax.networks import AbstractBatchNetwork, BatchNormLeNet, EquinoxNetwork, SoftmaxCrossEntropy
-from metaplax.tasks import Division
-from metaplax.tasks.division import Part
+from metaplax.networks import AbstractFunctionalNetwork, BatchNormLeNet, EquinoxNetwork, SoftmaxCrossEntropy
+from metaplax.tasks import HoldOut
+from metaplax.tasks.hold_out import Part
 
 PAPER = "Zucchet et al. (2022)"
 LABELS = {
@@ -34,14 +34,14 @@ LABELS = {
     "neumann": "Neumann series (NSA)",
     "truncated": "truncated backprop (TBPTT)",
     "none": "no regularisation",
-    "search": "one strength for all, by random search",
+    "search": "one decay for all, by random search",
 }
 INNER: dict[str, Callable[[float], optax.GradientTransformation]] = {
     "adam": optax.adam,
     "sgd_nesterov": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
 }
 SEARCHED = (1e-6, 1e-1)
-"""Between which strengths the search tries."""
+"""Between which decays the search tries."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Settings:
     Attributes:
         optimizer: of the inner loop, one of ``INNER``.
         rate: its learning rate.
-        outer_rate: learning rate of Adam on the strengths.
-        strength: where these start.
+        outer_rate: learning rate of Adam on the decays.
+        decay: where these start.
         steps: inner steps.
         nudged_rate: learning rate of the nudged phase.
-        beta: nudging strength.
+        beta: nudging decay.
         variant: of the contrastive rule.
         terms: steps of conjugate gradients, terms of the Neumann series, or steps of truncated backprop.
         neumann_rate: of the Neumann series.
@@ -65,7 +65,7 @@ class Settings:
     optimizer: str
     rate: float
     outer_rate: float = 0.0
-    strength: float = 0.0
+    decay: float = 0.0
     steps: int = 2000
     nudged_rate: float = 0.0
     beta: float = 0.0
@@ -77,10 +77,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class AbstractMetaOptimisation(AbstractExperiment):
-    """Strengths of the regulariser are meta-learned on held-back images, by several meta-gradients.
+    """Decays of the regulariser are meta-learned on held-back images, by several meta-gradients.
 
     Attributes:
-        episodes: outer steps.
+        meta_steps: outer steps.
         learn_from: images in the support set.
         held_back: images in the query set.
         test_images: images that nothing is decided on.
@@ -103,7 +103,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
     flat: ClassVar[bool]
 
     trials: int = 10
-    episodes: int = 100
+    meta_steps: int = 100
     learn_from: int = 30_000
     held_back: int = 30_000
     test_images: int = 10_000
@@ -115,7 +115,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_positive("episodes", "learn_from", "held_back", "test_images", "batch", "nudged_steps")
+        self.require_positive("meta_steps", "learn_from", "held_back", "test_images", "batch", "nudged_steps")
         if self.inner_steps < 0:
             raise ConfigError(f"inner_steps must not be negative, but is {self.inner_steps}")
         if self.batch > min(self.learn_from, self.held_back):
@@ -141,29 +141,29 @@ class AbstractMetaOptimisation(AbstractExperiment):
         }
         return {**trainings, **transfers}
 
-    def _task(self, data: ImageSet, load: Load, part: Part) -> Division:
+    def _task(self, data: ImageSet, load: Load, part: Part) -> HoldOut:
         has_test = "test" in CATALOG[self.data].splits
         train, test = (data, load(self.data, "test")) if has_test else data.divided(self.test_images)
         test = ImageSet(test.name, test.images[: self.test_images], test.labels[: self.test_images], test.class_names)
         sizes = (self.learn_from, self.held_back)
-        return Division(train, test, sizes, part=part, mean=self.mean, std=self.std, flat=self.flat)
+        return HoldOut(train, test, sizes, part=part, mean=self.mean, std=self.std, flat=self.flat)
 
-    def _training(self, arm: str, task: Division) -> AbstractTraining:
+    def _training(self, arm: str, task: HoldOut) -> AbstractTraining:
         settings = self.settings[self.tuned_for][arm]
         learner = self.learner(arm, task)
         if arm == "none":
-            return StrengthSearch(learner, task, 1, 0.0, 0.0)
+            return DecaySearch(learner, task, 1, 0.0, 0.0)
         if arm == "search":
-            return StrengthSearch(learner, task, self.episodes, *SEARCHED)
+            return DecaySearch(learner, task, self.meta_steps, *SEARCHED)
         return MetaTraining(
             learner=learner,
             task=task,
             estimator=self.estimator(arm),
-            optimizer=nonnegative_strengths(optax.adam(settings.outer_rate)),
-            episodes=self.episodes,
+            optimizer=nonnegative_decays(optax.adam(settings.outer_rate)),
+            meta_steps=self.meta_steps,
         )
 
-    def learner(self, arm: str, task: Division) -> MetaRegularised:
+    def learner(self, arm: str, task: HoldOut) -> MetaRegularised:
         """The learner of one arm, at the start of meta-training."""
         settings = self.settings[self.tuned_for][arm]
         steps = self.inner_steps or settings.steps
@@ -171,7 +171,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
             self.network(task),
             SoftmaxCrossEntropy(),
             Descent(INNER[settings.optimizer](settings.rate), steps, self.batch),
-            settings.strength,
+            settings.decay,
             learn_start=self.as_released and arm == "truncated",
         )
 
@@ -190,20 +190,20 @@ class AbstractMetaOptimisation(AbstractExperiment):
         return T1T2(throw=False)
 
     @abstractmethod
-    def network(self, task: Division) -> AbstractBatchNetwork:
+    def network(self, task: HoldOut) -> AbstractFunctionalNetwork:
         """What is trained."""
 
 
 PARTS = {"test": "test images", "all": "test images, after learning from all others"}
 
 
-def nonnegative_strengths(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An optimiser that takes strengths to zero where its step would take them below."""
+def nonnegative_decays(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimiser that takes decays to zero where its step would take them below."""
 
     def mask(parameters: PyTree) -> PyTree:
         nothing = jax.tree.map(lambda _: False, parameters)
-        everything = jax.tree.map(lambda _: True, parameters.strength)
-        return eqx.tree_at(lambda tree: tree.strength, nothing, everything)
+        everything = jax.tree.map(lambda _: True, parameters.decay)
+        return eqx.tree_at(lambda tree: tree.decay, nothing, everything)
 
     return optax.chain(optimizer, optax.masked(optax.keep_params_nonnegative(), mask))
 
@@ -218,7 +218,7 @@ class MetaoptMNIST(AbstractMetaOptimisation):
     """
 
     name = "zucchet2022/metaopt-mnist"
-    title = "One regularisation strength per weight, meta-learned on MNIST"
+    title = "One regularisation decay per weight, meta-learned on MNIST"
     mean = (0.1307,)
     std = (0.3081,)
     flat = True
@@ -246,11 +246,11 @@ class MetaoptMNIST(AbstractMetaOptimisation):
     }
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {
-            "trials": 2, "episodes": 2, "learn_from": 40, "held_back": 60, "test_images": 50, "batch": 20,
+            "trials": 2, "meta_steps": 2, "learn_from": 40, "held_back": 60, "test_images": 50, "batch": 20,
             "inner_steps": 4, "nudged_steps": 2, "width": 8, "depth": 2, "tuned_for": "quick", "data": "glyphs",
         },
         "quick": {
-            "trials": 5, "episodes": 30, "learn_from": 500, "held_back": 5000, "test_images": 5000, "batch": 100,
+            "trials": 5, "meta_steps": 30, "learn_from": 500, "held_back": 5000, "test_images": 5000, "batch": 100,
             "nudged_steps": 200, "width": 64, "depth": 3, "tuned_for": "quick",
         },
         "paper": {},
@@ -264,7 +264,7 @@ class MetaoptMNIST(AbstractMetaOptimisation):
         super().__post_init__()
         self.require_positive("width", "depth")
 
-    def network(self, task: Division) -> AbstractBatchNetwork:
+    def network(self, task: HoldOut) -> AbstractFunctionalNetwork:
         inputs = task.images[0].size
         return EquinoxNetwork(lambda key: eqx.nn.MLP(inputs, task.classes, self.width, self.depth, jnp.tanh, key=key))
 
@@ -274,7 +274,7 @@ class MetaoptCIFAR10(AbstractMetaOptimisation):
     """A small convolutional network with batch normalisation on CIFAR-10."""
 
     name = "zucchet2022/metaopt-cifar10"
-    title = "One regularisation strength per weight, meta-learned on CIFAR-10"
+    title = "One regularisation decay per weight, meta-learned on CIFAR-10"
     mean = (0.4914, 0.4822, 0.4465)
     std = (0.2023, 0.1994, 0.2010)
     flat = False
@@ -302,11 +302,11 @@ class MetaoptCIFAR10(AbstractMetaOptimisation):
     }
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {
-            "trials": 2, "episodes": 1, "learn_from": 20, "held_back": 20, "test_images": 20, "batch": 20,
+            "trials": 2, "meta_steps": 1, "learn_from": 20, "held_back": 20, "test_images": 20, "batch": 20,
             "inner_steps": 2, "nudged_steps": 1, "tuned_for": "quick",
         },
         "quick": {
-            "trials": 5, "episodes": 7, "learn_from": 1000, "held_back": 1000, "test_images": 2000, "batch": 100,
+            "trials": 5, "meta_steps": 7, "learn_from": 1000, "held_back": 1000, "test_images": 2000, "batch": 100,
             "nudged_steps": 40, "tuned_for": "quick",
         },
         "paper": {},
@@ -316,6 +316,6 @@ class MetaoptCIFAR10(AbstractMetaOptimisation):
     learn_from: int = 25_000
     held_back: int = 25_000
 
-    def network(self, task: Division) -> AbstractBatchNetwork:
+    def network(self, task: HoldOut) -> AbstractFunctionalNetwork:
         _, height, _, channels = task.images.shape
         return BatchNormLeNet(height, channels, outputs=task.classes)

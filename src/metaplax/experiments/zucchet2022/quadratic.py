@@ -40,10 +40,10 @@ class Quadratic(AbstractEnergyLearner):
         del key
         return self.omega, ()
 
-    def charge(self, fast: Float[Array, " n"]) -> Float[Array, ""]:
+    def regulariser(self, fast: Float[Array, " n"]) -> Float[Array, ""]:
         return 0.5 * jnp.sum(self.strength * (self.omega - fast) ** 2)
 
-    def misfit(
+    def inner_loss(
         self, fast: Float[Array, " n"], buffers: PyTree, examples: Bowl, training: bool
     ) -> tuple[Float[Array, ""], PyTree]:
         del training
@@ -62,8 +62,8 @@ class Quadratic(AbstractEnergyLearner):
         """``phi_beta``, the minimiser of ``E + beta C``."""
         inner, outer = episode.support, episode.query
         matrix = inner.curvature + jnp.diag(self.strength) + beta * outer.curvature
-        drive = inner.curvature @ inner.centre + self.strength * self.omega + beta * outer.curvature @ outer.centre
-        return jnp.linalg.solve(matrix, drive)
+        right_side = inner.curvature @ inner.centre + self.strength * self.omega + beta * outer.curvature @ outer.centre
+        return jnp.linalg.solve(matrix, right_side)
 
     def exact(self, episode: Episode) -> "Quadratic":
         """The meta-gradient, in the learner's own structure."""

@@ -14,10 +14,10 @@ from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive, Truncated
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.meta_training import MetaTraining, Untrained
-from metaplax.experiments.portrait import Portrait
-from metaplax.experiments.transfer import Transfer
-from metaplax.learners import BPTT, AbstractCredit, Descent, EProp, SpikingLearner
+from metaplax.experiments.studies.example_task import ExampleTask
+from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
+from metaplax.experiments.studies.transfer import Transfer
+from metaplax.learners import BPTT, AbstractInnerGradient, Descent, EProp, SpikingLearner
 from metaplax.networks import RecurrentLIF
 from metaplax.tasks import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 
@@ -41,7 +41,7 @@ class Settings:
         batch: samples per inner step; 0 for all of them.
         outer_rate: learning rate of Adam on the consolidated weights.
         meta_batch: tasks per outer step.
-        rate_strength: of the regularisation of firing rates.
+        rate_penalty: of the regularisation of firing rates.
         rate_target: in spikes per neuron and step.
         strength: of the pull to the consolidated weights.
         beta: nudging strength.
@@ -57,7 +57,7 @@ class Settings:
     batch: int
     outer_rate: float
     meta_batch: int
-    rate_strength: float
+    rate_penalty: float
     rate_target: float
     strength: float = 0.0
     beta: float = 0.0
@@ -79,10 +79,10 @@ class AbstractSpikingExperiment(AbstractExperiment):
     """Consolidated weights of a spiking network are meta-learned by several pairs of an outer and an inner rule.
 
     Every arm is scored on further tasks, with its meta-learned weights (``.test``) and with random ones
-    (``.untrained``); one task is drawn before and after adaptation (``.portrait``).
+    (``.untrained``); one task is drawn before and after adaptation (``.example_task``).
 
     Attributes:
-        episodes: outer steps.
+        meta_steps: outer steps.
         test_episodes: tasks that each trial is scored on.
         hidden: spiking neurons.
         adaptation: how much a spike raises the threshold: 0 for LIF neurons, more for ALIF neurons.
@@ -108,7 +108,7 @@ class AbstractSpikingExperiment(AbstractExperiment):
 
     trials: int = 5
     data: str = "none"
-    episodes: int = 1000
+    meta_steps: int = 1000
     test_episodes: int = 200
     hidden: int = 100
     adaptation: float = 0.0
@@ -122,7 +122,7 @@ class AbstractSpikingExperiment(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_positive("episodes", "test_episodes", "hidden", "shots", "queries")
+        self.require_positive("meta_steps", "test_episodes", "hidden", "shots", "queries")
         if self.steps < 2:
             raise ConfigError(f"a sample needs at least 2 steps of time, not {self.steps}")
         if not self.adaptation >= 0:
@@ -149,7 +149,7 @@ class AbstractSpikingExperiment(AbstractExperiment):
             assert isinstance(training, MetaTraining)
             found[f"{arm}.test"] = Transfer(arm, training, learner, task, self.test_episodes)
             found[f"{arm}.untrained"] = Transfer(arm, Untrained(learner), learner, task, self.test_episodes)
-            found[f"{arm}.portrait"] = Portrait(arm, training, learner, task)
+            found[f"{arm}.example_task"] = ExampleTask(arm, training, learner, task)
         return found
 
     def _training(self, arm: str, task: AbstractSpikingTask) -> MetaTraining:
@@ -159,7 +159,7 @@ class AbstractSpikingExperiment(AbstractExperiment):
             task=task,
             estimator=self.estimator(arm),
             optimizer=optax.adam(settings.outer_rate),
-            episodes=self.episodes,
+            meta_steps=self.meta_steps,
             meta_batch=1 if self.as_released else settings.meta_batch,
         )
 
@@ -167,11 +167,11 @@ class AbstractSpikingExperiment(AbstractExperiment):
         """The learner of one arm, at the start of meta-training or as it is scored."""
         settings, network = SETTINGS[self.tuned_for][arm], self.network()
         inner = "bptt" if testing and self.as_released and arm != "cml" else settings.inner
-        return SpikingLearner(network, self.credit(settings, inner), settings.minimiser(), settings.strength)
+        return SpikingLearner(network, self.inner_gradient(settings, inner), settings.minimiser(), settings.strength)
 
-    def credit(self, settings: Settings, inner: Literal["eprop", "bptt"]) -> AbstractCredit:
+    def credit(self, settings: Settings, inner: Literal["eprop", "bptt"]) -> AbstractInnerGradient:
         """What the network descends on, and by which direction."""
-        rates = settings.rate_strength, settings.rate_target
+        rates = settings.rate_penalty, settings.rate_target
         if inner == "bptt":
             return BPTT(*rates)
         seed = self.seed if self.random_feedback else None
@@ -200,7 +200,7 @@ class AbstractSpikingExperiment(AbstractExperiment):
         return tuple(found)
 
 
-WHERE = {"test": "further tasks", "untrained": "without meta-learning", "portrait": "one task"}
+WHERE = {"test": "further tasks", "untrained": "without meta-learning", "example_task": "one task"}
 
 
 PUBLISHED = {
@@ -236,7 +236,7 @@ SETTINGS: Mapping[str, Mapping[str, Settings]] = {
     "pattern": PATTERN,
     "smoke": SMOKE,
 }
-SMALL = {"trials": 2, "episodes": 2, "test_episodes": 1, "hidden": 8, "tuned_for": "smoke"}
+SMALL = {"trials": 2, "meta_steps": 2, "test_episodes": 1, "hidden": 8, "tuned_for": "smoke"}
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class SpikingSinusoid(AbstractSpikingExperiment):
     title = "A spiking network learns to learn sinusoids with e-prop"
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {**SMALL, "shots": 3, "queries": 2, "steps": 6},
-        "quick": {"episodes": 100, "tuned_for": "quick"},
+        "quick": {"meta_steps": 100, "tuned_for": "quick"},
         "paper": {},
     }
 
@@ -267,7 +267,7 @@ class SpikingPattern(AbstractSpikingExperiment):
     arms: ClassVar[tuple[str, ...]] = ("cml", "bptt_eprop")
     presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "smoke": {**SMALL, "shots": 2, "queries": 2, "steps": 8},
-        "quick": {"episodes": 60, "tuned_for": "pattern"},
+        "quick": {"meta_steps": 60, "tuned_for": "pattern"},
         "paper": {},
     }
 

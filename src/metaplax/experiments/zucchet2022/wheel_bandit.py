@@ -14,15 +14,22 @@ import jax.numpy as jnp
 import optax
 
 from metaplax.analysis import Quantity
-from metaplax.bandits import AbstractAgent, LinFullPost, LinGreedy, NeuralGreedy, NeuralLinear, Uniform
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive
-from metaplax.experiments.bandit_study import BanditStudy
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.meta_training import MetaTraining
+from metaplax.experiments.studies.meta_training import MetaTraining
+from metaplax.experiments.zucchet2022.bandits import (
+    AbstractAgent,
+    LinFullPost,
+    LinGreedy,
+    NeuralGreedy,
+    NeuralLinear,
+    Uniform,
+    WheelTask,
+)
+from metaplax.experiments.zucchet2022.bandits.study import BanditStudy
 from metaplax.learners import AbstractNetworkLearner, ComplexSynapse, Descent, GainModulation
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
-from metaplax.tasks import WheelTask
 
 Learner = Literal["synapse", "learned_strength", "modulation", "start"]
 
@@ -201,7 +208,7 @@ class WheelBandit(AbstractExperiment):
             task=WheelTask(),
             estimator=self.estimator(arm),
             optimizer=optax.adam(settings.outer_rate),
-            episodes=max(1, self.draws // settings.meta_batch),
+            meta_steps=max(1, self.draws // settings.meta_batch),
             meta_batch=settings.meta_batch,
         )
 

@@ -1,0 +1,1 @@
+"""Kinds of measurement that experiments are made of."""

@@ -1,0 +1,79 @@
+"""Minimising an energy to the last digit, and missing the minimum by a known distance: what theory is checked with."""
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from metaplax.learners.base import IncompatibleError, Loop
+from metaplax.learners.energy.base import AbstractMinimiser, EnergyState, NudgedEnergy
+
+Vector = Float[Array, " fast"]
+
+
+class Newton(AbstractMinimiser):
+    """Newton's method on the gradient of the energy, with all examples; for small, convex problems.
+
+    Args:
+        steps: at most so many.
+        tolerance: of the last change, relative to one plus the size of the parameters.
+    """
+
+    steps: int = 100
+    tolerance: float = 1e-13
+
+    def init(self, fast: PyTree) -> PyTree:
+        del fast
+        return ()
+
+    def minimise(self, energy: NudgedEnergy, state: EnergyState, key: Key[Array, ""], loop: Loop | None) -> EnergyState:
+        del key, loop
+        start, unravel = ravel_pytree(state.fast)
+
+        def value(fast: Vector) -> Float[Array, ""]:
+            return energy(unravel(fast), state.buffers, training=False)[0]
+
+        def unsettled(carry: tuple[Vector, Float[Array, ""], Int[Array, ""]]) -> Array:
+            return (carry[1] > self.tolerance) & (carry[2] < self.steps)
+
+        def once(
+            carry: tuple[Vector, Float[Array, ""], Int[Array, ""]],
+        ) -> tuple[Vector, Float[Array, ""], Int[Array, ""]]:
+            fast, _, step = carry
+            change = jnp.linalg.solve(jax.hessian(value)(fast), jax.grad(value)(fast))
+            return fast - change, jnp.linalg.norm(change) / (1 + jnp.linalg.norm(fast)), step + 1
+
+        # optimistix has this too, but what it closes over it does not recognise where trials are spread over cores.
+        found, _, _ = jax.lax.while_loop(unsettled, once, (start, jnp.asarray(jnp.inf, start.dtype), jnp.int32(0)))
+        return EnergyState(unravel(found), state.buffers, ())
+
+    def check_unrolled(self) -> None:
+        raise IncompatibleError("Newton's method is not differentiated step by step: use Descent for the inner loop")
+
+
+class Inexact(AbstractMinimiser):
+    """Another minimiser, whose solution is then missed by a distance in a random direction.
+
+    Args:
+        minimiser: what finds the solution.
+        distance: Euclidean distance from it, the same in every phase; the direction differs.
+    """
+
+    minimiser: AbstractMinimiser
+    distance: float
+
+    def init(self, fast: PyTree) -> PyTree:
+        return self.minimiser.init(fast)
+
+    def minimise(self, energy: NudgedEnergy, state: EnergyState, key: Key[Array, ""], loop: Loop | None) -> EnergyState:
+        found = self.minimiser.minimise(energy, state, key, loop)
+        flat, unravel = ravel_pytree(found.fast)
+        direction = jax.random.normal(jax.random.fold_in(key, 1), flat.shape, flat.dtype)
+        missed = flat + self.distance * direction / jnp.linalg.norm(direction)
+        return EnergyState(unravel(missed), found.buffers, found.minimiser)
+
+    def check(self, support: int) -> None:
+        self.minimiser.check(support)
+
+    def check_unrolled(self) -> None:
+        self.minimiser.check_unrolled()

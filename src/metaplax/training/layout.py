@@ -1,0 +1,172 @@
+"""Where independent trials and episodes run: side by side on an accelerator, spread over the cores of a CPU."""
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+Trial = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], PyTree]
+Batching = Literal["auto", "vmap", "map"]
+
+
+def use_all_cores() -> None:
+    """One XLA device per CPU core, so that independent trials use them all.
+
+    Where JAX has already started, as in a notebook, its devices stay as they are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+def restrict_to_cores(count: int) -> None:
+    """Use so many processor cores, with one XLA device for each; to be called before JAX has started.
+
+    Raises:
+        ValueError: there are not so many cores, or the operating system does not say which to use.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError("this operating system does not let a program choose its cores")
+    cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= count <= len(cores):
+        raise ValueError(f"there are {len(cores)} cores, so {count} cannot be used")
+    os.sched_setaffinity(0, cores[:count])
+    use_all_cores()
+
+
+class AbstractLayout(ABC):
+    """How trials, and the episodes within one, are run. Results do not depend on it beyond rounding."""
+
+    @abstractmethod
+    def trials(self, function: Trial) -> Trial:
+        """Turn ``f(tasks, step, state, key)`` for one trial into one for a leading axis of states and keys."""
+
+    @abstractmethod
+    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+        """``function`` of every key, stacked; to be called within the function of one trial."""
+
+    @abstractmethod
+    def pad(self, tree: PyTree) -> PyTree:
+        """States or keys with as many trials as are run; those of many steps are pad up once, not at every step."""
+
+    @abstractmethod
+    def unpad(self, tree: PyTree) -> PyTree:
+        """Without what :meth:`pad` added."""
+
+
+class VmapLayout(AbstractLayout):
+    """Everything at once, with ``vmap``: for accelerators, which one episode alone leaves idle."""
+
+    def trials(self, function: Trial) -> Trial:
+        return jax.vmap(function, in_axes=(None, None, 0, 0))
+
+    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+        return jax.vmap(function)(keys)
+
+    def pad(self, tree: PyTree) -> PyTree:
+        return tree
+
+    def unpad(self, tree: PyTree) -> PyTree:
+        return tree
+
+
+@dataclass(frozen=True)
+class MapLayout(AbstractLayout):
+    """Every CPU device takes its share, one after the other.
+
+    On a CPU, batching small matrix-vector products makes them slower than one after the other. There is one
+    device per core, see :func:`use_all_cores`. Several devices may share the episodes of a trial.
+    """
+
+    count: int
+    trial_devices: int
+    episode_devices: int
+
+    def trials(self, function: Trial) -> Trial:
+        used = jax.local_devices()[: self.trial_devices * self.episode_devices]
+        shape = (self.trial_devices, self.episode_devices)
+        mesh = Mesh(np.array(used).reshape(shape), ("trial", "episode"), axis_types=(AxisType.Auto,) * 2)
+        split, whole = PartitionSpec("trial"), PartitionSpec()
+
+        def share(tasks, step, state, keys):
+            return jax.lax.map(lambda arguments: function(tasks, step, *arguments), (state, keys))
+
+        shared = jax.shard_map(
+            share, mesh=mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False
+        )
+
+        def padded(tasks, step, state, keys):
+            if len(keys) == self.count + self.surplus:
+                return shared(tasks, step, state, keys)
+            # Arrays that are no multiple of the devices are copied to all of them: slow where states are large.
+            results = shared(tasks, step, *jax.tree.map(self._pad_leaf, (state, keys)))
+            return jax.tree.map(lambda leaf: leaf[: self.count], results)
+
+        return padded
+
+    def episodes_each(self, episodes: int) -> int:
+        """How many episodes one device takes per step, if every trial has so many."""
+        return -(-self.count // self.trial_devices) * -(-episodes // self.episode_devices)
+
+    @property
+    def surplus(self) -> int:
+        """Trials that repeat the last one and are dropped, as the share of every device has the same size."""
+        return -self.count % self.trial_devices
+
+    def pad(self, tree: PyTree) -> PyTree:
+        return jax.tree.map(self._pad_leaf, tree)
+
+    def unpad(self, tree: PyTree) -> PyTree:
+        # Cut on the host: on devices it would be a step that talks to all of them.
+        return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[: self.count]), tree) if self.surplus else tree
+
+    def _pad_leaf(self, leaf: Array) -> Array:
+        return _pad(leaf, self.surplus)
+
+    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+        if self.episode_devices == 1:
+            return jax.lax.map(function, keys)
+        padded = _pad(keys, -len(keys) % self.episode_devices)
+        size = len(padded) // self.episode_devices
+        mine = jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index("episode") * size, size)
+        results = jax.lax.all_gather(jax.lax.map(function, mine), "episode", tiled=True)
+        return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
+
+
+def choose_layout(trials: int, episodes: int = 1, batching: Batching = "auto") -> AbstractLayout:
+    """The layout that is fastest here.
+
+    On a CPU the one that leaves the fewest episodes to each device; where several do, trials are shared out before
+    episodes, as trials need not wait for each other.
+
+    Args:
+        trials: independent trials.
+        episodes: episodes per trial and step.
+        batching: ``"vmap"`` or ``"map"`` (in turn, on all devices) to decide against what was measured:
+            ``"map"`` on a CPU, ``"vmap"`` elsewhere.
+
+    Raises:
+        ValueError: ``batching`` is none of these.
+    """
+    if batching not in ("auto", "vmap", "map"):
+        raise ValueError(f"batching is 'auto', 'vmap' or 'map', not {batching!r}")
+    devices = jax.local_devices()
+    if batching == "vmap" or (batching == "auto" and devices[0].platform != "cpu"):
+        return VmapLayout()
+    layouts = [
+        MapLayout(trials, across, min(episodes, len(devices) // across))
+        for across in range(min(trials, len(devices)), 0, -1)
+    ]
+    return min(layouts, key=lambda layout: layout.episodes_each(episodes))
+
+
+def _pad(leaf: Array, surplus: int) -> Array:
+    return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], surplus, axis=0)]) if surplus else leaf
