@@ -1,30 +1,9 @@
-"""What meta-gradients cost on this machine: time, memory, compilation, and how far from what is possible."""
+"""metaplax beside the same computations in eager PyTorch, and beside the least time they could take.
 
-from benchmarks.case import Case, RuleName
-from benchmarks.few_shot_steps import FEW_SHOT_STEPS
-from benchmarks.floor import bandwidth, product_bytes
-from benchmarks.inner_steps import STEPS, AbstractInnerStep, StepCost, step_cost
-from benchmarks.measure import Cost, measure
-from benchmarks.meta_steps import META_STEPS, StreamMetaStep
-from benchmarks.pytorch import EagerCost, eager_pytorch
-from benchmarks.table import Benchmark, benchmark
+``python -m benchmarks episode`` and ``python -m benchmarks steps [NAME ...]``, from the root of a checkout.
+"""
 
-__all__ = [
-    "FEW_SHOT_STEPS",
-    "META_STEPS",
-    "STEPS",
-    "AbstractInnerStep",
-    "Benchmark",
-    "Case",
-    "Cost",
-    "EagerCost",
-    "RuleName",
-    "StepCost",
-    "StreamMetaStep",
-    "bandwidth",
-    "benchmark",
-    "eager_pytorch",
-    "measure",
-    "product_bytes",
-    "step_cost",
-]
+from importlib.util import find_spec
+
+HAS_TORCH = find_spec("torch") is not None
+"""Whether the rivals in PyTorch can be imported."""

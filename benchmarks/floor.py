@@ -11,9 +11,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax.interpreters.partial_eval import dce_jaxpr
 
 PRODUCTS = 2000
-"""How many products the bandwidth is measured on."""
+"""Matrix-vector products in one measurement of the bandwidth."""
 FEW = 4
-"""With up to so many vectors at once, reading the matrix is what a product costs."""
+"""With at most this many vectors at once, reading the matrix dominates the cost of a product."""
 
 
 def product_bytes(function: Callable, *arguments) -> int:

@@ -1,8 +1,8 @@
-"""Keep the result of a run under ``docs/results``: what was asked for, where, what came out, and its figures.
+"""Keep the result of a run under ``docs/results``: configuration, environment, quantities and figures.
 
 Usage: ``.venv/bin/python scripts/collect_result.py [--together | --added] RUN_FOLDER ...``, ``--together`` for runs
-of one experiment and preset whose arms are different ones, and with ``--added`` to add such arms to the summary that is
-kept already, whose figures stay as they are.
+of one experiment and preset with different arms, and ``--added`` to add such arms to the summary that is kept already,
+whose figures stay as they are.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def both_recorded(one: Recorded, other: Recorded) -> Recorded:
     require_alike(one.config, other.config, "experiment", "preset")
     return replace(
         one,
-        config={**one.config, "rules": {**one.config["rules"], **other.config["rules"]}},
+        config={**one.config, "studies": {**one.config["studies"], **other.config["studies"]}},
         quantities={**one.quantities, **other.quantities},
         series={**one.series, **other.series},
         spent={**one.spent, **other.spent},

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ARGUMENTS = (
-    "run", "shervani2023/fig3", "--data", "glyphs", "--episodes", "150", "--trials", "2",
+    "run", "shervani2023/fig3", "--data", "glyphs", "--meta-steps", "150", "--trials", "2",
     "--sizes", "784", "24", "16", "47", "--shots", "8", "--queries", "4", "--checkpoint-seconds", "0.2",
 )  # fmt: skip
 CLOCKS = {"seconds", "cpu_seconds", "episodes_per_second", "finished"}

@@ -42,7 +42,10 @@ def learned_rule(result: Mapping[str, Any], arm: str, name: str, summary: str, f
             "arm": arm,
             "preset": result["preset"],
             "data": result["data"],
-            **{key: config[key] for key in ("trials", "episodes", "seed")},
+            "trials": config["trials"],
+            # Summaries of earlier versions call it episodes.
+            "meta_steps": config.get("meta_steps", config.get("episodes")),
+            "seed": config["seed"],
             "commit": result["commit"],
             "sizes": config["sizes"],
             "accuracy": {key: found[f"accuracy.{arm}"][key] for key in ("mean", "ci_low", "ci_high")},

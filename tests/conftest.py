@@ -3,7 +3,10 @@
 from jaxtyping import install_import_hook
 
 with install_import_hook("metaplax", "beartype.beartype"):
-    import metaplax  # noqa: F401
+    # Those are loaded on demand otherwise, which would be after the hook.
+    import metaplax.cli.commands
+    import metaplax.experiments
+    import metaplax.reports  # noqa: F401
 
 import os
 import tempfile

@@ -18,16 +18,19 @@ ALLOWED = {
     "feedback": {"networks", "plasticity"},
     "learners": {"feedback", "networks", "plasticity", "tasks"},
     "estimators": {"learners", "plasticity", "tasks"},
-    "bandits": {"learners", "networks", "tasks"},
-    "training": {"estimators", "learners", "tasks"},
+    "optim": set(),
+    "runs": set(),
+    "training": {"estimators", "learners", "optim", "runs", "tasks"},
     "analysis": {"feedback", "networks", "tasks"},
-    "experiments": {"analysis", "bandits", "data", "estimators", "feedback", "learners", "networks"}
-    | {"plasticity", "tasks", "training"},
-    "reports": {"analysis", "plasticity", "training"},
-    "benchmark": {"data", "estimators", "feedback", "learners", "networks", "plasticity", "tasks", "training"},
-    "cli": {"benchmark", "data", "estimators", "experiments", "learners", "reports", "training"},
+    "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks", "optim", "plasticity"}
+    | {"runs", "tasks", "training"},
+    "reports": {"analysis", "plasticity", "runs"},
+    "cli": {"data", "estimators", "experiments", "feedback", "learners", "networks", "plasticity", "reports", "runs"}
+    | {"tasks", "training"},
 }  # fmt: skip
 ROOMS = sorted(ALLOWED)
+LONGEST = 60
+"""Lines of a function, without its docstring."""
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -44,6 +47,46 @@ def imported_rooms(path: Path) -> set[str]:
 def test_arrows_go_downwards(room):
     for path in (ROOT / room).rglob("*.py"):
         assert imported_rooms(path) - {room} <= ALLOWED[room], path
+
+
+def modules() -> dict[str, set[str]]:
+    """What every file imports at its top, by name of the module; packages are what they hand on."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        needs = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("metaplax"):
+                needs |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        found[name] = needs
+    return {name: (needs & found.keys()) - {name, "metaplax"} for name, needs in found.items()}
+
+
+def test_no_circle_inside_a_room_either():
+    left = modules()
+    while left:
+        free = [name for name, needs in left.items() if not needs & left.keys()]
+        assert free, f"a circle among {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+def test_a_function_does_one_thing():
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[0]
+                has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+                docstring = first.end_lineno - first.lineno + 1 if has_docstring else 0
+                assert node.end_lineno - node.lineno + 1 - docstring <= LONGEST, (path, node.name)
+
+
+def test_one_file_name_for_one_idea():
+    """Two files share a name only if they are the same idea in two places, such as the base of a room."""
+    shared = {"__init__", "__main__", "base"}
+    names = [path.stem for path in ROOT.rglob("*.py") if path.stem not in shared]
+    assert sorted(names) == sorted(set(names)), sorted({name for name in names if names.count(name) > 1})
 
 
 def test_there_are_no_other_rooms():

@@ -1,6 +1,8 @@
-"""The benchmark measures what it says, and its PyTorch loop computes the same gradient."""
+"""`metaplax bench` and `python -m benchmarks` measure what they say, and the rivals compute the same numbers."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import equinox as eqx
@@ -8,23 +10,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks import Case, bandwidth, measure, product_bytes
 
-from metaplax import benchmark
+from benchmarks.__main__ import main as benchmarks
+from benchmarks.cases import STEPS
+from benchmarks.floor import bandwidth, product_bytes
 from metaplax.cli import main
+from metaplax.cli.bench import Case, measure
 from metaplax.estimators import Reversible
-from metaplax.learners import IncompatibleError
 from metaplax.networks import ConvBlocks, ConvEncoder, EncoderMLP, MeanSquaredError, NoEncoder, SoftmaxCrossEntropy
 
 SMALL = {"sizes": (784, 16, 12, 47), "shots": 3}
+
+
+@pytest.fixture
+def all_cores(monkeypatch):
+    """Commands leave the cores of the test process as they are."""
+    for module in ("metaplax.cli.bench", "benchmarks.steps"):
+        monkeypatch.setattr(f"{module}.restrict_to_cores", lambda count: None)
+
+
+@pytest.fixture
+def no_torch(monkeypatch):
+    """As if PyTorch were not installed."""
+    for module in ("benchmarks.episode", "benchmarks.steps"):
+        monkeypatch.setattr(f"{module}.HAS_TORCH", False)
 
 
 @pytest.mark.parametrize("merged", [False, True])
 @pytest.mark.parametrize("rule", ["bp", "f_bio", "pool"])
 def test_the_pytorch_loop_has_the_same_loss_and_gradient(rule, merged):
     pytest.importorskip("torch", reason="PyTorch is not installed")
+    from benchmarks.rivals.online import eager_episode
+
     case, key = Case(rule, **SMALL), jax.random.key(3)
-    eager = benchmark.eager_pytorch(case, merged, 1, key)
+    eager = eager_episode(case, merged, 1, key)
     task_key, learner_key = jax.random.split(key)
     (loss, _), gradient = Reversible().value_and_grad(case.learner(), case.task().sample(task_key), learner_key)
     np.testing.assert_allclose(eager.loss, loss, rtol=1e-5)
@@ -61,11 +80,6 @@ def test_bandwidth_is_a_speed():
     assert bandwidth(20, 30, repeats=2) > 1e6
 
 
-def test_networks_that_do_not_suit_the_characters_are_refused():
-    with pytest.raises(IncompatibleError, match="47 classes, but the network 8 outputs"):
-        benchmark.benchmark(Case("fa", (784, 12, 8)))
-
-
 @pytest.mark.parametrize("episodes", [1, 3])
 def test_a_measurement(episodes):
     cost = measure(Case("fa", **SMALL), Reversible(), episodes, repeats=2)
@@ -73,69 +87,95 @@ def test_a_measurement(episodes):
     assert min(cost.cpu_seconds, cost.wall_seconds, cost.compile_seconds, cost.temporary_bytes) > 0
 
 
-def test_the_command(capsys, monkeypatch):
-    monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
-    monkeypatch.setattr("benchmarks.table.eager_pytorch", _not_installed)
-    words = "bench --rule fa --sizes 784 12 47 --shots 2 --repeats 1 --episodes 1 2 --estimators reversible forward"
-    assert main([*words.split(), "--json"]) == 0
+NETWORK = ["--rule", "fa", "--sizes", "784", "12", "47", "--shots", "2"]
+WORDS = [*NETWORK, "--repeats", "1", "--episodes", "1", "2", "--estimators", "reversible", "forward"]
+ROWS = [(name, count) for name in ("Reversible", "ForwardMode") for count in (1, 2)]
+
+
+@pytest.mark.usefixtures("all_cores")
+def test_bench(capsys):
+    assert main(["bench", *WORDS, "--json"]) == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
-    assert [(row["estimator"], row["episodes"]) for row in found["rows"]] == [
-        (name, count) for name in ("Reversible", "ForwardMode") for count in (1, 2)
-    ]
+    assert [(row["estimator"], row["episodes"]) for row in found["rows"]] == ROWS
+    assert found["case"]["sizes"] == [784, 12, 47]
+    assert "forward, 2 episodes per launch" in said.err
+    assert main(["bench", *WORDS]) == 0
+    assert "ForwardMode" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("all_cores", "no_torch")
+def test_the_episode_with_its_floor(capsys):
+    assert benchmarks(["episode", *WORDS, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["estimator"], row["episodes"]) for row in found["rows"]] == ROWS
     assert found["pytorch"] is None
     for row in found["rows"]:
         np.testing.assert_allclose(row["floor_ratio"], row["cpu_seconds"] / found["floor_seconds"])
-    assert "forward, 2 episodes per launch" in said.err
-    assert main(words.split()) == 0
+    assert benchmarks(["episode", *WORDS]) == 0
     assert "not installed" in capsys.readouterr().out
 
 
-def _not_installed(*_, **__):
-    raise ImportError
+def test_bench_does_not_need_the_benchmarks_of_the_checkout():
+    program = "import sys; sys.modules['benchmarks'] = None; import metaplax.cli.bench"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_bench_steps_says_where_it_went(capsys):
+    assert main(["bench-steps"]) == 2
+    assert "`python -m benchmarks steps` in a checkout" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("all_cores")
+@pytest.mark.parametrize(
+    "command", [lambda words: main(["bench", *words]), lambda words: benchmarks(["episode", *words])]
+)
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         ("--sizes 784", "sizes needs at least two layers"),
         ("--episodes 0", "episodes must be at least 1"),
-        ("--cores 4096", "so 4096 cannot be used"),
         ("--rule oja", "invalid choice"),
+        ("--rule fa --sizes 784 12 8", "47 classes, but the network 8 outputs"),
     ],
 )
-def test_bad_input(words, sentence, capsys):
-    assert main(["bench", *words.split()]) == 2
+def test_bad_input(words, sentence, command, capsys):
+    assert command(words.split()) == 2
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["metaopt-mnist", "metaopt-cifar10"])
-def test_inner_steps_in_pytorch_have_the_same_energy_and_slope(name):
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    from benchmarks import pytorch_steps
+def test_more_cores_than_there_are(capsys):
+    assert main(["bench", "--cores", "4096"]) == 2
+    assert "so 4096 cannot be used" in capsys.readouterr().err
 
-    case = replace(benchmark.STEPS[name], batch=10)
+
+@pytest.mark.parametrize("name", ["metaopt-mnist", "metaopt-cifar10"])
+def test_inner_steps_in_pytorch_have_the_same_energy_and_gradient(name):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from benchmarks.rivals import meta_optimisation as rival
+
+    case = replace(STEPS[name], batch=10)
     learner, support = case.learner(1), case.support()
     start = learner.init(jax.random.key(1))
     fast, first = start.fast, jax.tree.map(lambda leaf: leaf[:10], support)
-    expected, slope = jax.value_and_grad(lambda fast: learner.nudged_energy(fast, start.buffers, first)[0])(fast)
-    weights, x, y = pytorch_steps.as_tensors(case, fast, support)
-    energy = pytorch_steps.energy(case, weights, x[:10], y[:10])
+    expected, gradient = jax.value_and_grad(lambda fast: learner.nudged_energy(fast, start.buffers, first)[0])(fast)
+    weights, x, y = rival.as_tensors(case, fast, support)
+    energy = rival.energy(case, weights, x[:10], y[:10])
     energy.backward()
     np.testing.assert_allclose(float(energy.detach()), expected, rtol=1e-5)
-    theirs = [tensor.detach() for tensor in pytorch_steps.as_tensors(case, slope, support)[0]]
-    for found, wanted in zip(weights, theirs, strict=True):
-        np.testing.assert_allclose(found.grad, wanted, atol=2e-4 * float(wanted.abs().max()) + 1e-6)
+    theirs = [tensor.detach() for tensor in rival.as_tensors(case, gradient, support)[0]]
+    for found, expected_one in zip(weights, theirs, strict=True):
+        np.testing.assert_allclose(found.grad, expected_one, atol=2e-4 * float(expected_one.abs().max()) + 1e-6)
 
 
 def test_eprop_in_pytorch_is_the_same_gradient():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from benchmarks import pytorch_eprop
+    from benchmarks.rivals import eprop as rival
 
-    case = benchmark.STEPS["spiking-sinusoid"]
+    case = STEPS["spiking-sinusoid"]
     weights, examples = (jax.tree.map(lambda leaf: leaf[1], part) for part in case.start())
     expected = case.direction(weights, examples)
-    found = pytorch_eprop.direction(case, *pytorch_eprop.as_tensors(weights, examples))
+    found = rival.direction(case, *rival.as_tensors(weights, examples))
     for one, other in zip(found, jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4 * float(jnp.abs(other).max()))
 
@@ -149,65 +189,69 @@ SMALL_STREAMS = {
 @pytest.mark.parametrize("name", SMALL_STREAMS)
 def test_meta_steps_in_pytorch_have_the_same_loss_and_gradient(name):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from benchmarks import pytorch_streams
+    from benchmarks.rivals import streams as rival
 
-    case = replace(benchmark.META_STEPS[name], network=SMALL_STREAMS[name], steps=5, queries=6)
+    case = replace(STEPS[name], network=SMALL_STREAMS[name], steps=5, queries=6)
     learner, given = case.learner(), case.episode()
     # Large enough that the plasticity matters.
     larger = jax.tree.map(lambda leaf: leaf + 0.01, learner.plasticity)
     learner = eqx.tree_at(lambda it: it.plasticity, learner, larger)
     (loss, _), gradient = case.estimator.value_and_grad(learner, given, jax.random.key(2))
-    found, theirs = pytorch_streams.eager_run(learner, given)()
+    found, theirs = rival.meta_gradient(learner, given)()
     np.testing.assert_allclose(found, loss, rtol=1e-5)
-    ours = [leaf for group in pytorch_streams.as_tensors(gradient).values() for leaf in group]
+    ours = [leaf for group in rival.as_tensors(gradient).values() for leaf in group]
     for one, other in zip(theirs, ours, strict=True):
-        wanted = other.detach().numpy()
-        got = np.zeros_like(wanted) if one is None else one.numpy()
-        np.testing.assert_allclose(got, wanted, atol=1e-4 * np.abs(wanted).max() + 1e-7)
+        expected_one = other.detach().numpy()
+        got = np.zeros_like(expected_one) if one is None else one.numpy()
+        np.testing.assert_allclose(got, expected_one, atol=1e-4 * np.abs(expected_one).max() + 1e-7)
 
 
-def test_the_command_for_meta_steps(capsys, monkeypatch):
-    name = "regression-meta-step"
-    tiny = replace(benchmark.META_STEPS[name], network=SMALL_STREAMS[name], steps=3)
-    monkeypatch.setitem(benchmark.META_STEPS, name, tiny)
-    monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
-    assert main(["bench-steps", name, "--repeats", "1", "--json"]) == 0
+@pytest.mark.usefixtures("all_cores")
+@pytest.mark.parametrize("name", ["regression-meta-step", "metaopt-mnist"])
+def test_steps(name, capsys, monkeypatch):
+    changes = {"network": SMALL_STREAMS[name], "steps": 3} if name in SMALL_STREAMS else {"batch": 3}
+    monkeypatch.setitem(STEPS, name, replace(STEPS[name], **changes))
+    words = ["steps", name, "--steps", "2", "--repeats", "1"]
+    assert benchmarks([*words, "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["name"], found["cpu_seconds"] > 0) == (name, True)
+    assert benchmarks(words) == 0
+    assert name in capsys.readouterr().out
 
 
-def test_the_command_for_inner_steps(capsys, monkeypatch):
-    tiny = replace(benchmark.STEPS["metaopt-mnist"], batch=3)
-    monkeypatch.setitem(benchmark.STEPS, "metaopt-mnist", tiny)
-    monkeypatch.setattr("metaplax.cli.commands.restrict_to_cores", lambda count: None)
-    words = ["bench-steps", "metaopt-mnist", "--steps", "2", "--repeats", "1"]
-    assert main([*words, "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert found["name"] == "metaopt-mnist"
-    assert found["cpu_seconds"] > 0
-    assert main(words) == 0
-    assert "metaopt-mnist" in capsys.readouterr().out
-    assert main(["bench-steps", "metaopt-mnits"]) == 2
-    assert "did you mean 'metaopt-mnist'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["steps", "metaopt-mnits"], "did you mean 'metaopt-mnist'"),
+        (["steps", "--repeats", "0"], "steps and repeats must be at least 1"),
+        (["stpes"], "did you mean 'steps'"),
+    ],
+)
+def test_bad_input_of_the_benchmarks(words, sentence, capsys):
+    assert benchmarks(words) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_few_shot_steps_in_pytorch_come_to_the_same_weights():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from benchmarks import pytorch_few_shot
+    from benchmarks.rivals import few_shot as rival
 
-    step = replace(benchmark.FEW_SHOT_STEPS["fewshot-nudged"], network=ConvBlocks(8, 1, (3, 3), 2), queries=9)
+    step = replace(STEPS["fewshot-nudged"], network=ConvBlocks(8, 1, (3, 3), 2), queries=9)
     learner, given, key = step.learner(3), step.episode(), jax.random.key(1)
-    for beta in (0.0, step.beta):
-        ours = learner.minimise(learner.init(key), given.support, key, query=given.query, beta=beta).fast
-        theirs = pytorch_few_shot.steps_of(learner, given, 3, beta)()
-        for one, other in zip(pytorch_few_shot.as_tensors(with_omega(learner, ours)), theirs, strict=True):
+    for nudged in (False, True):
+        case = replace(step, nudged=nudged)
+        ours = learner.minimise(learner.init(key), given.support, key, query=given.query, beta=case.beta).fast
+        with_omega = eqx.tree_at(lambda it: it.omega, learner, ours)
+        for one, other in zip(rival.as_tensors(with_omega), rival.rival(case, 3)(), strict=True):
             np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)
-    update = replace(benchmark.FEW_SHOT_STEPS["fewshot-meta-update"], step=step, tasks=2, phase=3)
-    found = update.compiled(1)()
-    theirs = update.eager(1)()
-    for one, other in zip(pytorch_few_shot.as_tensors(found), theirs, strict=True):
+    update = replace(STEPS["fewshot-meta-update"], step=step, tasks=2, phase=3)
+    found, theirs = update.compiled(1)(), rival.meta_update_rival(update, 1)()
+    for one, other in zip(rival.as_tensors(found), theirs, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=2e-4 * float(np.abs(other.numpy()).max()) + 2e-5)
 
 
-def with_omega(learner, weights):
-    return eqx.tree_at(lambda it: it.omega, learner, weights)
+def test_every_case_has_a_rival():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from benchmarks.rivals import RIVALS
+
+    assert {type(case) for case in STEPS.values()} <= set(RIVALS)

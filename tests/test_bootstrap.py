@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metaplax.analysis import Published, Quantity, bootstrap_interval, quantities
+from metaplax.runs import ReportOptions, StudyDescription
 
 
 def test_interval_covers_the_mean_and_shrinks_with_trials():
@@ -47,16 +48,36 @@ def test_shapes_and_missing_trials():
 
 def test_quantities_are_means_over_the_last_episodes_then_over_trials():
     rows = [
-        {"rule": "a", "step": s, "accuracy": [s / 10, None if s == 4 else 0.5], "theta0": [0, 1], "masked": [0, s == 4]}
+        {
+            "study": "a",
+            "step": s,
+            "accuracy": [s / 10, None if s == 4 else 0.5],
+            "theta0": [0, 1],
+            "masked": [0, s == 4],
+        }
         for s in range(5)
     ]
-    rows.append({"rule": "a", "step": 5, "final": True, "theta0": [2, 4]})
-    found = {q.name: q for q in quantities(rows, {"accuracy.a": Published(0.7, "Fig. 3")}, last=2)}
+    rows.append({"study": "a", "step": 5, "final": True, "theta0": [2, 4]})
+    published = {"accuracy.a": Published(0.7, "Fig. 3")}
+    studies = {"a": StudyDescription("a", "", "a")}
+    found = {q.name: q for q in quantities(rows, studies, ReportOptions(averaged=2), published)}
     assert found["accuracy.a"].mean == pytest.approx((0.35 + 0.5) / 2)
     assert found["accuracy.a"].published == 0.7
     assert found["theta0.a"].mean == 3
     assert found["masked.a"].mean == 0.5
     assert found["theta0.a"].published is None
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "expected"),
+    [("a", {}, 3.5), ("a.test", {}, 2.0), ("a.test", {"parts": [1]}, 4.0)],
+    ids=["the last two steps", "all steps in a condition", "the last step of a stream"],
+)
+def test_steps_that_count(name, more, expected):
+    rows = [{"study": name, "step": s, "loss": [float(s)], **more} for s in range(5)]
+    arm, _, condition = name.partition(".")
+    (loss,) = quantities(rows, {name: StudyDescription(arm, condition, arm)}, ReportOptions(averaged=2), {})
+    assert (loss.name, loss.mean, loss.unit) == (f"loss.{name}", expected, "nats")
 
 
 def test_a_single_trial_has_no_interval_in_print():

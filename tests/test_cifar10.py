@@ -51,13 +51,13 @@ def pack(path, batches=BATCHES, prefix="cifar-10-batches-bin/", extra=()):
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(files.pooch, "os_cache", lambda name: folder / name)
+    monkeypatch.setattr("pooch.os_cache", lambda name: folder / name)
     monkeypatch.delenv(files.VARIABLE, raising=False)
 
     def refuse(*_, **__):
         raise requests.ConnectionError("no web in tests")
 
-    monkeypatch.setattr(files.pooch, "retrieve", refuse)
+    monkeypatch.setattr("pooch.retrieve", refuse)
     return folder / "metaplax" / "cifar10"
 
 
@@ -108,7 +108,7 @@ def test_broken_batches(case, tmp_path):
     content, message = BROKEN[case]
     (tmp_path / "test_batch.bin").write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        mp.data.cifar10(tmp_path, "test")
+        mp.data.cifar10("test", data_dir=tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -116,7 +116,7 @@ def test_broken_batches(case, tmp_path):
 def test_batches_by_hand_are_named_a_surrogate(folder, tmp_path):
     place(tmp_path / folder)
     with pytest.warns(UserWarning, match=r"data_batch_\d\.bin is not the published file") as warned:
-        data = mp.data.cifar10(tmp_path)
+        data = mp.data.cifar10(data_dir=tmp_path)
     assert len(warned) == 5
     assert data.name == "cifar10 (jpeg surrogate)"
     assert data.class_names == CLASSES
@@ -125,14 +125,14 @@ def test_batches_by_hand_are_named_a_surrogate(folder, tmp_path):
     third, _ = read_batch(tmp_path / folder / "data_batch_3.bin")
     np.testing.assert_array_equal(data.images[2 * RECORDS : 3 * RECORDS], third)
     with pytest.warns(UserWarning, match=r"test_batch\.bin is not the published file"):
-        test = mp.data.cifar10(tmp_path, "test")
+        test = mp.data.cifar10("test", data_dir=tmp_path)
     np.testing.assert_array_equal(test.images, read_batch(tmp_path / folder / "test_batch.bin")[0])
 
 
 def test_published_batches_by_hand_keep_the_name(tmp_path, publish):
     place(tmp_path / "cifar-10-batches-bin")
     publish(batches=BATCHES)
-    assert mp.data.cifar10(tmp_path).name == "cifar10"
+    assert mp.data.cifar10(data_dir=tmp_path).name == "cifar10"
 
 
 def test_copies_are_not_mixed_with_published_batches(tmp_path, publish):
@@ -142,7 +142,7 @@ def test_copies_are_not_mixed_with_published_batches(tmp_path, publish):
         pytest.warns(UserWarning, match="is not the published file"),
         pytest.raises(DataError, match=r"data_batch_2\.bin and .*data_batch_1\.bin do not belong together"),
     ):
-        mp.data.cifar10(tmp_path)
+        mp.data.cifar10(data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["", "cifar10", "cifar-10"])
@@ -162,7 +162,7 @@ def test_the_published_archive_is_unpacked_into_the_cache(folder, prefix, tmp_pa
 def test_an_unverified_archive_never_becomes_the_published_data(tmp_path):
     pack(tmp_path / "cifar-10-binary.tar.gz")
     with pytest.warns(UserWarning, match=r"cifar-10-binary\.tar\.gz is not the published file"):
-        assert mp.data.cifar10(tmp_path).name == "cifar10 (jpeg surrogate)"
+        assert mp.data.cifar10(data_dir=tmp_path).name == "cifar10 (jpeg surrogate)"
     with pytest.raises(DataError, match="could not be downloaded"):
         mp.data.cifar10()
 
@@ -171,7 +171,7 @@ def test_published_batches_packed_again_keep_the_name(tmp_path, publish):
     pack(tmp_path / "cifar-10-binary.tar.gz")
     publish(batches=BATCHES)
     with pytest.warns(UserWarning, match=r"cifar-10-binary\.tar\.gz is not the published file"):
-        assert mp.data.cifar10(tmp_path, "test").name == "cifar10"
+        assert mp.data.cifar10("test", data_dir=tmp_path).name == "cifar10"
 
 
 def entry(name, **fields):
@@ -201,7 +201,7 @@ def test_a_link_in_the_place_of_a_batch_is_not_followed(tmp_path, publish):
     link = entry("cifar-10-batches-bin/test_batch.bin", type=tarfile.SYMTYPE, linkname="/etc/hostname")
     publish(pack(tmp_path / "cifar-10-binary.tar.gz", {}, extra=[link]))
     with pytest.raises(DataError, match=r"there is no file .*test_batch\.bin' in the archive"):
-        mp.data.cifar10(tmp_path, "test")
+        mp.data.cifar10("test", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("keep", [0, 30, 3000, -3000], ids=["empty", "header", "early", "late"])
@@ -212,14 +212,14 @@ def test_broken_archives(keep, tmp_path):
         pytest.warns(UserWarning, match="is not the published file"),
         pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is truncated or damaged") as caught,
     ):
-        mp.data.cifar10(tmp_path, "test")
+        mp.data.cifar10("test", data_dir=tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_files(tmp_path):
     sentence = r"^cifar-10-binary\.tar\.gz could not be downloaded from https://.* --data-dir or METAPLAX_DATA$"
     with pytest.raises(DataError, match=sentence):
-        mp.data.cifar10(tmp_path)
+        mp.data.cifar10(data_dir=tmp_path)
     (state,) = mp.data.inspect(("cifar10",), tmp_path)
     assert state["state"] == "not here: metaplax data fetch cifar10"
     place(tmp_path, {name: BATCHES[name] for name in NAMES[:3]})
@@ -241,7 +241,7 @@ def test_verifying_reads_every_batch(tmp_path):
 def test_tasks_flatten_the_colours(tmp_path):
     place(tmp_path)
     with pytest.warns(UserWarning, match="is not the published file"):
-        data = mp.data.cifar10(tmp_path)
+        data = mp.data.cifar10(data_dir=tmp_path)
     first, second = data.divided(20)
     assert (first.images.shape, second.images.shape) == ((80, 32, 32, 3), (20, 32, 32, 3))
     task = mp.tasks.OnlineClassification(data, ways=2, shots=3, queries=2)

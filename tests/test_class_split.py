@@ -71,7 +71,7 @@ def test_labels_keep_their_meaning():
         ((0, 1), 3, {}, "^numbered has 2 classes, too few for 3 different ones per episode$"),
         ((), 1, {}, "^numbered has 0 classes, too few for 1"),
         ((), 1, {"replacement": True}, "^numbered has 0 classes, too few for 1"),
-        ((0, 2), 1, {}, r"^shots \+ queries = 5, but numbered has only 2 images of class 'class 2'$"),
+        ((0, 2), 1, {}, "5 different images of a class, but numbered has only 2 images of class 'class 2'$"),
     ],
 )
 def test_impossible_classes_are_refused_with_a_sentence(allowed, ways, options, sentence):

@@ -14,7 +14,7 @@ from metaplax.cli import main
 from metaplax.runs import RunFolder
 
 BOTH = ["report", "resume"]
-TINY = ("--preset", "smoke", "--episodes", "2", "--sizes", "784", "8", "47")
+TINY = ("--preset", "smoke", "--meta-steps", "2", "--sizes", "784", "8", "47")
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ BAD_INPUT = [
     (["run"], "which experiment? There are quickstart, "),
     (["run", "quikstart"], "no experiment 'quikstart': did you mean 'quickstart'"),
     (["run", "shervani2023/fig4x"], "did you mean 'shervani2023/fig"),
-    (["run", "quickstart", "--episode", "3"], "no option '--episode': did you mean '--episodes'?"),
-    (["run", "quickstart", "--episodes", "many"], "Error parsing --episodes: invalid literal for int()"),
+    (["run", "quickstart", "--meta-step", "3"], "no option '--meta-step': did you mean '--meta-steps'?"),
+    (["run", "quickstart", "--meta-steps", "many"], "Error parsing --meta-steps: invalid literal for int()"),
     (["run", "quickstart", "--feedback", "randm"], "did you mean 'random'?"),
     (["run", "quickstart", "--preset", "smok"], "no preset 'smok': did you mean 'smoke'"),
     (["run", "quickstart", "--preset", "smoke", "--preset", "quik"], "no preset 'quik': did you mean 'quick'"),
@@ -44,7 +44,7 @@ BAD_INPUT = [
     (["run", "quickstart", "--preset", "fast"], "no preset 'fast': there are smoke, quick, paper"),
     (["run", "quickstart", "--preset"], ""),
     (["run", "quickstart", "extra"], "'extra' was not expected"),
-    (["run", "quickstart", "--episodes", "-3"], "episodes must be positive, not -3"),
+    (["run", "quickstart", "--meta-steps", "-3"], "meta_steps must be positive, not -3"),
     (["run", "quickstart", "--trials", "0"], "trials must be positive, not 0"),
     (["run", "quickstart", "--shots", "-1"], "shots must be positive, not -1"),
     (["run", "quickstart", "--l1", "-1"], "l1 must not be negative"),
@@ -95,7 +95,7 @@ def test_help_of_an_experiment_lists_its_fields(capsys):
         main(["run", "quickstart", "--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    for option in ("--episodes", "--trials", "--seed", "--data-dir", "--out", "--meta-learning-rate", "--feedback"):
+    for option in ("--meta-steps", "--trials", "--seed", "--data-dir", "--out", "--meta-learning-rate", "--feedback"):
         assert option in said
 
 
@@ -144,8 +144,8 @@ def test_a_run_leaves_what_the_contract_says(runs, capsys):
     assert accuracy["n"] == 2
     assert accuracy["published"] == 0.70
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [(row["rule"], row["step"]) for row in rows] == [(r, s) for r in ("bp", "fa") for s in range(3)]
-    mean = sum(sum(row["accuracy"]) for row in rows if row["rule"] == "bp" and "accuracy" in row) / 4
+    assert [(row["study"], row["step"]) for row in rows] == [(r, s) for r in ("bp", "fa") for s in range(3)]
+    mean = sum(sum(row["accuracy"]) for row in rows if row["study"] == "bp" and "accuracy" in row) / 4
     assert accuracy["mean"] == pytest.approx(mean)
     assert quantities["theta0.bp"]["mean"] == pytest.approx(sum(rows[2]["theta0"]) / 2)
 
@@ -174,8 +174,20 @@ def test_checkpoints_of_another_configuration_are_refused(runs, tmp_path, capsys
     (copy / "config.json").write_text(json.dumps(config))
     assert main(["resume", str(copy)]) == 1
     said = capsys.readouterr().err
-    assert "belongs to another rule" in said
+    assert "belongs to another study" in said
     assert "0.5" in said
+
+
+def test_fewer_steps_than_were_done_are_refused(runs, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[0], copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["config"]["meta_steps"] = 1
+    (copy / "config.json").write_text(json.dumps(config))
+    rows = (copy / "metrics.jsonl").read_text()
+    assert main(["resume", str(copy)]) == 1
+    assert "2 steps of study 'bp'" in capsys.readouterr().err
+    assert (copy / "metrics.jsonl").read_text() == rows
 
 
 def test_a_second_process_is_refused(runs, capsys):
@@ -190,7 +202,7 @@ def test_a_second_process_is_refused(runs, capsys):
         (BOTH, "config.json", b"{}", "is not that of a run: it has no checkpoint_seconds, config"),
         (BOTH, "config.json", b"[]", "holds no object"),
         (BOTH, "config.json", b"\xff", "is damaged"),
-        (BOTH, "metrics.jsonl", b'{"a": 1}\n{"rule": "bp", "step": 0}\n', "line 1 of"),
+        (BOTH, "metrics.jsonl", b'{"a": 1}\n{"study": "bp", "step": 0}\n', "line 1 of"),
         (["report"], "result.json", b"[]", "holds no object"),
     ],
 )
@@ -254,7 +266,7 @@ def test_a_config_of_another_version_is_refused(runs, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_a_stopped_run_says_so_and_can_be_resumed(number, tmp_path):
-    arguments = ("run", "shervani2023/figS2", "--data", "glyphs", *TINY, "--episodes", "100000", "--out", str(tmp_path))
+    arguments = ("run", "shervani2023/figS2", "--data", "glyphs", *TINY, "--meta-steps", "100000", "--out", str(tmp_path))
     command = [sys.executable, "-m", "metaplax", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240

@@ -5,9 +5,8 @@ import os
 import jax
 import pytest
 
-from metaplax.runs import use_compilation_cache
+from metaplax.runs import compilation_cache, use_compilation_cache
 from metaplax.runs.compilation_cache import UnsafeFolderError, make_private
-from metaplax.runs import compilation_cache
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def _as_before():
 @pytest.mark.usefixtures("_as_before")
 def test_the_folder_is_private_and_used(tmp_path):
     folder = tmp_path / "deep" / "compiled"
-    assert use_compilation_cache(folder) == folder
+    assert use_compilation_cache(str(folder)) == folder
     assert folder.stat().st_mode & 0o777 == 0o700
     assert jax.config.jax_compilation_cache_dir == str(folder)
 

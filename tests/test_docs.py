@@ -1,22 +1,30 @@
 """What the documentation says can be run, and its links lead somewhere."""
 
+import contextlib
+import dataclasses
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from metaplax.experiments import EXPERIMENTS
+from metaplax.cli import main
+from metaplax.experiments import EXPERIMENTS, RunOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TELLING = {
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OUTPUT = {
     "few-shot.md": r"accuracy: \d",
     "energy-learners.md": r"Reverse: -3\.000\nConjugateGradient: -3\.000\nContrastive: -2\.9\d\d",
+    "own-experiment.md": r"report\.html",
+    "reversible-loop.md": r"agree to 1e-6: True",
     "spiking.md": r"squared error: \d",
     "streams.md": r"squared error: \d",
 }
 """What the code of a page prints, if it prints no rule."""
+VERBS = {"list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data", "bench"}
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+SPHINX_ROLE = re.compile(r":[a-z]+:`")
 
 
 @pytest.fixture
@@ -36,7 +44,18 @@ def test_code_runs(page, monkeypatch, tmp_path, capsys):
     namespace: dict = {"__name__": "documentation"}
     for block in blocks:
         exec(compile(block, str(page), "exec"), namespace)
-    assert re.search(TELLING.get(page.name, "ΔWₗ = "), capsys.readouterr().out)
+    assert re.search(OUTPUT.get(page.name, "ΔWₗ = "), capsys.readouterr().out)
+
+
+def test_an_experiment_of_ones_own_runs_and_is_resumed(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "own-experiment.md").read_text(encoding="utf-8")
+    file = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
+    Path("my_experiment.py").write_text(file, encoding="utf-8")
+    assert main(["run", "my_experiment.py:Mine", "--preset", "smoke"]) == 0
+    (folder,) = Path("runs").glob("mine-*")
+    assert "with covariance" in capsys.readouterr().out
+    assert main(["resume", str(folder)]) == 0
 
 
 def test_writing_a_term_takes_about_ten_lines():
@@ -47,23 +66,67 @@ def test_writing_a_term_takes_about_ten_lines():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            name, _, anchor = target.partition("#")
+            found = page.parent / name if name else page
+            assert found.exists(), target
+            assert not anchor or anchor in _anchors(found), target
 
 
-def test_every_command_in_the_documentation_exists():
-    verbs = {"list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data"} | {
-        "bench",
-        "bench-steps",
-    }
-    for page in PAGES:
-        for verb, experiment in re.findall(
-            r"metaplax ([a-z-]+)(?: ((?:shervani|lindsey|zucchet)\S+|quickstart))?", _console(page)
-        ):
-            assert verb in verbs
-            assert not experiment or experiment in EXPERIMENTS
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"\s(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md"))
 
 
-def _console(page: Path) -> str:
-    return "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_command_in_the_documentation_exists(page):
+    for verb, *arguments in _commands(page):
+        assert verb in VERBS
+        named = [argument for argument in arguments if re.match(r"(shervani|lindsey|zucchet)\d|quickstart$", argument)]
+        for name in named:
+            assert name in EXPERIMENTS
+            _check_options(EXPERIMENTS.get(verb, EXPERIMENTS[name]), arguments)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_no_page_holds_a_sphinx_role(page):
+    assert not SPHINX_ROLE.search(page.read_text(encoding="utf-8"))
+
+
+def test_no_docstring_holds_a_sphinx_role():
+    # Docstrings become pages of the reference, and those of experiments are help texts.
+    found = [path for path in (ROOT / "src").rglob("*.py") if SPHINX_ROLE.search(path.read_text(encoding="utf-8"))]
+    assert not found
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS - {"compare-estimators"}))
+def test_no_help_text_holds_a_sphinx_role(verb, capsys):
+    arguments = [verb, *(["quickstart"] if verb == "run" else []), "--help"]
+    with contextlib.suppress(SystemExit):
+        main(arguments)
+    text = capsys.readouterr().out
+    assert "usage" in text.lower()
+    assert not SPHINX_ROLE.search(text)
+
+
+def _commands(page: Path) -> list[list[str]]:
+    """The arguments of every ``metaplax ...`` in the console blocks of a page."""
+    text = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    return [shlex.split(line, comments=True) for line in re.findall(r"^\$ metaplax (.*)$", text, re.MULTILINE)]
+
+
+def _check_options(experiment: type, arguments: list[str]) -> None:
+    """Every option is a field of the experiment or of the run, and the preset exists."""
+    fields = {field.name for kind in (experiment, RunOptions) for field in dataclasses.fields(kind)}
+    for argument in arguments:
+        if argument.startswith("--"):
+            assert argument.removeprefix("--").replace("-", "_") in fields, argument
+    if "--preset" in arguments:
+        assert arguments[arguments.index("--preset") + 1] in experiment.presets
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that the headings of a page get."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip()) for heading in headings}

@@ -116,13 +116,10 @@ def test_checkpointed_needs_a_positive_interval():
 
 def test_frozen_parts_get_no_gradient():
     learner = small.learner("random", mp.rules.f_bio())
-    frozen = eqx.tree_at(lambda t: t.rule, learner, mp.learners.freeze(learner.rule))
+    frozen = mp.learners.freeze(learner, lambda t: t.rule)
     assert mp.learners.split(frozen)[0].rule.coefficients.values is None
-    half = eqx.tree_at(
-        lambda t: t.rule.coefficients,
-        small.learner("random", mp.rules.f_bio("neuron", small.SIZES)),
-        replace_fn=lambda c: eqx.tree_at(lambda c: c.values[0], c, np.asarray(c.values[0])),
-    )
+    per_neuron = small.learner("random", mp.rules.f_bio("neuron", small.SIZES))
+    half = mp.learners.freeze(per_neuron, lambda t: t.rule.coefficients.values[0])
     for estimator in ESTIMATORS.values():
         _, gradient = estimator.value_and_grad(half, small.episode(), jax.random.key(0))
         assert gradient.rule.coefficients.values[0] is None

@@ -190,7 +190,7 @@ def test_which_parts_are_slow():
     sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(it.init(KEY)[0])) for name, it in NETWORKS.items()}
     assert sizes == {"all": (27 + 6) + (81 + 6) + 26, "readout": 26, "templates": 4 + 12 + 26}
     learners = {name: synapse(NETWORKS[name]) for name in NETWORKS}
-    assert {name: it.slow_in_network for name, it in learners.items()} == {
+    assert {name: it.trains_network for name, it in learners.items()} == {
         "all": False,
         "readout": True,
         "templates": True,

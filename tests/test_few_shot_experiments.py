@@ -8,7 +8,7 @@ import pytest
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.zucchet2022 import few_shot
-from metaplax.experiments.zucchet2022.few_shot_settings import SETTINGS, Settings
+from metaplax.experiments.zucchet2022.few_shot_settings import SETTINGS, FewShotSettings
 from metaplax.learners import IncompatibleError
 
 LABELS = ("cml", "cml_templates", "cml_head", "maml", "fomaml", "reptile", "imaml", "anil", "scratch")
@@ -32,7 +32,8 @@ def test_presets_make_sense(name):
 
 @pytest.mark.parametrize(("nudged_rate", "expected"), [(None, 0.2), (0.5, 0.5)])
 def test_nudged_phases_may_have_a_rate_of_their_own(nudged_rate, expected):
-    settings = Settings("contrastive", 0.2, 4, 4, nudged_steps=3, nudged_rate=nudged_rate)
+    more = {"rate": 0.2, "steps": 4, "test_steps": 4, "nudged_steps": 3}
+    settings = FewShotSettings(rule="contrastive", nudged_rate=nudged_rate, **more)
     for descent, rate, steps in ((settings.descent(4), 0.2, 4), (settings.nudged_descent(), expected, 3)):
         step = descent.optimizer.update(1.0, descent.optimizer.init(1.0))[0]
         assert (float(step), descent.steps) == (pytest.approx(-rate), steps)

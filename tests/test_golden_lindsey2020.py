@@ -59,7 +59,7 @@ def build(golden, bound=None):
     )
     strength = jnp.asarray([float(golden.get(f"strength_{n}", 0.0)) for n in plastic])
     learner = eqx.tree_at(
-        lambda it: (it.start, it.feedback, it.plasticity, it.strength),
+        lambda it: (it.start, it.feedback, it.plasticity, it.mixing),
         learner,
         (
             EncoderWeights(front_weights, tuple(affine[frozen:])),
@@ -97,7 +97,7 @@ def test_final_weights_loss_and_every_gradient(case, estimator, bound):
             path = gradient.feedback[index].layers[0]
             np.testing.assert_allclose(path.weight, golden[f"d_feedback_w_{n}"], **close)
             np.testing.assert_allclose(path.bias, golden[f"d_feedback_b_{n}"], **close)
-            np.testing.assert_allclose(gradient.strength[index], golden[f"d_strength_{n}"], **close)
+            np.testing.assert_allclose(gradient.mixing[index], golden[f"d_strength_{n}"], **close)
 
 
 @pytest.mark.parametrize("case", CASES)

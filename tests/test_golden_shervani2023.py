@@ -46,10 +46,10 @@ def build(golden) -> tuple[Given, Episode]:
         rule,
         FEEDBACK[kind](),
         probes=(mp.analysis.alignment_angles, mp.analysis.orthonormality_error),
-        start=mp.learners.freeze(PlasticState(weights, feedback)),
+        start=PlasticState(weights, feedback),
     )
     parts = (Examples(jnp.asarray(golden[f"x_{p}"]), jnp.asarray(golden[f"y_{p}"])) for p in ("support", "query"))
-    return learner, Episode(*parts)
+    return mp.learners.freeze(learner, lambda learner: learner.start), Episode(*parts)
 
 
 @pytest.mark.usefixtures("x64")

@@ -77,9 +77,9 @@ def test_accuracy_and_loss_of_a_known_network():
 @pytest.mark.parametrize(
     ("episode", "message"),
     [
-        (mp.tasks.Episode(small.examples(3, 0, (7, 6)), small.examples(3)), r"takes examples of 12 numbers.*\(3, 7\)"),
-        (mp.tasks.Episode(jnp.ones(3), small.examples(3)), "takes examples of 12 numbers"),
-        (mp.tasks.Episode(mp.tasks.Examples(jnp.ones((3, 12)), jnp.ones(3)), small.examples(3)), "outputs are classes"),
+        (mp.tasks.Episode(small.examples(3, 0, (7, 6)), small.examples(3)), r"takes a support set of shape \(examples, 12\).*\(3, 7\)"),
+        (mp.tasks.Episode(jnp.ones(3), small.examples(3)), "must be Examples of inputs and targets"),
+        (mp.tasks.Episode(mp.tasks.Examples(jnp.ones((3, 12)), jnp.ones(3)), small.examples(3)), "takes classes"),
     ],
 )  # fmt: skip
 def test_episodes_that_do_not_fit_are_refused(episode, message):

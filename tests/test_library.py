@@ -64,7 +64,7 @@ def test_every_file_is_named_after_its_rule_and_loads(name):
     assert (np.asarray(learned.ci_low) <= learned.coefficients).all()
     assert (np.asarray(learned.ci_high) >= learned.coefficients).all()
     assert LearnedRule.from_json(learned.as_json()) == learned
-    assert {"experiment", "preset", "data", "trials", "episodes", "seed", "commit", "sizes"} <= set(learned.provenance)
+    assert {"experiment", "preset", "data", "trials", "meta_steps", "seed", "commit", "sizes"} <= set(learned.provenance)
     assert learned.feedback in TAUGHT_BY
     assert str(rule) in str(learned)
 
@@ -127,7 +127,7 @@ def test_coefficients_per_layer_are_shipped(ship_rule):
     ]
     accuracy = {"name": "accuracy.mine", "mean": 0.5, "ci_low": 0.4, "ci_high": 0.6}
     other = {"name": "theta0.layer1.other", "mean": 0.0, "ci_low": 0.0, "ci_high": 0.0}
-    config = {"sharing": "layer", "feedback": "direct", "trials": 2, "episodes": 3, "seed": 1, "sizes": small.SIZES}
+    config = {"sharing": "layer", "feedback": "direct", "trials": 2, "meta_steps": 3, "seed": 1, "sizes": small.SIZES}
     result = {"config": config, "quantities": [accuracy, other, *quantities], "commit": "0", "preset": "quick"}
     result |= {"experiment": "mine", "data": "glyphs"}
     learned = ship_rule.learned_rule(result, "mine", "mine", "A rule.", None)

@@ -1,4 +1,4 @@
-"""Strengths of regularisers that are meta-learned, and meta-gradients side by side, from data to report."""
+"""Decays of regularisers that are meta-learned, and meta-gradients side by side, from data to report."""
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import metaplax as mp
 from metaplax.experiments import ConfigError, EstimatorComparison, RunOptions, resume, run
 from metaplax.experiments.zucchet2022 import error_bound
 from metaplax.experiments.zucchet2022.error_bound import ErrorBound
-from metaplax.experiments.zucchet2022.metaopt import MetaoptMNIST, nonnegative_strengths
+from metaplax.experiments.zucchet2022.metaopt import MetaoptMNIST, nonnegative_decays
 from metaplax.learners import Descent, MetaRegularised
 from metaplax.networks import EquinoxNetwork, SoftmaxCrossEntropy
 from metaplax.tasks import HoldOut
@@ -47,27 +47,27 @@ def test_pixels_are_standardised(few_glyphs):
     assert np.allclose(images, (train.images[:60, ..., None] / 255 - 0.5) / 2, atol=1e-6)
 
 
-def test_strengths_do_not_fall_below_zero():
+def test_decays_do_not_fall_below_zero():
     learner = MetaRegularised(
         EquinoxNetwork(lambda key: eqx.nn.Linear(2, 2, key=key)), SoftmaxCrossEntropy(), Descent(optax.sgd(0.1), 1), 0.1
     )
     parameters = mp.learners.split(learner)[0]
-    optimizer = nonnegative_strengths(optax.sgd(1.0))
+    optimizer = nonnegative_decays(optax.sgd(1.0))
     updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, parameters), optimizer.init(parameters), parameters)
     stepped = eqx.apply_updates(parameters, updates)
-    assert all(not np.any(leaf) for leaf in jax.tree.leaves(stepped.strength)), "0.1 - 1 is taken to zero"
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(stepped.decay)), "0.1 - 1 is taken to zero"
     assert np.allclose(stepped.start.weight, parameters.start.weight - 1), "weights may be negative"
 
 
 @pytest.mark.usefixtures("few_glyphs")
 def test_meta_optimisation_from_data_to_report(tmp_path, monkeypatch):
     monkeypatch.setattr(MetaoptMNIST, "arms", ("cg", "search"))
-    folder = run(small(episodes=3), RunOptions(out=tmp_path))
+    folder = run(small(meta_steps=3), RunOptions(out=tmp_path))
     found = mp.reports.read(folder.path)
     assert list(found.labels) == ["cg", "search"]
     assert set(found.transfers["search"]) == {"test", "all"}
     assert np.all(np.diff(found.series["search"]["loss"], axis=0) <= 0), "what is recorded is the best so far"
-    assert np.all((found.series["search"]["strength"] >= 1e-6) & (found.series["search"]["strength"] <= 0.1))
+    assert np.all((found.series["search"]["decay"] >= 1e-6) & (found.series["search"]["decay"] <= 0.1))
     assert np.all(np.isfinite(found.series["cg"]["residual"]))
     assert 0 < found.quantities["cpu_seconds_per_episode.cg"]["mean"] < 100
     assert "ΔW" not in (mp.reports.write([folder.path], tmp_path / "report.html")).read_text(), "there is no rule"
@@ -89,7 +89,7 @@ def test_meta_optimisation_that_makes_no_sense(more, sentence, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_regularisation_is_a_strength_of_zero(few_glyphs):
+def test_no_regularisation_is_a_decay_of_zero(few_glyphs):
     studies = small().studies(few_glyphs, lambda name, split=None: few_glyphs)
     assert list(studies)[:7] == list(MetaoptMNIST.arms)
     assert (studies["none"].lowest, studies["none"].highest, studies["none"].steps) == (0, 0, 1)
@@ -116,7 +116,7 @@ def test_the_error_bound(tmp_path, monkeypatch):
 def test_estimators_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr(MetaoptMNIST, "arms", ("cml",))
     experiment = EstimatorComparison(
-        experiment=MetaoptMNIST.name, base="smoke", trials=2, episodes=2, probes=1,
+        experiment=MetaoptMNIST.name, base="smoke", trials=2, meta_steps=2, probes=1,
         estimators=("reverse", "t1t2", "reversible", "forward"),
     )  # fmt: skip
     folder = run(experiment, RunOptions(out=tmp_path))
@@ -125,7 +125,7 @@ def test_estimators_side_by_side(tmp_path, monkeypatch):
     assert found.quantities["error.reverse"]["mean"] < 1e-5 < found.quantities["error.t1t2"]["mean"]
     assert found.quantities["cosine.reverse"]["mean"] == pytest.approx(1)
     final = [row for row in folder.rows() if row.get("final")]
-    assert [row["rule"] for row in final] == ["reverse", "t1t2"]
+    assert [row["study"] for row in final] == ["reverse", "t1t2"]
     assert found.quantities["temporary_megabytes.reverse"]["mean"] > 0
     assert np.isfinite(found.quantities["loss_at_equal_cost.t1t2"]["mean"])
     assert 'id="costs"' in mp.reports.write([folder.path], tmp_path / "report.html").read_text()
@@ -146,5 +146,5 @@ def test_comparisons_that_make_no_sense(more, sentence, tmp_path):
     settings = {"base": "smoke", **more}
     with pytest.raises(ConfigError, match=sentence):
         run(EstimatorComparison(trials=1, **settings), RunOptions(out=tmp_path))
-    with pytest.raises(ConfigError, match="there is no estimator 'magic'"):
+    with pytest.raises(ConfigError, match="but one is 'magic'"):
         EstimatorComparison(estimators=("magic",))

@@ -11,16 +11,17 @@ import metaplax as mp
 import small
 from metaplax.estimators import AbstractEstimator, Reverse
 from metaplax.runs import MemoryRecorder, PlainProgress
-from metaplax.training import DivergedError, choose_layout
+from metaplax.training import DivergedError, Rollback, choose_layout
+from metaplax.training.rollback import SPACING
 
 KEY = jax.random.key(3)
 
 
-def train(steps=4, trials=2, estimator=None, learner=None, rate=1e-2, **more):
+def train(meta_steps=4, trials=2, estimator=None, learner=None, rate=1e-2, **more):
     learner = small.learner("random", mp.rules.ehebb()) if learner is None else learner
     estimator = Reverse() if estimator is None else estimator
     return mp.meta_train(
-        learner, small.Blobs(), estimator, optax.adam(rate), steps, key=KEY, trials=trials, **more
+        learner, small.Blobs(), estimator, optax.adam(rate), meta_steps, key=KEY, trials=trials, **more
     )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def series(result, name):
 
 
 def test_it_learns():
-    loss = series(train(steps=60, rate=4e-3), "loss")
+    loss = series(train(meta_steps=60, rate=4e-3), "loss")
     assert np.median(loss[-20:]) < 0.9 * np.median(loss[:10])
 
 
@@ -51,7 +52,7 @@ def test_a_step_is_what_its_parts_say():
     key = jax.random.fold_in(jax.random.fold_in(KEY, 0), 0)
     task_key, learner_key = jax.random.split(jax.random.split(key, 1)[0])
     (loss, metrics), gradient = Reverse().value_and_grad(learner, task.sample(task_key), learner_key)
-    result = train(steps=1, trials=1)
+    result = train(meta_steps=1, trials=1)
     np.testing.assert_allclose(series(result, "loss")[0, 0], loss, rtol=1e-5)
     np.testing.assert_allclose(series(result, "accuracy")[0, 0], metrics["accuracy"], rtol=1e-5)
     np.testing.assert_allclose(series(result, "theta0")[0, 0], 1e-3, rtol=1e-6)
@@ -62,7 +63,7 @@ def test_a_step_is_what_its_parts_say():
 
 
 def test_gradients_of_a_batch_are_averaged():
-    one, four = train(steps=1, trials=1), train(steps=1, trials=1, episodes=4)
+    one, four = train(meta_steps=1, trials=1), train(meta_steps=1, trials=1, meta_batch=4)
     assert series(one, "loss")[0, 0] != series(four, "loss")[0, 0]
     losses = []
     learner, task = small.learner("random", mp.rules.ehebb()), small.Blobs()
@@ -86,12 +87,12 @@ def test_spreading_trials_over_devices_changes_nothing(trials):
 
 @pytest.mark.parametrize(("trials", "episodes"), [(1, 3), (1, 1), (3, 2)])
 def test_results_do_not_depend_on_the_layout(trials, episodes):
-    spreads = [
-        series(train(steps=2, trials=trials, episodes=episodes, batching=batching), "theta0")
-        for batching in ("auto", "map", "vmap")
+    layouts = [
+        series(train(meta_steps=2, trials=trials, meta_batch=episodes, layout=layout), "theta0")
+        for layout in ("auto", "map", "vmap")
     ]
-    for other in spreads[1:]:
-        np.testing.assert_allclose(other, spreads[0], rtol=1e-4)
+    for other in layouts[1:]:
+        np.testing.assert_allclose(other, layouts[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ class Poisoned(AbstractEstimator):
 
 
 def test_episodes_that_are_not_finite_are_left_out_and_counted():
-    result = train(steps=12, trials=2, estimator=Poisoned(0.4))
+    result = train(meta_steps=12, trials=2, estimator=Poisoned(0.4))
     masked, theta = series(result, "masked"), series(result, "theta0")
     assert 0 < masked.sum() < masked.size
     assert result.masked == tuple(masked.sum(axis=0))
@@ -135,22 +136,22 @@ def test_episodes_that_are_not_finite_are_left_out_and_counted():
 
 
 def test_a_batch_goes_on_with_its_finite_episodes():
-    result = train(steps=5, trials=1, estimator=Poisoned(0.5), episodes=4)
+    result = train(meta_steps=5, trials=1, estimator=Poisoned(0.5), meta_batch=4)
     masked = series(result, "masked")
     assert 0 < masked.sum() < 20
     assert np.isfinite(series(result, "loss")[masked < 4]).all()
 
 
 def test_too_many_in_a_row_end_the_run_with_a_sentence():
-    with pytest.raises(DivergedError, match=r"3 meta-steps in a row up to step 2 gave no finite .*trial 0, 1"):
-        train(steps=9, estimator=Poisoned(1.0), patience=3)
+    with pytest.raises(DivergedError, match=r"3 meta-steps in a row up to step 2 had no usable episode .*trial 0, 1.*its gradient is not"):
+        train(meta_steps=9, estimator=Poisoned(1.0), patience=3)
 
 
 def test_explosions_of_the_inner_loop_are_survived():
     learner = small.learner("random", mp.rules.f_bio())
     learner = eqx.tree_at(lambda t: t.rule.coefficients.values, learner, jnp.array([0.1, 0.0, 1e6]))
     with pytest.raises(DivergedError):
-        train(steps=9, learner=learner, patience=4)
+        train(meta_steps=9, learner=learner, patience=4)
 
 
 class Cliff(AbstractEstimator):
@@ -167,7 +168,7 @@ class Cliff(AbstractEstimator):
 
 def test_who_walks_over_a_cliff_goes_back():
     edge = 0.05
-    result = train(steps=120, trials=2, estimator=Cliff(edge), rate=2e-3, patience=6)
+    result = train(meta_steps=120, trials=2, estimator=Cliff(edge), rate=2e-3, patience=6, rollback=Rollback())
     theta, masked = series(result, "theta0"), series(result, "masked")
     assert masked.sum() > 2, "the cliff was reached"
     assert (theta[-1] < edge + 0.002).all()
@@ -178,21 +179,19 @@ def test_who_walks_over_a_cliff_goes_back():
 
 
 def test_anchors_are_gone_back_through_one_by_one():
-    from metaplax.training.rollback import SPACING, Anchors
-
-    anchors = Anchors.start(jnp.float32(0), 3)
+    state = Rollback(anchors=3).start(jnp.float32(0))[0]
     for step in range(1, 4 * SPACING + 1):
-        anchors = anchors.passed(jnp.float32(step))
-    assert anchors.kept.tolist() == [4 * SPACING, 3 * SPACING, 2 * SPACING]
+        _, state = state.after(jnp.float32(step), jnp.float32(step + 1), jnp.int32(0))
+    assert state.stored.tolist() == [4 * SPACING, 3 * SPACING, 2 * SPACING]
     current = jnp.float32(99)
     seen = []
     for streak in (1, 2, 3, 4, 5):
-        current, anchors = anchors.exploded(current, jnp.int32(streak))
+        current, state = state.after(current, current, jnp.int32(streak))
         seen.append(float(current))
     assert seen == [99, 4 * SPACING, 3 * SPACING, 2 * SPACING, 2 * SPACING]
 
 
-@pytest.mark.parametrize("name", ["steps", "trials", "episodes"])
+@pytest.mark.parametrize("name", ["meta_steps", "trials", "meta_batch"])
 def test_impossible_numbers(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):
         train(**{name: 0})
@@ -204,12 +203,12 @@ def test_nothing_is_compiled_for_what_cannot_work():
             raise AssertionError("too late")
 
     learner = small.learner(sizes=(5, 4, 3))
-    with pytest.raises(mp.learners.IncompatibleError, match="takes examples of 5 numbers"):
+    with pytest.raises(mp.learners.IncompatibleError, match=r"takes a support set of shape \(examples, 5\)"):
         train(learner=learner, recorder=Untouchable())
 
 
 def test_plain_progress_says_how_far_it_is(capsys):
-    train(steps=3, progress=PlainProgress("bio", seconds=0.0))
+    train(meta_steps=3, progress=PlainProgress("bio", seconds=0.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "bio: compiling"
     assert lines[1].startswith("bio: 1/3  loss ")

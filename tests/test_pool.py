@@ -13,7 +13,7 @@ import metaplax as mp
 import small
 from metaplax.estimators import Reverse
 from metaplax.experiments import ConfigError, RunOptions, preset, run
-from metaplax.experiments.shervani2023.pool import STRENGTHS, Fig4, Fig4Path, FigS5
+from metaplax.experiments.shervani2023.pool import FACTORS, Fig4, Fig4Path, FigS5
 from metaplax.experiments.shervani2023.table1 import EHEBB_IN, Table1
 from metaplax.feedback import RandomFixed, Symmetric
 from metaplax.plasticity import L1, L2, ElasticNet, NoPenalty
@@ -81,8 +81,8 @@ def test_each_arm_of_fig_s5_has_its_penalty():
     assert FigS5.labels.keys() == PENALTIES.keys()
 
 
-def test_each_arm_of_the_path_has_its_strength():
-    assert [Fig4Path().learner(arm).penalty for arm in Fig4Path.arms] == [L1(strength) for strength in STRENGTHS]
+def test_each_arm_of_the_path_has_its_factor():
+    assert [Fig4Path().learner(arm).penalty for arm in Fig4Path.arms] == [L1(factor) for factor in FACTORS]
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_only_the_pool_of_fig_4_is_charged(arm, penalty, feedback, terms):
     assert len(learner.rule.terms) == terms
 
 
-def test_arms_of_one_term_step_in_the_papers_units():
+def test_arms_of_one_term_step_in_the_papers_scales():
     experiment = Fig4(sizes=small.SIZES, meta_learning_rate=0.01)
     learner = experiment.learner("fa")
     parameters = mp.learners.split(learner)[0]
-    optimizer = experiment.optimizer("fa", learner, experiment.units(learner, NO_TASK))
+    optimizer = experiment.optimizer("fa", learner, experiment.scales(learner, NO_TASK))
     updates: Any = optimizer.update(parameters, optimizer.init(parameters), parameters)[0]
     np.testing.assert_allclose(updates.rule.coefficients.values, [-0.01], rtol=1e-3)
 
@@ -130,7 +130,7 @@ def test_hard_selection_leaves_so_many_terms(tmp_path, monkeypatch):
     monkeypatch.setattr(FigS5, "arms", ("pool_top",))
     monkeypatch.setattr("metaplax.experiments.shervani2023.online.stable_scales", lambda *_: (1.0, 0.125) * 5)
     experiment = FigS5(
-        episodes=6, trials=2, shots=4, queries=2, data="glyphs", sizes=(784, 12, 47), keep=4, estimator="reverse"
+        meta_steps=6, trials=2, shots=4, queries=2, data="glyphs", sizes=(784, 12, 47), keep=4, estimator="reverse"
     )
     rows = run(experiment, RunOptions(out=tmp_path)).rows()
     theta = np.array([[row[f"theta{term}"] for term in range(10)] for row in rows])
@@ -139,14 +139,14 @@ def test_hard_selection_leaves_so_many_terms(tmp_path, monkeypatch):
     np.testing.assert_array_equal(left, [[1, 1], [10, 10], [10, 10], [7, 7], [4, 4], [4, 4], [4, 4]])
 
 
-@pytest.mark.parametrize("units", [None, (1.0, 0.125) * 5])
-def test_hard_selection_in_any_units(units):
-    experiment = FigS5(sizes=small.SIZES, episodes=6, keep=4)
+@pytest.mark.parametrize("scales", [None, (1.0, 0.125) * 5])
+def test_hard_selection_in_any_scales(scales):
+    experiment = FigS5(sizes=small.SIZES, meta_steps=6, keep=4)
     learner = experiment.learner("pool_top")
-    optimizer = experiment.optimizer("pool_top", learner, units)
+    optimizer = experiment.optimizer("pool_top", learner, scales)
     parameters: Any = mp.learners.split(learner)[0]
     state = optimizer.init(parameters)
-    for key in jax.random.split(jax.random.key(0), experiment.episodes):
+    for key in jax.random.split(jax.random.key(0), experiment.meta_steps):
         gradient = jax.tree.map(lambda leaf, key=key: jax.random.normal(key, leaf.shape), parameters)
         updates, state = optimizer.update(gradient, state, parameters)
         parameters = jax.tree.map(jnp.add, parameters, updates)
@@ -170,7 +170,7 @@ def test_fig_4_runs_to_a_result(tmp_path, monkeypatch):
 
 
 def test_arms_have_no_dots_in_their_names():
-    """A dot says that a rule is used elsewhere, as it is: such rows are averaged and drawn in another way."""
+    """A dot in the name of a study stands between arm and condition."""
     named = [arm for kind in (Fig4, Fig4Path, FigS5) for arm in kind.arms]
     assert "pool_l1_0_3" in named
     assert not [arm for arm in named if "." in arm]

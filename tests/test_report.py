@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,13 +14,17 @@ from metaplax.reports import Recorded
 from metaplax.reports.costs import in_groups
 from metaplax.reports.figures import moving_average
 from metaplax.reports.scan import scan
-from metaplax.runs import RunFolder, RunFolderError
+from metaplax.runs import ReportOptions, RunFolder, RunFolderError
 
 HOSTILE = '<script>alert("x")</script> $\\frac{1$ & {{ 7*7 }}'
 TERMS = [
     {"name": "0", "text": "eₗ yₗ₋₁ᵀ", "latex": r"e_\ell\, y_{\ell-1}^\top", "sign": -1},
     {"name": "9", "text": "yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ", "latex": r"y_\ell\, (y_{\ell-1} - W_\ell^\top y_\ell)^\top", "sign": 1},
 ]
+
+
+def described(label, terms, **more):
+    return {"arm": label, "condition": "", "arm_label": label, "label": label, "terms": terms, **more}
 
 
 def recorded(tmp_path, name="demo", label="learned rule", steps=30, finished=True):
@@ -34,7 +38,8 @@ def recorded(tmp_path, name="demo", label="learned rule", steps=30, finished=Tru
             "source": "Somebody (2023)",
             "data": label,
             "config": {"seed": label},
-            "rules": {"oja": {"label": label, "terms": TERMS}, "fa": {"label": "FA", "terms": TERMS[:1]}},
+            "report": asdict(ReportOptions()),
+            "studies": {"oja": described(label, TERMS), "fa": described("FA", TERMS[:1])},
             "data_dir": None,
             "data_sha256": "",
             "checkpoint_seconds": 1.0,
@@ -48,8 +53,8 @@ def recorded(tmp_path, name="demo", label="learned rule", steps=30, finished=Tru
             values |= {f"angle{k}": generator.uniform(60, 90, 3).tolist() for k in range(3)}
             if step == 4:
                 values["loss"] = [None, 1.0, 1.0]
-            folder.append({"rule": rule, "step": step, "seconds": 0.1, "masked": [0, 0, 1], **values})
-        folder.append({"rule": rule, "step": steps, "final": True, **{n: [0.01, 0.02, 0.03] for n in names}})
+            folder.append({"study": rule, "step": step, "seconds": 0.1, "masked": [0, 0, 1], **values})
+        folder.append({"study": rule, "step": steps, "final": True, **{n: [0.01, 0.02, 0.03] for n in names}})
     if finished:
         folder.write_json("result.json", {"seconds": 6.0, "episodes_per_second": 30.0, "findings": [f"it is {label}"]})
     folder.close()
@@ -144,7 +149,7 @@ def test_rules_of_several_runs_are_told_apart(tmp_path):
 def test_latex_that_cannot_be_drawn_is_written_as_text(tmp_path):
     folder = recorded(tmp_path)
     config = json.loads((folder / "config.json").read_text())
-    config["rules"]["oja"]["terms"][0]["latex"] = r"\lVert y \rVert \mathds{1}"
+    config["studies"]["oja"]["terms"][0]["latex"] = r"\lVert y \rVert \mathds{1}"
     (folder / "config.json").write_text(json.dumps(config))
     parsed, _ = page(folder, tmp_path=tmp_path)
     assert "learned rule: ΔWₗ = −0.02 eₗ yₗ₋₁ᵀ" in "".join(parsed.text)
@@ -200,8 +205,8 @@ def test_comparison_of_a_run_with_itself(tmp_path):
     assert json.dumps(rows)
 
 
-def scanned(strengths: dict[str, float]) -> Recorded:
-    """A run whose rules differ in the strength of a penalty; the second has lost its second term."""
+def scanned(**factors: float | None) -> Recorded:
+    """A run whose rules differ in the factor of a penalty; the second has lost its second term."""
     terms = [{"name": name, "text": name, "latex": name, "sign": 1} for name in ("0", "2")]
     ends = {"first": {"0": (0.1, 0.3), "2": (0.2, 0.4)}, "second": {"0": (0.1, 0.2), "2": (-0.1, 0.1)}}
     quantities = {}
@@ -210,21 +215,21 @@ def scanned(strengths: dict[str, float]) -> Recorded:
         for term, (low, high) in ends[rule].items():
             quantities[f"theta{term}.{rule}"] = {"mean": (low + high) / 2, "ci_low": low, "ci_high": high}
     config = {
-        "rules": {rule: {"label": rule, "terms": terms} for rule in ("first", "second")},
-        "scan": {"name": "λ", "values": strengths},
+        "studies": {rule: described(rule, terms, scanned=factors[rule]) for rule in ("first", "second")},
+        "report": {"scanned": "λ"},
     }
     series = {rule: {"accuracy": np.ones((2, 3))} for rule in ("first", "second")}
     return Recorded(Path("run"), config, {}, {}, quantities, series)
 
 
 def test_the_regularisation_path():
-    figure = scan(scanned({"first": 0.1, "second": 10.0}))
+    figure = scan(scanned(first=0.1, second=10.0))
     assert figure is not None
     path, price = figure.axes
     drawn = {line.get_label(): line.get_xydata() for line in path.lines if str(line.get_label()).startswith("θ")}
     assert np.allclose(drawn["θ2"], [[0.1, 0.3], [10, 0]])
     assert [line.get_xdata()[0] for line in price.lines] == [2, 1], "how many terms are left"
-    assert scan(replace(scanned({}), config={"rules": {}, "scan": None})) is None
+    assert scan(scanned(first=None, second=None)) is None
 
 
 def test_groups_of_steps_grow():

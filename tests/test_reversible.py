@@ -12,9 +12,9 @@ from jax.flatten_util import ravel_pytree
 import metaplax as mp
 import small
 from metaplax.estimators import FallbackWarning, Reverse, Reversible
-from metaplax.estimators.residuals import Record
+from metaplax.estimators.residuals import Residuals
 from metaplax.estimators.reversible import why_not_reversible
-from metaplax.estimators.reversible_loop import go, stretch_length
+from metaplax.estimators.reversible_loop import forward, stretch_length
 from metaplax.learners import InnerStep, PlasticState
 from metaplax.plasticity import (
     ALL_TERMS,
@@ -149,7 +149,7 @@ def test_clipping_falls_back_and_says_so():
 def test_changes_are_kept_only_if_products_do_not_tell_them(kept):
     terms = (PseudoGradient(), OwnGain()) if kept else tuple(term() for term in ALL_TERMS)
     step, start, inputs, wanted = parts(small.learner("random", Rule(terms, shared([0.01] * len(terms)))), 4)
-    taken = jax.eval_shape(lambda start: go(step, start, inputs, wanted), start)[1]
+    taken = jax.eval_shape(lambda start: forward(step, start, inputs, wanted), start)[1]
     assert (taken.changes is not None) == kept
     assert all(leaf.ndim <= 2 for leaf in jax.tree.leaves(taken.pullbacks)), "only vectors are kept at every step"
 
@@ -174,7 +174,7 @@ def test_what_is_recovered_drifts_by_less_than_1e_5():
 
     @jax.jit
     def there_and_back(start, inputs):
-        end, taken = go(step, start, inputs, wanted)
+        end, taken = forward(step, start, inputs, wanted)
 
         def back(after, inputs_and_record):
             inputs, record = inputs_and_record
@@ -224,7 +224,7 @@ def test_anchors_need_a_positive_interval():
 
 def test_a_record_keeps_what_is_not_given_once():
     given, other = jnp.ones(2), jnp.zeros(3)
-    record = Record({"a": given, "b": other, "c": (other, given)}, [given])
+    record = Residuals({"a": given, "b": other, "c": (other, given)}, [given])
     assert len(record.kept) == 1
     rebuilt = record.rebuild([jnp.full(2, 7.0)])
     np.testing.assert_array_equal(rebuilt["a"], 7.0)

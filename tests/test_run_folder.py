@@ -5,6 +5,7 @@ import errno
 import json
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -18,7 +19,15 @@ import pytest
 
 import metaplax as mp
 import small
-from metaplax.runs import CheckpointError, Checkpoints, FolderRecorder, Interrupted, RunFolder, RunFolderError
+from metaplax.runs import (
+    CheckpointError,
+    Checkpoints,
+    FolderRecorder,
+    Interrupted,
+    RunFolder,
+    RunFolderError,
+    fingerprint,
+)
 from metaplax.runs.run_folder import CONFIG_KEYS, LIBRARIES, environment
 
 STATE = {"a": np.arange(5, dtype=np.float32), "b": (np.int32(3), np.ones((2, 2), np.float32))}
@@ -59,33 +68,33 @@ def test_a_source_tree_need_not_be_installed(monkeypatch):
 
 def test_rows_survive_a_line_cut_short(folder):
     for step in range(3):
-        folder.append({"rule": "a", "step": step, "loss": [0.1 + step, float("nan")]})
+        folder.append({"study": "a", "step": step, "loss": [0.1 + step, float("nan")]})
     with folder.metrics_path.open("a") as stream:
-        stream.write('{"rule": "a", "st')
+        stream.write('{"study": "a", "st')
     assert [row["step"] for row in folder.rows()] == [0, 1, 2]
     assert folder.rows()[0]["loss"] == [0.1, None]
     folder.drop_rows("a", 2)
     assert [row["step"] for row in folder.rows()] == [0, 1]
-    folder.append({"rule": "a", "step": 2})
+    folder.append({"study": "a", "step": 2})
     assert len(folder.rows()) == 3
 
 
-def test_rows_of_other_rules_stay(folder):
-    for rule in "ab":
+def test_rows_of_other_studies_stay(folder):
+    for study in "ab":
         for step in range(3):
-            folder.append({"rule": rule, "step": step})
+            folder.append({"study": study, "step": step})
     folder.drop_rows("b", 1)
-    assert [(row["rule"], row["step"]) for row in folder.rows()] == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
+    assert [(row["study"], row["step"]) for row in folder.rows()] == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
 
 
 def test_lost_rows_are_noticed(folder):
-    folder.append({"rule": "a", "step": 0})
+    folder.append({"study": "a", "step": 0})
     with pytest.raises(RunFolderError, match="holds 1 of the 5 steps of 'a'"):
         folder.drop_rows("a", 5)
 
 
 def test_damage_in_the_middle_is_noticed(folder):
-    folder.metrics_path.write_text('{"rule": "a", "step": 0}\n{"rule\n{"rule": "a", "step": 2}\n')
+    folder.metrics_path.write_text('{"study": "a", "step": 0}\n{"study\n{"study": "a", "step": 2}\n')
     with pytest.raises(RunFolderError, match=r"line 2 of .* is damaged"):
         folder.rows()
     (folder.path / "config.json").write_text("{")
@@ -103,7 +112,7 @@ def test_a_full_disk_is_said_in_a_sentence(folder):
         pytest.skip("there is no /dev/full here")
     folder.metrics_path.symlink_to("/dev/full")
     with pytest.raises(RunFolderError, match=r"metrics\.jsonl cannot be written: No space left on device"):
-        folder.append({"rule": "a", "step": 0})
+        folder.append({"study": "a", "step": 0})
 
 
 def test_a_read_only_place_is_said_in_a_sentence(tmp_path):
@@ -126,8 +135,8 @@ def _can_write(path: Path) -> bool:
 
 def test_only_one_process_writes(folder):
     script = (
-        "import sys, pathlib\nfrom metaplax.training import RunFolder, RunFolderError\n"
-        "try:\n    with RunFolder(pathlib.Path(sys.argv[1])).writing(): print('in')\n"
+        "import sys\nfrom metaplax.runs import RunFolder, RunFolderError\n"
+        "try:\n    with RunFolder(sys.argv[1]).writing(): print('in')\n"
         "except RunFolderError as e: print(e)"
     )
     ask = [sys.executable, "-c", script, str(folder.path)]
@@ -220,7 +229,7 @@ def test_what_a_killed_save_left_is_swept_away(tmp_path):
 
 def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
     Checkpoints(tmp_path, "terms=(PseudoGradient(), ErrorHebb())").save(2, STATE)
-    with pytest.raises(CheckpointError, match=r"belongs to another rule.*'ErrorHebb.*not 'Oja"):
+    with pytest.raises(CheckpointError, match=r"belongs to another study.*'ErrorHebb.*not 'Oja"):
         Checkpoints(tmp_path, "terms=(PseudoGradient(), Oja())").latest(STATE)
 
 
@@ -241,7 +250,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_others(error, tmp_path, 
     assert checkpoints.latest(STATE)[0] == 2
 
 
-class StopAfter(mp.training.Interruption):
+class StopAfter(mp.runs.Interruption):
     """An interruption that comes after so many questions."""
 
     def __init__(self, steps):
@@ -276,12 +285,25 @@ def test_resuming_gives_the_same_bits(tmp_path):
         meta_train(broken, interruption=StopAfter(3))
     assert caught.value.step == 2
     with broken.metrics_path.open("a") as stream:
-        stream.write(json.dumps({"rule": "f_bio", "step": 2, "loss": [9, 9]}) + '\n{"rule": "f_b')
+        stream.write(json.dumps({"study": "f_bio", "step": 2, "loss": [9, 9]}) + '\n{"study": "f_b')
     result = meta_train(broken)
     assert without_time(broken) == without_time(unbroken)
     np.testing.assert_array_equal(result.learner.rule.coefficients.values, expected.learner.rule.coefficients.values)
     assert meta_train(broken).history[0].keys() == expected.history[0].keys()
     assert without_time(broken) == without_time(unbroken)
+
+
+def test_paths_may_be_strings(tmp_path):
+    folder = RunFolder.create(str(tmp_path), "text", CONFIG)
+    assert RunFolder.open(str(folder.path)).path == folder.path
+    Checkpoints(str(tmp_path / "checkpoints"), "x").save(1, STATE)
+    assert Checkpoints(tmp_path / "checkpoints", "x").steps() == [1]
+
+
+@pytest.mark.parametrize("value", [jax.nn.relu, partial(jax.nn.relu, 1), jax.jit(lambda x: x), object()])
+def test_fingerprints_hold_no_memory_addresses(value):
+    assert "0x" not in fingerprint({"value": value, "array": STATE["a"]})
+    assert "f32[5]" in fingerprint(STATE)
 
 
 def test_dtypes_survive_a_checkpoint(tmp_path):

@@ -45,19 +45,19 @@ def by_hand(network: RecurrentLIF, weights: SpikingWeights, x: np.ndarray):
     return v, a, z, o
 
 
-def traces_by_hand(network, weights, x, y, credit: EProp):
+def traces_by_hand(network, weights, x, y, inner_gradient: EProp):
     """The e-prop gradient of one sequence, with a filtered eligibility trace for every synapse."""
     v, a, z, o = by_hand(network, weights, x)
-    feedback = np.asarray(credit.feedback(network, weights))
+    feedback = np.asarray(inner_gradient.feedback(network, weights))
     pseudo = Triangular(0.3, network.threshold)
     alpha, kappa, rho, beta = network.alpha, network.kappa, network.rho, network.adaptation
-    rate = credit.rate_penalty * (z.mean(0) - credit.rate_target)
+    rate = inner_gradient.rate_penalty * (z.mean(0) - inner_gradient.rate_target)
     gradients = [np.zeros_like(weights.input), np.zeros_like(weights.recurrent), np.zeros_like(weights.readout)]
     for which, pre in enumerate((x, z)):
         filtered = np.zeros((network.hidden, pre.shape[1]))
         slow = np.zeros_like(filtered)
         for t in range(len(x)):
-            ahead = 1 if which == 0 and credit.ahead else 0
+            ahead = 1 if which == 0 and inner_gradient.ahead else 0
             seen = sum(alpha ** (t - 1 + ahead - s) * pre[s] for s in range(t + ahead))
             seen = np.zeros(pre.shape[1]) + seen
             psi = np.asarray(pseudo(jnp.asarray(v[t] - network.threshold - beta * a[t])))
@@ -104,10 +104,10 @@ FORMS = pytest.mark.parametrize("form", ["whole", "online"])
 )
 def test_eprop_is_the_sum_over_traces(case, network, form, more):
     weights, x, y = case
-    credit = EProp(form=form, **more)
-    expected = [traces_by_hand(network, weights, *map(np.asarray, pair), credit) for pair in zip(x, y, strict=True)]
+    inner_gradient = EProp(form=form, **more)
+    expected = [traces_by_hand(network, weights, *map(np.asarray, pair), inner_gradient) for pair in zip(x, y, strict=True)]
     expected = [sum(gradients) for gradients in zip(*expected, strict=True)]
-    close(jax.jit(credit.slope, static_argnums=(0, 4))(network, weights, x, y, True), expected)
+    close(jax.jit(inner_gradient.slope, static_argnums=(0, 4))(network, weights, x, y, True), expected)
 
 
 @NETWORKS
@@ -125,17 +125,17 @@ def test_eprop_is_the_derivative_without_the_paths_from_neuron_to_neuron(case, n
         outputs = both(silent, jnp.concatenate([jnp.swapaxes(x, 0, 1), seen], -1)).outputs
         return 0.5 * jnp.sum((outputs - jnp.swapaxes(y, 0, 1)) ** 2)
 
-    credit = EProp()
-    close(credit.direction(network, weights, x, y, False), jax.grad(loss)(weights, weights))
+    inner_gradient = EProp()
+    close(inner_gradient.direction(network, weights, x, y, False), jax.grad(loss)(weights, weights))
 
 
 @NETWORKS
 def test_the_readout_gradient_is_exact_and_the_others_point_nearly_the_same_way(case, network):
     weights, x, y = case
-    credit = EProp()
+    inner_gradient = EProp()
     smooth = replace(network, surrogate=Triangular())
-    found = credit.direction(network, weights, x, y, False)
-    exact = jax.grad(lambda weights: credit.loss(smooth, weights, x, y, inner=False))(weights)
+    found = inner_gradient.direction(network, weights, x, y, False)
+    exact = jax.grad(lambda weights: inner_gradient.loss(smooth, weights, x, y, inner=False))(weights)
     close(found.readout, exact.readout)
     for name in ("input", "recurrent"):
         one, other = (np.ravel(getattr(tree, name)) for tree in (found, exact))
@@ -146,21 +146,21 @@ def test_the_readout_gradient_is_exact_and_the_others_point_nearly_the_same_way(
 def test_one_target_is_a_target_for_every_step(case):
     weights, x, y = case
     one, repeated = y[:, 0], jnp.broadcast_to(y[:, :1], y.shape)
-    credit = EProp()
-    close(credit.direction(LIF, weights, x, one, True), credit.direction(LIF, weights, x, repeated, True), 1e-12)
+    inner_gradient = EProp()
+    close(inner_gradient.direction(LIF, weights, x, one, True), inner_gradient.direction(LIF, weights, x, repeated, True), 1e-12)
 
 
-@pytest.mark.parametrize("credit", [BPTT(0.2), EProp(rate_penalty=0.2)], ids=["bptt", "eprop"])
-def test_firing_rates_are_charged_in_the_inner_loop_only(case, credit):
+@pytest.mark.parametrize("inner_gradient", [BPTT(0.2), EProp(rate_penalty=0.2)], ids=["bptt", "eprop"])
+def test_firing_rates_are_charged_in_the_inner_loop_only(case, inner_gradient):
     weights, x, y = case
-    bare = eqx.tree_at(lambda tree: tree.rate_penalty, credit, 0.0)
+    bare = eqx.tree_at(lambda tree: tree.rate_penalty, inner_gradient, 0.0)
     inner, outer, none = (
-        c.loss(LIF, weights, x, y, inner) for c, inner in ((credit, True), (credit, False), (bare, True))
+        c.loss(LIF, weights, x, y, inner) for c, inner in ((inner_gradient, True), (inner_gradient, False), (bare, True))
     )
     assert float(outer) == pytest.approx(float(none), rel=1e-12)
     z = LIF(weights, jnp.swapaxes(x, 0, 1)).spikes
-    deviation = (z.mean((0, 2)) if isinstance(credit, BPTT) else z.mean(0)) - credit.rate_target
-    charged = 0.2 * (jnp.mean(deviation**2) if isinstance(credit, BPTT) else STEPS / 2 * jnp.sum(deviation**2))
+    deviation = (z.mean((0, 2)) if isinstance(inner_gradient, BPTT) else z.mean(0)) - inner_gradient.rate_target
+    charged = 0.2 * (jnp.mean(deviation**2) if isinstance(inner_gradient, BPTT) else STEPS / 2 * jnp.sum(deviation**2))
     assert float(inner - outer) == pytest.approx(float(charged), rel=1e-9)
 
 
@@ -177,8 +177,8 @@ class Fragile(AbstractSurrogate):
         raise AssertionError("a spike was differentiated")
 
 
-def spiking_learner(credit=None, steps=3, network=LIF, **more) -> SpikingLearner:
-    return SpikingLearner(network, credit or EProp(), Descent(optax.adam(1e-2), steps), 0.1, key=KEY, **more)
+def spiking_learner(inner_gradient=None, steps=3, network=LIF, **more) -> SpikingLearner:
+    return SpikingLearner(network, inner_gradient or EProp(), Descent(optax.adam(1e-2), steps), 0.1, key=KEY, **more)
 
 
 def episode(case) -> Episode:
@@ -229,8 +229,8 @@ def test_every_part_learns_at_its_own_rate_and_is_pulled_back(case):
 def test_spikes_of_any_type_are_spikes(case):
     weights, x, y = case
     for form in ("whole", "online"):
-        credit = EProp(form=form)
-        close(credit.direction(LIF, weights, x.astype(int), y, True), credit.direction(LIF, weights, x, y, True), 1e-12)
+        inner_gradient = EProp(form=form)
+        close(inner_gradient.direction(LIF, weights, x.astype(int), y, True), inner_gradient.direction(LIF, weights, x, y, True), 1e-12)
 
 
 def test_random_feedback_is_not_the_readout():
@@ -246,12 +246,12 @@ def test_the_contrastive_rule_needs_a_pull():
 
 
 def test_rivals_learn_through_the_inner_loop(case):
-    for credit, estimator in (
+    for inner_gradient, estimator in (
         (BPTT(), Reverse()),
         (EProp(), Checkpointed()),
         (EProp(), Truncated(2, reach_start=True)),
     ):
-        learner = SpikingLearner(LIF, credit, Descent(optax.sgd(1e-2, 0.9, nesterov=True), 4), key=KEY)
+        learner = SpikingLearner(LIF, inner_gradient, Descent(optax.sgd(1e-2, 0.9, nesterov=True), 4), key=KEY)
         found = eqx.filter_jit(estimator.value_and_grad)(learner, episode(case), KEY)[1]
         assert all(np.all(np.isfinite(leaf)) and np.any(leaf) for leaf in jax.tree.leaves(found))
 
@@ -291,10 +291,10 @@ def test_patterns_are_the_same_in_every_run_and_their_spikes_are_not():
     [
         (lambda: RecurrentLIF(tau_membrane=0.0), "tau_membrane must be positive"),
         (lambda: RecurrentLIF(adaptation=-1.0), "adaptation must not be negative"),
-        (lambda: SpikingSinusoids(shots=0), "shots must be positive"),
+        (lambda: SpikingSinusoids(shots=0), "shots must be at least 1"),
         (lambda: SpikingPatterns(width=0.0), "width must be positive"),
         (lambda: SpikingPatterns(peak=1.5), "peak is a probability"),
-        (lambda: SpikingSinusoids(steps=1), "at least 2 steps of time"),
+        (lambda: SpikingSinusoids(steps=1), "steps must be at least 2"),
         (lambda: BPTT(rate_penalty=-1.0), "rate_penalty must not be negative"),
         (lambda: SpikingLearner(LIF, EProp(), Descent(optax.sgd(1.0), 1), -1.0), "strength must not be negative"),
     ],

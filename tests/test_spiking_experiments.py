@@ -25,7 +25,6 @@ def tiny(name: str, **more):
 
 def test_from_configuration_to_report(tmp_path, monkeypatch):
     monkeypatch.setattr(SpikingSinusoid, "arms", ("cml",))
-    monkeypatch.setattr(SpikingSinusoid, "averaged", 1)
     folder = run(tiny(SpikingSinusoid.name, test_episodes=2), RunOptions(out=tmp_path))
     found = mp.reports.read(resume(folder.path).path)
     assert list(found.labels) == ["cml"]
@@ -33,9 +32,9 @@ def test_from_configuration_to_report(tmp_path, monkeypatch):
     loss = found.quantities["loss.cml.test"]
     assert (loss["unit"], loss["n"]) == ("squared error", 2)
     assert found.quantities["loss.cml.untrained"]["mean"] != loss["mean"]
-    tested = [row["loss"] for row in folder.rows() if row["rule"] == "cml.test" and not row.get("final")]
+    tested = [row["loss"] for row in folder.rows() if row["study"] == "cml.test" and not row.get("final")]
     assert loss["mean"] == pytest.approx(np.mean(tested)), "over all tasks"
-    spent = [row["cpu_seconds"] for row in folder.rows() if row["rule"] == "cml" and not row.get("final")]
+    spent = [row["cpu_seconds"] for row in folder.rows() if row["study"] == "cml" and not row.get("final")]
     assert found.quantities["cpu_seconds_per_episode.cml"]["mean"] == pytest.approx(np.mean(spent) / (2 * 2))
     assert "on 2 further tasks" in found.findings[0]
     example_task = found.example_tasks["cml"]
@@ -60,7 +59,7 @@ def test_curves_over_time(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("few_glyphs")
 def test_estimators_side_by_side(tmp_path):
     experiment = EstimatorComparison(
-        experiment=SpikingSinusoid.name, base="smoke", trials=2, episodes=1, probes=1,
+        experiment=SpikingSinusoid.name, base="smoke", trials=2, meta_steps=1, probes=1,
         estimators=("checkpointed", "symmetric", "reversible"),
     )  # fmt: skip
     found = mp.reports.read(run(experiment, RunOptions(out=tmp_path)).path)
@@ -94,7 +93,7 @@ def test_the_paper_s_settings_and_what_was_released():
     [
         ({"shots": 0}, "shots must be positive"),
         ({"hidden": 0}, "hidden must be positive"),
-        ({"steps": 1}, "at least 2 steps of time"),
+        ({"steps": 1}, "at least 2 time steps"),
         ({"adaptation": -0.1}, "adaptation must not be negative"),
     ],
 )

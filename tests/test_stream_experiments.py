@@ -15,7 +15,8 @@ from metaplax.analysis.single_updates import cosine, descent_cosines, interferen
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.base import Conditions
-from metaplax.experiments.lindsey2020 import EXPERIMENTS, omniglot
+from metaplax.experiments.lindsey2020 import EXPERIMENTS
+from metaplax.experiments.lindsey2020.omniglot import AbstractImages
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.stream_scores import StreamScores, stream_keys
 from metaplax.experiments.studies.update_interference import UpdateInterference
@@ -25,6 +26,7 @@ from metaplax.runs import FolderRecorder, Interruption, NoProgress, RunFolder
 from metaplax.tasks import Sinusoids
 
 KEY = jax.random.key(4)
+ARMS = AbstractImages.settings
 NAMES = [kind.name for kind in EXPERIMENTS]
 NETWORK = EncoderMLP(DenseEncoder((4, 6)), (5, 1), MeanSquaredError())
 TASK = Sinusoids(3, 2, 4, 5, order="continual", pool=9)
@@ -71,7 +73,7 @@ def test_averages_are_kept_only_if_asked_for(few_glyphs):
     for average in (False, True):
         experiment = replace(preset("lindsey2020/regression-iid", "smoke"), average=average)
         study = experiment.studies(few_glyphs, lambda name, split=None: few_glyphs)["flp"]
-        found = averaged_params(jax.eval_shape(study.optimizer.init, split(study.learner)[0]))
+        found = mp.optim.averaged_params(jax.eval_shape(study.optimizer.init, split(study.learner)[0]))
         assert (found is not None) == average
 
 
@@ -110,7 +112,7 @@ def test_images_too_small_or_too_few_are_refused_in_one_sentence(few_glyphs):
 
 
 def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys, monkeypatch):
-    monkeypatch.setattr(omniglot, "SMOKE", {arm: omniglot.SMOKE[arm] for arm in ("flp", "fa")})
+    monkeypatch.delitem(ARMS["smoke"], "oml")
     words = ["run", "lindsey2020/omniglot-continual", "--preset", "smoke", "--out", str(tmp_path), "--json"]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out)
@@ -199,10 +201,8 @@ def test_cosines_and_changes():
 
 
 def test_interference_is_run_and_drawn(tmp_path, few_glyphs, monkeypatch):
-    from metaplax.experiments.lindsey2020 import omniglot
-
-    monkeypatch.setitem(omniglot.SMOKE, "bp", omniglot.QUICK["bp"])
-    monkeypatch.delitem(omniglot.SMOKE, "oml")
+    monkeypatch.setitem(ARMS["smoke"], "bp", ARMS["quick"]["bp"])
+    monkeypatch.delitem(ARMS["smoke"], "oml")
     assert main(["run", "lindsey2020/interference", "--preset", "smoke", "--out", str(tmp_path), "--json"]) == 0
     (run,) = tmp_path.iterdir()
     names = {quantity["name"] for quantity in json.loads((run / "result.json").read_text())["quantities"]}

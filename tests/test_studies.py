@@ -12,6 +12,7 @@ from metaplax.experiments.shervani2023.generalisation import CONDITIONS, FACTORS
 from metaplax.experiments.shervani2023.online_digits import Fig1
 from metaplax.runs import Interrupted, Interruption
 from metaplax.tasks import ImageStream
+from metaplax.training import Rollback
 from metaplax.training.rollback import Best
 
 SIZES = (784, 10, 8, 47)
@@ -79,7 +80,7 @@ def test_a_stream_shows_every_image_once_and_none_it_is_scored_on():
 def test_a_rule_is_used_elsewhere_as_it_was_learned(tmp_path, monkeypatch):
     monkeypatch.setattr(Generalisation, "arms", ("fa", "f_bio"))
     experiment = Generalisation(
-        data="glyphs", episodes=3, trials=2, sizes=SIZES, shots=4, queries=2, test_episodes=2,
+        data="glyphs", meta_steps=3, trials=2, sizes=SIZES, shots=4, queries=2, test_episodes=2,
         conditions=("held_out", "depth4"), other_data=("glyphs",), streams=(94,), streams_of="glyphs",
     )  # fmt: skip
     folder = run(experiment, RunOptions(out=tmp_path))
@@ -109,8 +110,14 @@ def test_sizes_elsewhere():
         Generalisation(conditions=("depth5",))
 
 
+def before_the_first_step() -> Best:
+    best = Rollback(margin=0.5).start(jnp.zeros(()))[1]
+    assert best is not None
+    return best
+
+
 def test_going_back_to_the_best():
-    best = Best.start(jnp.zeros(()))
+    best = before_the_first_step()
     losses = [3.0] + [1.0] * 40 + [5.0] * 10
     current, path = jnp.zeros(()), []
     for loss in losses:
@@ -123,7 +130,7 @@ def test_going_back_to_the_best():
 
 
 def test_without_a_margin_nothing_goes_back():
-    best = Best.start(jnp.zeros(()))
+    best = before_the_first_step()
     for loss in (1.0, 1e30, float("nan"), 1e30):
         current, best = best.after(jnp.asarray(loss), jnp.ones(()), float("inf"))
         assert float(current) == 1
@@ -162,7 +169,7 @@ def test_chain_and_direct_with_one_gain_is_either():
 
 def test_going_back_after_explosions_too():
     """A mean that rises because nothing but explosions happen is left as one that rises by itself."""
-    best = Best.start(jnp.zeros(()))
+    best = before_the_first_step()
     current = jnp.zeros(())
     for loss in [1.0] * 20:
         current, best = best.after(jnp.asarray(loss), current + 1, 0.5)

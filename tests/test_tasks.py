@@ -77,7 +77,7 @@ def test_pixels_are_fractions():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((3, 5, 3), r"shots \+ queries = 8, but numbered has only 7 images of class 'b'"),
+        ((3, 5, 3), "hold 8 different images of a class, but numbered has only 7 images of class 'b'"),
         ((5, 1, 1), "has 4 classes, too few for 5"),
         ((0, 1, 1), "ways must be at least 1, not 0"),
         ((2, -1, 1), "shots must be at least 1, not -1"),

@@ -56,7 +56,7 @@ def test_synaptic_terms_depend_on_nothing_but_their_own_neurons(term):
     s = signals()
 
     def change(pre, post, pre_error, post_error, weight):
-        seen = Signals(pre, post, pre_error, post_error, s.drive, weight)
+        seen = Signals(pre, post, pre_error, post_error, s.preactivation, weight)
         return term()(seen).dense(weight)
 
     of = jax.jacobian(change, argnums=(0, 1, 2, 3, 4))(s.pre, s.post, s.pre_error, s.post_error, s.weight)
@@ -72,18 +72,18 @@ def test_synaptic_terms_depend_on_nothing_but_their_own_neurons(term):
 def test_terms_that_sum_over_a_layer_say_so(term):
     s = signals()
 
-    def change(post, pre_error, drive, weight):
-        seen = Signals(s.pre, post, pre_error, s.post_error, drive, weight)
+    def change(post, pre_error, preactivation, weight):
+        seen = Signals(s.pre, post, pre_error, s.post_error, preactivation, weight)
         return term()(seen).dense(weight)
 
-    of_post, of_pre_error, of_drive, of_weight = jax.jacobian(change, argnums=(0, 1, 2, 3))(
-        s.post, s.pre_error, s.drive, s.weight
+    of_post, of_pre_error, of_preactivation, of_weight = jax.jacobian(change, argnums=(0, 1, 2, 3))(
+        s.post, s.pre_error, s.preactivation, s.weight
     )
     j, i = np.indices((POST, PRE))
     others = [
         (of_post, j[:, :, None] != np.arange(POST)),
         (of_pre_error, i[:, :, None] != np.arange(PRE)),
-        (of_drive, j[:, :, None] != np.arange(POST)),
+        (of_preactivation, j[:, :, None] != np.arange(POST)),
         (of_weight, (j[:, :, None, None] != j) | (i[:, :, None, None] != i)),
     ]
     assert any(np.any(np.asarray(jacobian)[elsewhere] != 0) for jacobian, elsewhere in others)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaplax.plasticity import Decay, Dense, GatedOuter, Outer, apply, merge, pull_back, undo
+from metaplax.plasticity import Decay, Dense, Gated, Outer, apply, merge, pull_back, undo
 
 POST, PRE = 3, 4
 KINDS = st.lists(
@@ -22,7 +22,7 @@ def build(kinds, seed):
     make = {
         "outer": lambda: Outer(draw(POST), draw(PRE)),
         "same_post": lambda: Outer(common, draw(PRE)),
-        "gated": lambda: GatedOuter(draw(POST, PRE), draw(POST), draw(PRE)),
+        "gated": lambda: Gated(draw(POST, PRE), Outer(draw(POST), draw(PRE))),
         "decay": lambda: Decay(0.1 * draw()),
         "row_decay": lambda: Decay(0.1 * draw(POST)),
         "dense": lambda: Dense(draw(POST, PRE)),
@@ -72,7 +72,7 @@ def test_scalar_and_neuron_coefficients_keep_the_structure():
     for coefficient in (jnp.ones(()), jnp.ones(POST)):
         assert isinstance(outer.scaled(coefficient), Outer)
         assert isinstance(decay.scaled(coefficient), Decay)
-    assert isinstance(outer.scaled(jnp.ones((POST, PRE))), GatedOuter)
+    assert isinstance(outer.scaled(jnp.ones((POST, PRE))), Gated)
 
 
 @pytest.mark.parametrize(

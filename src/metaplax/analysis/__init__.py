@@ -2,18 +2,9 @@
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
-from metaplax.analysis.quantities import LAST, Published, Quantity, episodes_of, over_trials, quantities
+from metaplax.analysis.quantities import Published, Quantity, episodes_of, over_trials, quantities
 
 __all__ = [
-    "LAST",
-    "Published",
-    "Quantity",
-    "alignment_angles",
-    "angle",
-    "bootstrap_interval",
-    "episodes_of",
-    "nan_mean",
-    "orthonormality_error",
-    "over_trials",
-    "quantities",
-]
+    "Published", "Quantity", "alignment_angles", "angle", "bootstrap_interval", "episodes_of", "nan_mean",
+    "orthonormality_error", "over_trials", "quantities",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How well the teaching signals, and the weights, are aligned."""
+"""Alignment of errors with those of backprop, and orthonormality of weights."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def angle(u: Float[Array, " n"], v: Float[Array, " n"]) -> Float[Array, ""]:
 
 
 def alignment_angles(network: MLP, feedback: AbstractFeedback, state: PyTree, query: Examples) -> dict[str, Array]:
-    """``angle<l>``: angle in degrees between the errors of the pathway and those of backprop in layer ``l``.
+    """``angle<l>``: angle in degrees between the errors of the feedback pathway and those of backprop in layer ``l``.
 
     Errors are averaged over the query set before the angle is taken. Layer 0 is the input, with its
     synthetic error. Source: Shervani-Tabar & Rosenbaum (2023), Fig. 1b; the published code's average.

@@ -1,4 +1,4 @@
-"""Confidence intervals over trials."""
+"""Bootstrap intervals of means over trials."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ def bootstrap_interval(
         values: shape ``(trials, ...)``; trials that are NaN are left out.
         level: coverage, 0.98 in Shervani-Tabar & Rosenbaum (2023).
         resamples: number of resampled means, 500 in the paper.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
-        Lower and upper end, each of shape ``(...)``.
+        lower and upper end, each of shape ``(...)``.
 
     Raises:
         ValueError: there are no trials.

@@ -1,4 +1,4 @@
-"""From the rows of a run to the quantities of its result."""
+"""Computes the quantities of a result, with intervals over trials, from the rows of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
-
-LAST = 100
-"""Episodes that a quantity is averaged over."""
+from metaplax.runs import ReportOptions, StudyDescription
 
 UNITS = {
     "accuracy": "fraction",
@@ -17,14 +15,16 @@ UNITS = {
     "orthonormality": "squared activity",
     "onset": "images",
 }
-NOT_QUANTITIES = {"rule", "step", "seconds", "cpu_seconds", "final", "masked", "episodes", "parts"}
+NOT_QUANTITIES = {"study", "step", "seconds", "cpu_seconds", "final", "masked", "meta_batch", "parts"}
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number from a paper, and where it stands there.
+    """A published number.
 
-    ``source`` says which figure, table or text it was read from; ``value`` is ``None`` where that gives no number.
+    Attributes:
+        value: the number; ``None`` where the source gives none.
+        source: figure, table or text that it was read from.
     """
 
     value: float | None
@@ -33,10 +33,17 @@ class Published:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number that a run measured, with its interval over trials and what was published.
+    """A number that a run measured, with its interval over trials.
 
-    ``name`` is dotted: ``accuracy.f_bio``. Accuracies, losses and angles are averaged over the last 100
-    episodes and then over trials; coefficients are those after the last episode.
+    Attributes:
+        name: dotted: what was measured, then the study, such as ``accuracy.f_bio``.
+        mean: mean over trials.
+        ci_low: lower end of the interval of the mean.
+        ci_high: upper end of that interval.
+        n: number of trials with a finite value.
+        unit: unit of the mean.
+        published: the published number, if there is one.
+        published_source: where it was published.
     """
 
     name: str
@@ -49,84 +56,73 @@ class Quantity:
     published_source: str | None = None
 
     def with_interval(self, factor: float = 1.0) -> str:
-        """Mean and interval, times a factor, in words; a single trial has no interval."""
+        """Mean and interval as text, multiplied by a factor; a single trial has no interval."""
         mean, low, high = (f"{factor * value:.3g}" for value in (self.mean, self.ci_low, self.ci_high))
         return mean if self.n == 1 else f"{mean} [{low}, {high}]"
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in ``result.json``: what is not finite is ``None``."""
+        """The entry of ``result.json``; numbers that are not finite are ``None``."""
         values = asdict(self)
         return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
 
 
 def quantities(
-    rows: Sequence[Mapping[str, Any]], published: Mapping[str, Published], last: int = LAST, loss_unit: str = "nats"
+    rows: Sequence[Mapping[str, Any]],
+    studies: Mapping[str, StudyDescription],
+    options: ReportOptions,
+    published: Mapping[str, Published],
 ) -> list[Quantity]:
-    """All quantities of a run, rule by rule in the order they were run.
+    """All quantities of a run, study by study in the order in which they were run.
 
-    Rules that are used elsewhere, as they are, are averaged over all steps; along streams the last one counts.
+    Quantities are averaged over the last steps and then over trials, in studies with a condition over all steps; those
+    of streams that are scored on the way, and coefficients, are the values after the last step.
 
     Args:
         rows: of the run.
-        published: what papers say, by name of the quantity.
-        last: steps that are averaged over.
-        loss_unit: what outer losses are measured in.
+        studies: descriptions of its studies, by name.
+        options: how many steps are averaged over, and the unit of outer losses.
+        published: published numbers, by name of the quantity.
     """
     found = []
-    for rule in dict.fromkeys(row["rule"] for row in rows):
-        steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
-        final = [row for row in rows if row["rule"] == rule and row.get("final")]
+    for study in dict.fromkeys(row["study"] for row in rows):
+        of_study = [row for row in rows if row["study"] == study]
+        steps = [row for row in of_study if not row.get("final")]
+        final = [row for row in of_study if row.get("final")][-1:]
         if not steps:
             continue
+        last = len(steps) if study in studies and studies[study].condition else options.averaged
+        last = 1 if "parts" in steps[-1] else last
         for name in dict.fromkeys([*steps[-1], *(final[-1] if final else ())]):
             if name in NOT_QUANTITIES:
                 continue
-            source = _source(name, steps, final, _averaged(rule, steps, last))
+            source = final if final and name in final[-1] else steps[-1 if name.startswith("theta") else -last :]
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
-            found.append(over_trials(f"{name}.{rule}", per_trial, _unit(name, loss_unit), published))
+            found.append(over_trials(f"{name}.{study}", per_trial, _unit(name, options.loss_unit), published))
         if "masked" in steps[-1]:
             masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
-            found.append(over_trials(f"masked.{rule}", masked, "episodes", published))
+            found.append(over_trials(f"masked.{study}", masked, "episodes", published))
         if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
             spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True)
             spent = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
-            found.append(over_trials(f"cpu_seconds_per_episode.{rule}", spent, "s", published))
+            found.append(over_trials(f"cpu_seconds_per_episode.{study}", spent, "s", published))
     return found
 
 
 def episodes_of(row: Mapping[str, Any]) -> int:
-    """How many episodes of each trial a step was made of."""
-    return int(row["episodes"][0]) if "episodes" in row else 1
-
-
-def _averaged(rule: str, steps: list, last: int) -> int:
-    """How many of the last rows count.
-
-    All of what was meta-learned and is used as it is, ``<rule>.<where>``; but the last one where rows are about more
-    and more parts of the same streams.
-    """
-    if "parts" in steps[-1]:
-        return 1
-    return len(steps) if "." in rule else last
-
-
-def _source(name: str, steps: list, final: list, last: int) -> list:
-    """The rows a quantity is averaged over: the last one if it has it, or else the last steps."""
-    if final and name in final[-1]:
-        return final[-1:]
-    return steps[-1:] if name.startswith("theta") else steps[-last:]
+    """Number of episodes of each trial in one step."""
+    return int(row["meta_batch"][0]) if "meta_batch" in row else 1
 
 
 def over_trials(
     name: str, per_trial: Sequence[float] | np.ndarray, unit: str, published: Mapping[str, Published] | None = None
 ) -> Quantity:
-    """The mean over trials of something that was measured in each, with its interval.
+    """The mean over trials with its interval.
 
     Args:
-        name: of the quantity.
-        per_trial: one number per trial.
-        unit: of these.
-        published: what papers say, by name of the quantity.
+        name: name of the quantity.
+        per_trial: one number per trial, shape ``(trials,)``; NaN is left out.
+        unit: unit of these numbers.
+        published: published numbers, by name of the quantity.
     """
     per_trial = np.asarray(per_trial, float)
     low, high = bootstrap_interval(per_trial)

@@ -1,4 +1,4 @@
-"""How much the weight updates of different examples get into each other's way."""
+"""Measures how weight updates of different examples interfere with each other."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 TINY = 1e-30
-"""Squared norm below which an update counts as none, and has a cosine of zero to every other."""
+"""Squared norm below which an update counts as zero, with a cosine of zero to every other."""
 
 
 def cosine(one: Float[Array, "*shape"], other: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -42,14 +42,14 @@ def update_cosines(updates: Sequence[Float[Array, "n ..."]]) -> Float[Array, " l
 
 
 def interference(losses: Float[Array, "n n"], before: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """What learning one example does to it, and to the others.
+    """Mean change of the losses of examples by an update on one of them.
 
     Args:
         losses: entry ``(i, j)`` is the loss of example ``j`` after the update on example ``i``.
         before: losses before any update.
 
     Returns:
-        mean change of an example's own loss, and of those of the others; negative is better.
+        mean change of the loss of the same example, and of those of the others; negative is better.
     """
     change = losses - before[None]
     own = jnp.mean(jnp.diagonal(change))

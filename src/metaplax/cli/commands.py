@@ -1,78 +1,75 @@
-"""What each verb does."""
+"""The verbs of the command line, but for ``bench``."""
 
 import json
-import sys
-from dataclasses import asdict, dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from benchmarks import FEW_SHOT_STEPS, META_STEPS, STEPS, Case, RuleName, benchmark, step_cost
-from rich.console import Console
 
 from metaplax import data as data_sets
 from metaplax import experiments, reports
 from metaplax.cli import tables
+from metaplax.cli.console import show
 from metaplax.cli.parsing import UsageError, nearest, parse
-from metaplax.estimators import ESTIMATORS, EstimatorName
-from metaplax.experiments import EstimatorComparison, Evaluation, RunOptions
+from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, RunOptions
 from metaplax.runs import Interruption, RunFolder, default_progress, use_compilation_cache
-from metaplax.training import restrict_to_cores
 
 Folder = Annotated[Path, tyro.conf.Positional]
+Json = Annotated[bool, tyro.conf.arg(help="print JSON for a program to read")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ListArguments:
-    """Experiments, with what they show."""
+    """List all experiments: built in, or registered by installed packages."""
 
-    json: bool = False
-    """Print for a program to read."""
+    json: Json = False
 
 
 def list_experiments(arguments: list[str]) -> int:
     """``metaplax list``"""
     asked = parse(ListArguments, arguments, "metaplax list")
-    found = [
-        {"name": name, "title": kind.title, "source": kind.source, "presets": sorted(kind.presets)}
-        for name, kind in experiments.EXPERIMENTS.items()
-    ]
-    print(to_json(found)) if asked.json else Console().print(tables.experiments(found))
+    found = []
+    for name in experiments.names():
+        entry = {"name": name, "title": "", "source": "", "presets": [], "problem": None}
+        try:
+            kind = experiments.lookup(name)
+            entry |= {"title": kind.title, "source": kind.source, "presets": sorted(kind.presets)}
+        except ConfigError as error:
+            entry["problem"] = str(error)
+        found.append(entry)
+    print(to_json(found)) if asked.json else show(tables.experiments(found))
     return 0
 
 
 def run(arguments: list[str]) -> int:
-    """``metaplax run EXPERIMENT ...``"""
+    """``metaplax run EXPERIMENT ...``, or ``metaplax run FILE.py:CLASS ...``"""
     if not arguments or arguments[0].startswith("-"):
-        names = ", ".join(experiments.EXPERIMENTS)
+        names = ", ".join(experiments.names())
         if arguments and arguments[0] in ("-h", "--help"):
-            print(f"usage: metaplax run EXPERIMENT [--FIELD ...]\n\nEXPERIMENT is one of {names}")
+            print(f"usage: metaplax run EXPERIMENT [--FIELD ...]\n\nEXPERIMENT is FILE.py:CLASS, or one of {names}")
             return 0
         raise UsageError(f"which experiment? There are {names}")
     name, rest = arguments[0], arguments[1:]
-    preset = _preset(rest)
-    start = experiments.preset(name, preset)
-    kind = make_dataclass(
-        "Run",
-        [
-            ("config", tyro.conf.OmitArgPrefixes[type(start)], field(default=start)),
-            ("options", tyro.conf.OmitArgPrefixes[RunOptions], field(default=RunOptions(preset=preset))),
-            ("json", bool, field(default=False)),
-        ],
-        frozen=True,
-    )
-    kind.__doc__ = type(start).__doc__
-    asked = parse(kind, rest, f"metaplax run {name}")
+    kind = experiments.lookup(name)
+    preset = _preset(rest) or ("quick" if "quick" in kind.presets else next(iter(kind.presets), "default"))
+    start = experiments.configure(kind, preset)
+    fields = [
+        ("experiment", tyro.conf.OmitArgPrefixes[type(start)], field(default=start)),
+        ("run", tyro.conf.OmitArgPrefixes[RunOptions], field(default=RunOptions(preset=preset))),
+        ("json", Json, field(default=False)),
+    ]
+    asked = parse(make_dataclass("Run", fields, frozen=True), rest, f"metaplax run {name}")
     use_compilation_cache()
     with Interruption().listening() as interruption:
-        folder = experiments.run(asked.config, asked.options, default_progress, interruption)
+        folder = experiments.run(asked.experiment, asked.run, default_progress, interruption)
     return _show(folder, asked.json)
 
 
 def _preset(arguments: list[str]) -> str:
-    """The preset must be known before the fields are, since it sets their defaults; the last one counts."""
-    found = RunOptions.preset
+    """The last preset among the arguments, or nothing; it is needed first, since it sets the defaults of the fields."""
+    found = ""
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         if argument == "--preset" and following:
             found = following
@@ -83,21 +80,19 @@ def _preset(arguments: list[str]) -> str:
 
 def compare_estimators(arguments: list[str]) -> int:
     """``metaplax compare-estimators EXPERIMENT [--FIELD ...]``"""
-    name = EstimatorComparison.name
-    if not arguments or arguments[0].startswith("-"):
-        return run([name, *arguments])
-    return run([name, "--experiment", *arguments])
+    is_named = arguments and not arguments[0].startswith("-")
+    return run([EstimatorComparison.name, *(["--experiment"] if is_named else []), *arguments])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ResumeArguments:
-    """Go on with a run that was stopped or killed."""
+    """Go on with a run that was stopped or killed. An experiment of your own is imported from its file again."""
 
     dir: Folder
+    """run folder"""
     data_dir: Path | None = None
-    """Folder to look for data in, if it has moved."""
-    json: bool = False
-    """Print the result for a program to read."""
+    """folder to look for data in, if it has moved"""
+    json: Json = False
 
 
 def resume(arguments: list[str]) -> int:
@@ -109,16 +104,11 @@ def resume(arguments: list[str]) -> int:
     return _show(folder, asked.json)
 
 
-@dataclass(frozen=True)
-class EvaluateArguments:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateArguments(ResumeArguments):
     """Score what a finished run has meta-learned on longer streams; the scores are added to the run."""
 
-    dir: Folder
     evaluation: tyro.conf.OmitArgPrefixes[Evaluation] = field(default_factory=Evaluation)
-    data_dir: Path | None = None
-    """Folder to look for data in, if it has moved."""
-    json: bool = False
-    """Print the result for a program to read."""
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -131,18 +121,15 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def _show(folder: RunFolder, as_json: bool) -> int:
+    """Write the report of a finished run and print its results."""
     report = reports.write([folder.path], folder.path / "report.html")
     if as_json:
         print(to_json({**folder.read_json("result.json"), "run": str(folder.path), "report": str(report)}))
         return 0
     recorded = reports.read(folder.path)
-    console = Console()
-    console.print(tables.results(recorded))
-    for equation in recorded.equations():
-        console.print(equation, highlight=False, markup=False, soft_wrap=True)
-    for finding in recorded.findings:
-        console.print(f"finding: {finding}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"run folder  {folder.path}\nreport      {report}", highlight=False, markup=False, soft_wrap=True)
+    show(tables.results(recorded))
+    findings = [f"finding: {finding}" for finding in recorded.findings]
+    print(*recorded.equations(), *findings, f"run folder  {folder.path}", f"report      {report}", sep="\n")
     return 0
 
 
@@ -151,8 +138,9 @@ class ReportArguments:
     """Write the one-file HTML report of one or more runs."""
 
     dirs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """run folders"""
     out: Path | None = None
-    """File to write; by default report.html in the run folder, or here if there are several."""
+    """file to write; by default report.html in the run folder, or in the current folder for several runs"""
 
 
 def report(arguments: list[str]) -> int:
@@ -165,43 +153,36 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CompareArguments:
-    """Two runs side by side."""
+    """Compare the quantities of two runs."""
 
     first: Folder
+    """run folder"""
     second: Folder
-    json: bool = False
-    """Print for a program to read."""
+    """another run folder"""
+    json: Json = False
 
 
 def compare(arguments: list[str]) -> int:
     """``metaplax compare DIR DIR``"""
     asked = parse(CompareArguments, arguments, "metaplax compare")
     rows = reports.compare(reports.read(asked.first), reports.read(asked.second))
-    print(to_json(rows)) if asked.json else Console().print(tables.comparison(rows))
+    print(to_json(rows)) if asked.json else show(tables.comparison(rows))
     return 0
 
 
-def _asked_or_there(asked: "DataArguments") -> tuple[str, ...]:
-    """The data sets asked for; if none was, all of them, or to be verified those that are on disk."""
-    everything = tuple(data_sets.CATALOG)
-    if asked.names or asked.what != "verify":
-        return asked.names or everything
-    states = data_sets.inspect(everything, asked.data_dir)
-    return tuple(state["name"] for state in states if not state["state"].startswith("not here"))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataArguments:
-    """Data sets: what there is, download, check."""
+    """List data sets, download them, or check their files."""
 
     what: Annotated[Literal["list", "fetch", "verify"], tyro.conf.Positional]
+    """list all data sets, download some, or check those that are on the disk"""
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """names of data sets"""
     data_dir: Path | None = None
-    """Folder to look in before the cache; METAPLAX_DATA does the same."""
-    json: bool = False
-    """Print for a program to read."""
+    """folder to look in before the cache; the environment variable METAPLAX_DATA does the same"""
+    json: Json = False
 
 
 def data(arguments: list[str]) -> int:
@@ -215,85 +196,20 @@ def data(arguments: list[str]) -> int:
     if asked.what == "fetch":
         for name in asked.names:
             data_sets.fetch_all(name, asked.data_dir, progress=not asked.json)
-    states = data_sets.inspect(_asked_or_there(asked), asked.data_dir, parse=asked.what == "verify")
-    print(to_json(states)) if asked.json else Console().print(tables.data_sets(states))
+    states = data_sets.inspect(_named_or_present(asked), asked.data_dir, parse=asked.what == "verify")
+    print(to_json(states)) if asked.json else show(tables.data_sets(states))
     return 1 if any(state["problem"] for state in states) else 0
 
 
-@dataclass(frozen=True)
-class BenchArguments:
-    """Time, memory and compilation of every meta-gradient estimator, beside PyTorch and the floor."""
-
-    rule: RuleName = "f_bio"
-    """What is learned by: backprop, feedback alignment, three terms or all ten."""
-    sizes: tuple[int, ...] = Case.sizes
-    """Neurons per layer, input first."""
-    shots: int = Case.shots
-    """Images per class; five times as many inner steps."""
-    estimators: tuple[EstimatorName, ...] = tuple(ESTIMATORS)
-    """Which estimators to measure."""
-    episodes: tuple[int, ...] = (1, 4, 16)
-    """Episodes per launch."""
-    repeats: int = 9
-    """Timed launches per measurement."""
-    cores: int = 1
-    """Processor cores to use."""
-    json: bool = False
-    """Print for a program to read."""
-
-
-def bench(arguments: list[str]) -> int:
-    """``metaplax bench``"""
-    asked = parse(BenchArguments, arguments, "metaplax bench")
-    for name, values in (("episodes", asked.episodes), ("repeats", (asked.repeats,)), ("shots", (asked.shots,))):
-        if not values or min(values) < 1:
-            raise UsageError(f"{name} must be at least 1")
-    if len(asked.sizes) < 2 or min(asked.sizes) < 1:
-        raise UsageError(f"sizes needs at least two layers of at least one neuron each, not {asked.sizes}")
-    case = Case(asked.rule, asked.sizes, shots=asked.shots)
-    try:
-        restrict_to_cores(asked.cores)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    errors = Console(stderr=True)
-    with errors.status("measuring") as status:
-        note = status.update if errors.is_terminal else lambda text: print(text, file=sys.stderr, flush=True)
-        found = benchmark(case, asked.estimators, asked.episodes, asked.repeats, note)
-    print(to_json(found.summary())) if asked.json else Console().print(tables.benchmark(found))
-    return 0
-
-
-@dataclass(frozen=True)
-class BenchStepsArguments:
-    """CPU time of one inner step of experiments whose inner loop settles, or of one meta-step, beside eager PyTorch."""
-
-    names: Annotated[tuple[str, ...], tyro.conf.Positional] = tuple(STEPS)
-    """Which steps; by default those of energies. There are also {regression,omniglot}-meta-step, fewshot-free,
-    fewshot-nudged and fewshot-meta-update."""
-    steps: int = 50
-    """Inner steps per run; meta-steps are taken one by one."""
-    repeats: int = 3
-    """Timed runs per measurement."""
-    json: bool = False
-    """Print for a program to read."""
-
-
-def bench_steps(arguments: list[str]) -> int:
-    """``metaplax bench-steps [NAME ...]``"""
-    asked = parse(BenchStepsArguments, arguments, "metaplax bench-steps")
-    cases = {**STEPS, **META_STEPS, **FEW_SHOT_STEPS}
-    for name in asked.names:
-        if name not in cases:
-            raise UsageError(f"there is no step {name!r}: {nearest(name, cases)}")
-    if min(asked.steps, asked.repeats) < 1:
-        raise UsageError("steps and repeats must be at least 1")
-    restrict_to_cores(1)
-    with Console(stderr=True).status("measuring"):
-        costs = [step_cost(name, cases[name], asked.steps, asked.repeats) for name in asked.names]
-    print(to_json([asdict(cost) for cost in costs])) if asked.json else Console().print(tables.step_costs(costs))
-    return 0
+def _named_or_present(asked: DataArguments) -> tuple[str, ...]:
+    """The named data sets; if none is named, all of them, or for checking those that are on the disk."""
+    everything = tuple(data_sets.CATALOG)
+    if asked.names or asked.what != "verify":
+        return asked.names or everything
+    states = data_sets.inspect(everything, asked.data_dir)
+    return tuple(state["name"] for state in states if not state["state"].startswith("not here"))
 
 
 def to_json(value: object) -> str:
-    """JSON for a program to read."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    """JSON for a program to read, in ASCII, since the encoding of the output is not known."""
+    return json.dumps(value, indent=1, allow_nan=False)

@@ -5,35 +5,51 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from metaplax._version import __version__
+from metaplax.cli.console import discard_output, replace_unprintable
 from metaplax.cli.parsing import UsageError, nearest
 
-USAGE = 2
 FAILURE = 1
+USAGE = 2
 STOPPED = 130
+BROKEN_PIPE = 141
 
 HELP = """usage: metaplax VERB ...
 
-  list                          experiments, with what they show
+  list                          experiments and what they show
   run EXPERIMENT [--FIELD ...]  run one; `metaplax run EXPERIMENT --help` lists its fields
+  run FILE.py:CLASS             run an experiment of your own
   resume DIR                    go on with a run that was stopped or killed
-  evaluate DIR --classes N      a finished run on longer streams: accuracy against number of classes
+  evaluate DIR --classes N      score a finished run on longer streams of classes
   report DIR ...                write the one-file HTML report of one or more runs
-  compare DIR DIR               two runs side by side
-  compare-estimators EXPERIMENT every meta-gradient that applies to its learner: error, cost, outcome
-  data list|fetch|verify        data sets: what there is, download, check
-  bench                         what meta-gradients cost here: time, memory, compilation
-  bench-steps [NAME ...]        CPU time of inner steps, beside eager PyTorch
+  compare DIR DIR               quantities of two runs side by side
+  compare-estimators EXPERIMENT error and cost of every meta-gradient estimator that applies
+  data list|fetch|verify        list, download or check data sets
+  bench                         time, memory and compilation of meta-gradient estimators
 
 `metaplax VERB --help` says more. All but report take --json."""
+
+MOVED = {"bench-steps": "inner steps are timed by `python -m benchmarks steps` in a checkout"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit code: 0 done, 1 failed, 2 bad input, 130 stopped on request (and can be resumed).
+        Exit code: 0 done, 1 failed, 2 bad input, 130 stopped on request (and can be resumed), 141 nobody reads the
+        output any more.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    replace_unprintable()
+    try:
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        return BROKEN_PIPE
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP)
         return 0 if arguments else USAGE
@@ -45,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _complain(error, USAGE)
     except KeyboardInterrupt:
-        return _complain("stopped at once; what the last checkpoint holds can be resumed", STOPPED)
+        return _complain("stopped at once; the run can be resumed from its last checkpoint", STOPPED)
 
 
 def _verb(name: str) -> Callable[[list[str]], int]:
-    # Imported late: `metaplax --help` and a misspelt verb should not wait for jax.
-    from metaplax.cli import commands
+    # Imported here, since `metaplax --help` and a misspelt verb should not wait for jax.
+    from metaplax.cli import bench, commands
 
     verbs = {
         "list": commands.list_experiments,
@@ -61,16 +77,17 @@ def _verb(name: str) -> Callable[[list[str]], int]:
         "compare": commands.compare,
         "compare-estimators": commands.compare_estimators,
         "data": commands.data,
-        "bench": commands.bench,
-        "bench-steps": commands.bench_steps,
+        "bench": bench.bench,
     }
+    if name in MOVED:
+        raise UsageError(MOVED[name])
     if name not in verbs:
         raise UsageError(f"there is no verb {name!r}: {nearest(name, verbs)}")
     return explained(verbs[name])
 
 
 def explained(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """The command, with the errors that users cause or meet turned into one sentence."""
+    """The command with expected errors turned into one sentence and an exit code."""
     from metaplax.data import DataError
     from metaplax.experiments import ConfigError
     from metaplax.learners import IncompatibleError

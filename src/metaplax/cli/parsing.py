@@ -1,4 +1,4 @@
-"""Command-line fields from typed dataclasses, with every mistake said in one sentence."""
+"""Parses options into typed dataclasses, and reports every mistake in one sentence."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ class UsageError(Exception):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """``did you mean 'x'?``, or what there is."""
+    """A hint for a name that is not valid: ``did you mean 'x'?``, or all valid names."""
     valid = list(valid)
     near = get_close_matches(name, valid, 1, 0.4)
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
@@ -57,8 +57,7 @@ def _unknown(argument: str, kind: type) -> str:
 
 
 def _options(kind: type) -> Iterable[str]:
-    """All options that a dataclass gives, its nested dataclasses included."""
-
+    """All options of a dataclass and of the dataclasses nested in it."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         inner = hints[field.name]
@@ -69,7 +68,7 @@ def _options(kind: type) -> Iterable[str]:
 
 
 def _sentence(said: str) -> str:
-    """The first sentence inside the frame that tyro draws around an error."""
+    """The first sentence inside the frame that tyro prints around an error."""
     lines = [line.strip(FRAME) for line in said.splitlines()]
     body = [line for line in lines[1:] if line]
     sentence = body[0] if body else "the arguments cannot be understood"
@@ -82,7 +81,7 @@ def _sentence(said: str) -> str:
 
 @contextlib.contextmanager
 def _wide_terminal():
-    """Have frames drawn so wide that no sentence is broken."""
+    """Make tyro's frames so wide that no sentence is broken into lines."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "1000"
     try:

@@ -1,28 +1,16 @@
-"""Pixels and labels: published files are found or downloaded, verified and parsed; glyphs are rendered."""
+"""Labelled images: published files are found or downloaded, verified and parsed; glyphs are rendered."""
 
 from metaplax.data.catalog import CATALOG, Dataset, load
 from metaplax.data.cifar10 import cifar10
-from metaplax.data.errors import DataError
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import emnist, fashion_mnist, mnist
 from metaplax.data.images import ImageSet
 from metaplax.data.inspection import fetch_all, inspect
 from metaplax.data.miniimagenet import miniimagenet
 from metaplax.data.omniglot import omniglot
+from metaplax.data.reading import DataError
 
 __all__ = [
-    "CATALOG",
-    "DataError",
-    "Dataset",
-    "ImageSet",
-    "cifar10",
-    "emnist",
-    "fashion_mnist",
-    "fetch_all",
-    "glyphs",
-    "inspect",
-    "load",
-    "miniimagenet",
-    "mnist",
-    "omniglot",
-]
+    "CATALOG", "DataError", "Dataset", "ImageSet", "cifar10", "emnist", "fashion_mnist", "fetch_all", "glyphs",
+    "inspect", "load", "miniimagenet", "mnist", "omniglot",
+]  # fmt: skip

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
+
+import numpy as np
 
 from metaplax.data.cifar10 import CIFAR10_FILES, cifar10
-from metaplax.data.errors import DataError
 from metaplax.data.files import PublishedFile
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import FASHION_FILES, MNIST_FILES, emnist, emnist_files, fashion_mnist, mnist
-from metaplax.data.images import ImageSet, nothing
+from metaplax.data.images import ImageSet
 from metaplax.data.miniimagenet import MINIIMAGENET_FILES, miniimagenet, require_images
 from metaplax.data.omniglot import OMNIGLOT_FILES, omniglot
+from metaplax.data.reading import DataError, PathLike
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class Dataset:
     """An entry of the catalog.
 
     Attributes:
-        summary: one line for people.
-        load: function of ``data_dir`` that gives the images experiments use by default.
-        files: published files it is read from; empty if it is built in.
-        splits: parts that ``load`` takes as ``split``.
-        folder: name of the folder its files are looked for in, if it is not that of the data set.
-        require: function of ``data_dir`` that raises :class:`DataError` if what is not published as a file is missing.
+        summary: one line that describes the data set.
+        load: function of ``data_dir`` that returns the images that experiments use by default.
+        files: published files the data set is read from; empty if it is built in.
+        splits: values that ``load`` takes as ``split``.
+        folder: name of the folder where its files are looked for, if it is not the name of the data set.
+        require: function of ``data_dir`` that raises ``DataError`` if anything besides ``files`` is missing.
     """
 
     summary: str
@@ -34,13 +35,14 @@ class Dataset:
     files: tuple[PublishedFile, ...] = ()
     splits: tuple[str, ...] = ()
     folder: str = ""
-    require: Callable[[Path | None], None] = lambda data_dir: None
+    require: Callable[[PathLike | None], None] = lambda data_dir: None
 
 
+NO_IMAGES = ImageSet("none", np.zeros((1, 1, 1), np.uint8), np.zeros(1, np.int32), ("blank",))
 HALVES = ("train", "test")
 OMNIGLOT_SPLITS = ("background", "evaluation")
 CATALOG: dict[str, Dataset] = {
-    "none": Dataset("no images: tasks that are drawn from keys", lambda data_dir: nothing()),
+    "none": Dataset("no images: tasks that are drawn from keys", lambda data_dir: NO_IMAGES),
     "glyphs": Dataset("built in: 47 characters x 200 images of 28x28, rendered from fonts", lambda data_dir: glyphs()),
     "emnist": Dataset(
         "EMNIST balanced, test files: 47 characters x 400 images of 28x28", emnist, emnist_files(), HALVES
@@ -75,10 +77,10 @@ CATALOG: dict[str, Dataset] = {
 
 
 def lookup(name: str) -> Dataset:
-    """An entry of the catalog.
+    """The entry of the catalog with this name.
 
     Raises:
-        DataError: there is none of this name; the message gives the nearest one.
+        DataError: there is none; the message gives the nearest name.
     """
     if name not in CATALOG:
         near = get_close_matches(name, CATALOG, 1, 0.4)
@@ -87,11 +89,16 @@ def lookup(name: str) -> Dataset:
     return CATALOG[name]
 
 
-def load(name: str, data_dir: Path | None = None, split: str | None = None) -> ImageSet:
+def load(name: str, data_dir: PathLike | None = None, split: str | None = None) -> ImageSet:
     """Load a data set by name, or one of its splits.
 
+    Args:
+        name: key of ``CATALOG``.
+        data_dir: folder to look in before the cache and the web.
+        split: part of the data set; by default the one that experiments use.
+
     Raises:
-        DataError: there is none of this name, or its files are missing or damaged.
+        DataError: there is no such data set or split, or its files are missing or damaged.
     """
     found = lookup(name)
     if split is None:

@@ -4,15 +4,15 @@ A record is one byte for the label and 3 x 1024 for the pixels: the red, the gre
 each 32 x 32 in row-major order (Krizhevsky, 2009).
 """
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from metaplax.data.errors import DataError
+from metaplax.data.checks import check_choice
 from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.images import ImageSet
+from metaplax.data.reading import DataError, PathLike, read_file
 
 CHANNELS, SIZE = 3, 32
 RECORD = 1 + CHANNELS * SIZE * SIZE
@@ -20,12 +20,12 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 ARCHIVE_NAME = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"
-OUTER = "cifar-10"  # as the published name of the data set is written
+OUTER = "cifar-10"  # a folder that some unpack the archive into
 ARCHIVE = PublishedFile(
     ARCHIVE_NAME,
     f"https://www.cs.toronto.edu/~kriz/{ARCHIVE_NAME}",
     "c32a1d4ab5d03f1284b67883e8d87530",
-    places=(f"{OUTER}/{ARCHIVE_NAME}",),
+    paths=(f"{OUTER}/{ARCHIVE_NAME}",),
 )
 BATCH_MD5 = {
     "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
@@ -41,23 +41,24 @@ CIFAR10_FILES = tuple(
         md5=md5,
         archive=ARCHIVE,
         member=f"{FOLDER}/{name}",
-        places=(f"{FOLDER}/{name}", f"{OUTER}/{FOLDER}/{name}"),
+        paths=(f"{FOLDER}/{name}", f"{OUTER}/{FOLDER}/{name}"),
     )
     for name, md5 in BATCH_MD5.items()
 )
 
 
-def cifar10(data_dir: Path | None = None, split: Literal["train", "test"] = "train") -> ImageSet:
+def cifar10(split: Literal["train", "test"] = "train", *, data_dir: PathLike | None = None) -> ImageSet:
     """CIFAR-10 (Krizhevsky, 2009): 50,000 training and 10,000 test colour images of 32 x 32 pixels.
 
     Args:
+        split: the training or the test images.
         data_dir: folder to look in before the cache and the web: for ``cifar-10-batches-bin/``, the batches
             themselves or ``cifar-10-binary.tar.gz``, also inside ``cifar-10/``.
-        split: which images.
 
     Raises:
         DataError: the files are missing or damaged, or only some of them are the published ones.
     """
+    check_choice("split", split, ("train", "test"))
     files = CIFAR10_FILES[:-1] if split == "train" else CIFAR10_FILES[-1:]
     found = [fetch("cifar10", file, data_dir) for file in files]
     batches = [read_batch(file.path) for file in found]
@@ -68,20 +69,16 @@ def cifar10(data_dir: Path | None = None, split: Literal["train", "test"] = "tra
         raise DataError(f"{other[0]} and {published[0]} do not belong together: only the second is the published file")
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     # Copies that differ from the published files were made from JPEG images.
-    reported = "cifar10 (jpeg surrogate)" if other else "cifar10"
-    return ImageSet(reported, images, labels.astype(np.int32), CLASSES)
+    return ImageSet("cifar10 (jpeg surrogate)" if other else "cifar10", images, labels, CLASSES)
 
 
-def read_batch(path: Path) -> tuple[UInt8[np.ndarray, "N 32 32 3"], UInt8[np.ndarray, " N"]]:
+def read_batch(path: PathLike) -> tuple[UInt8[np.ndarray, "N 32 32 3"], UInt8[np.ndarray, " N"]]:
     """Images and labels of one file.
 
     Raises:
-        DataError: the file cannot be read, is truncated, or holds a label that is none.
+        DataError: the file cannot be read, is truncated, or holds a label outside the ten classes.
     """
-    try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = np.frombuffer(read_file(path), np.uint8)
     if not content.size or content.size % RECORD:
         raise DataError(
             f"{path} is truncated or damaged: {content.size:,} bytes are not a whole number of records of {RECORD:,}"

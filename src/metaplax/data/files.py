@@ -1,4 +1,4 @@
-"""Where published files are: in the user's folder, in the cache, or on the web."""
+"""Published files are looked for in the user's folder and in the cache, and else downloaded from the web."""
 
 import hashlib
 import os
@@ -8,12 +8,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-import pooch
-import requests
-
-from metaplax.data.archives import read_member
-from metaplax.data.errors import DataError
-from metaplax.data.idx import refuse_html
+from metaplax.data.reading import DataError, PathLike, md5_of, read_file, read_member
 
 VARIABLE = "METAPLAX_DATA"
 
@@ -27,8 +22,8 @@ class PublishedFile:
         url: where it can be downloaded.
         md5: checksum of the published file; may be empty where it is only published inside ``archive``.
         archive: the published archive that holds this file, if it is not published on its own.
-        member: its path inside the archive.
-        places: paths where it may lie in a folder, besides directly in it.
+        member: path of the file inside the archive.
+        paths: where it may be in a folder, relative to that folder, besides directly in it.
     """
 
     name: str
@@ -36,7 +31,7 @@ class PublishedFile:
     md5: str = ""
     archive: "PublishedFile | None" = None
     member: str = ""
-    places: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,24 +45,27 @@ class FoundFile:
 
 def cache_folder(dataset: str) -> Path:
     """Folder for downloads of a data set, inside the user's cache."""
+    import pooch
+
     return Path(pooch.os_cache("metaplax")) / dataset
 
 
-def search_folders(dataset: str, data_dir: Path | None) -> list[Path]:
+def search_folders(dataset: str, data_dir: PathLike | None) -> list[Path]:
     """Folders to look in, best first: the user's (``data_dir``, else ``METAPLAX_DATA``), then the cache.
 
     Raises:
         DataError: the user's folder does not exist.
     """
-    given = data_dir or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if given is None:
+    given = data_dir or os.environ.get(VARIABLE)
+    if not given:
         return [cache_folder(dataset)]
-    if not given.is_dir():
-        raise DataError(f"the data folder {given} does not exist or is not a folder")
-    return [given / dataset, given, cache_folder(dataset)]
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"the data folder {folder} does not exist or is not a folder")
+    return [folder / dataset, folder, cache_folder(dataset)]
 
 
-def locate(dataset: str, file: PublishedFile, data_dir: Path | None) -> FoundFile | None:
+def locate(dataset: str, file: PublishedFile, data_dir: PathLike | None) -> FoundFile | None:
     """Find a file that is already on disk, and compare its checksum with the published one.
 
     A file in the user's folder may differ; one in the cache that differs is damaged and not taken.
@@ -75,25 +73,20 @@ def locate(dataset: str, file: PublishedFile, data_dir: Path | None) -> FoundFil
     Raises:
         DataError: the file cannot be read, or is a web page.
     """
-    candidates = product(search_folders(dataset, data_dir), (file.name, *file.places))
-    for folder, place in candidates:
-        path = folder / place
+    for folder, relative in product(search_folders(dataset, data_dir), (file.name, *file.paths)):
+        path = folder / relative
         if not path.is_file():
             continue
-        try:
-            with path.open("rb") as stream:
-                refuse_html(path, stream.read(512))
-            is_cached = folder == cache_folder(dataset)
-            # What is unpacked into the cache comes from an archive whose checksum was right.
-            is_published = md5_of(path) == file.md5 if file.md5 else is_cached
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        read_file(path, 512)
+        is_cached = folder == cache_folder(dataset)
+        # What is unpacked into the cache comes from an archive whose checksum was right.
+        is_published = md5_of(path) == file.md5 if file.md5 else is_cached
         if is_published or not is_cached:
             return FoundFile(path, is_published, "" if is_published else _warning(path, file))
     return None
 
 
-def fetch(dataset: str, file: PublishedFile, data_dir: Path | None, *, progress: bool = False) -> FoundFile:
+def fetch(dataset: str, file: PublishedFile, data_dir: PathLike | None, *, progress: bool = False) -> FoundFile:
     """Find a file on disk, or download it into the cache and verify it.
 
     Files placed by hand may differ from the published ones: that is a warning which names the file.
@@ -109,19 +102,15 @@ def fetch(dataset: str, file: PublishedFile, data_dir: Path | None, *, progress:
     return found
 
 
-def md5_of(path: Path) -> str:
-    """MD5 checksum of a file, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
-
-
 def _warning(path: Path, file: PublishedFile) -> str:
     if file.md5:
         return f"{path} is not the published file: its MD5 checksum is not {file.md5}"
     return f"{path} was placed by hand and there is no published checksum for it"
 
 
-def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress: bool) -> FoundFile:
+def _download(dataset: str, file: PublishedFile, data_dir: PathLike | None, progress: bool) -> FoundFile:
+    import pooch
+
     folder = cache_folder(dataset)
     if file.archive is not None:
         archive = fetch(dataset, file.archive, data_dir, progress=progress)
@@ -131,7 +120,7 @@ def _download(dataset: str, file: PublishedFile, data_dir: Path | None, progress
     bar = progress and find_spec("tqdm") is not None
     try:
         path = pooch.retrieve(file.url, f"md5:{file.md5}", fname=file.name, path=folder, progressbar=bar)
-    except (requests.RequestException, OSError) as error:
+    except OSError as error:  # the base of all errors of requests
         raise DataError(
             f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): put it into a folder and"
             f" name that with --data-dir or {VARIABLE}"

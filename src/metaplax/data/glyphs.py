@@ -1,4 +1,4 @@
-"""Glyphs: characters rendered from the fonts that matplotlib ships, with the sloppiness of a hand.
+"""Glyphs: characters rendered from the fonts that matplotlib ships, deformed as if written by hand.
 
 Needs no download. Every image is a function of the seed alone: the character in a random font, then
 slant, rotation, scale, shift, stroke width, elastic bending, blur and noise.
@@ -6,13 +6,15 @@ slant, rotation, scale, shift, stroke width, elastic bending, blur and noise.
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from metaplax.data.errors import DataError
+from metaplax.data.checks import check_sizes
 from metaplax.data.images import ImageSet
+from metaplax.data.reading import DataError
+
+Mesh = list[tuple[tuple[int, ...], tuple[float, ...]]]
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
 FONTS = (
@@ -25,18 +27,18 @@ CANVAS = 64
 
 
 def glyphs(per_class: int = 200, seed: int = 0) -> ImageSet:
-    """47 classes of digits and letters (those of EMNIST balanced), 28 x 28 pixels.
+    """47 classes of digits and letters (those of EMNIST balanced), 28 x 28 pixels; rendered once per process.
 
     Args:
-        per_class: images of every class.
+        per_class: number of images of every class.
         seed: another seed gives other images of the same distribution.
 
     Raises:
-        ValueError: ``per_class`` is below one.
+        ValueError: ``per_class`` is below one, or ``seed`` negative.
         DataError: a font is missing.
     """
-    if per_class < 1:
-        raise ValueError(f"a class has at least one image, not {per_class}")
+    check_sizes(per_class=per_class)
+    check_sizes(at_least=0, seed=seed)
     return _rendered(per_class, seed)
 
 
@@ -49,13 +51,16 @@ def _rendered(per_class: int, seed: int) -> ImageSet:
 
 
 def _draw(character: str, generator: np.random.Generator) -> np.ndarray:
+    from PIL import Image, ImageDraw, ImageFilter
+
+    bilinear = Image.Resampling.BILINEAR
     font = _font(FONTS[generator.integers(len(FONTS))])
     image = Image.new("L", (CANVAS, CANVAS))
     middle = (CANVAS / 2, CANVAS / 2)
     stroke = int(generator.integers(1, 4))
     ImageDraw.Draw(image).text(middle, character, fill=255, font=font, anchor="mm", stroke_width=stroke)
-    image = image.transform((CANVAS, CANVAS), Image.Transform.AFFINE, _affine(generator), Image.Resampling.BILINEAR)
-    image = _bend(image, generator)
+    image = image.transform((CANVAS, CANVAS), Image.Transform.AFFINE, _affine(generator), bilinear)
+    image = image.transform((CANVAS, CANVAS), Image.Transform.MESH, _bent_mesh(generator), bilinear)
     image = image.filter(ImageFilter.GaussianBlur(generator.uniform(0.3, 1.2)))
     small = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64)
     noisy = small * generator.uniform(0.7, 1.0) + generator.normal(0.0, 12.0, small.shape) * (small > 8)
@@ -73,8 +78,8 @@ def _affine(generator: np.random.Generator) -> tuple[float, ...]:
     return (*matrix[0], offset[0], *matrix[1], offset[1])
 
 
-def _bend(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Move the corners of a 3 x 3 mesh by a few pixels each (a coarse elastic deformation)."""
+def _bent_mesh(generator: np.random.Generator) -> Mesh:
+    """Cells of a 3 x 3 mesh whose inner corners are moved by a few pixels each (a coarse elastic deformation)."""
     cells = 3
     grid = np.linspace(0, CANVAS, cells + 1)
     points = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1)
@@ -85,11 +90,14 @@ def _bend(image: Image.Image, generator: np.random.Generator) -> Image.Image:
             box = (int(grid[j]), int(grid[i]), int(grid[j + 1]), int(grid[i + 1]))
             corners = [points[i, j], points[i + 1, j], points[i + 1, j + 1], points[i, j + 1]]
             mesh.append((box, tuple(float(c) for y, x in corners for c in (x, y))))
-    return image.transform(image.size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
+    return mesh
 
 
 @cache
-def _font(name: str) -> ImageFont.FreeTypeFont:
+def _font(name: str) -> Any:
+    import matplotlib
+    from PIL import ImageFont
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     try:
         return ImageFont.truetype(str(path), 52, layout_engine=ImageFont.Layout.BASIC)

@@ -1,16 +1,18 @@
 """EMNIST, MNIST and Fashion-MNIST: four IDX files each."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from metaplax.data.errors import DataError
+from metaplax.data.checks import check_choice
 from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.idx import read_idx
 from metaplax.data.images import ImageSet
+from metaplax.data.reading import DataError, PathLike
 
 Split = Literal["train", "test"]
+PARTS = ("images-idx3", "labels-idx1")
 
 EMNIST_ARCHIVE = PublishedFile(
     "gzip.zip", "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e"
@@ -45,7 +47,6 @@ def emnist_files(kind: str = "balanced") -> tuple[PublishedFile, ...]:
     return tuple(PublishedFile(name, archive=EMNIST_ARCHIVE, member=f"gzip/{name}") for name in names)
 
 
-PARTS = ("images-idx3", "labels-idx1")
 MNIST_FILES = tuple(PublishedFile(name, MNIST_URL + name, md5) for name, md5 in MNIST_MD5.items())
 FASHION_FILES = tuple(PublishedFile(name, FASHION_URL + name, md5) for name, md5 in FASHION_MD5.items())
 
@@ -54,29 +55,31 @@ def emnist(
     kind: Literal["balanced", "digits"] = "balanced",
     split: Split = "test",
     *,
-    data_dir: Path | None = None,
+    data_dir: PathLike | None = None,
     orientation: Literal["upright", "raw"] = "upright",
 ) -> ImageSet:
     """Extended MNIST (Cohen, Afshar, Tapson & van Schaik, 2017).
 
     Args:
         kind: ``"balanced"`` (47 classes of digits and letters) or ``"digits"`` (10 classes).
-        split: ``"test"`` has 400 images per class of ``"balanced"``; it is what the published code of
-            Shervani-Tabar & Rosenbaum (2023) uses.
+        split: the training or the test files; ``"test"`` has 400 images per class of ``"balanced"``, and is what the
+            published code of Shervani-Tabar & Rosenbaum (2023) uses.
         data_dir: folder to look in before the cache and the web.
-        orientation: the published files hold every image transposed; ``"upright"`` turns them, ``"raw"``
+        orientation: the published files hold every image transposed; ``"upright"`` transposes them back, ``"raw"``
             leaves them as they are.
 
     Raises:
         DataError: the files are missing or damaged.
     """
+    check_choice("kind", kind, EMNIST_CLASSES)
+    check_choice("orientation", orientation, ("upright", "raw"))
     data = _load("emnist", emnist_files(kind), EMNIST_CLASSES[kind], split, data_dir)
     if orientation == "raw":
         return data
-    return ImageSet(data.name, np.ascontiguousarray(data.images.transpose(0, 2, 1)), data.labels, data.class_names)
+    return replace(data, images=np.ascontiguousarray(data.images.transpose(0, 2, 1)))
 
 
-def mnist(split: Split = "train", *, data_dir: Path | None = None) -> ImageSet:
+def mnist(split: Split = "train", *, data_dir: PathLike | None = None) -> ImageSet:
     """MNIST (LeCun, Cortes & Burges): 60,000 training and 10,000 test images of digits.
 
     Raises:
@@ -85,7 +88,7 @@ def mnist(split: Split = "train", *, data_dir: Path | None = None) -> ImageSet:
     return _load("mnist", MNIST_FILES, tuple("0123456789"), split, data_dir)
 
 
-def fashion_mnist(split: Split = "train", *, data_dir: Path | None = None) -> ImageSet:
+def fashion_mnist(split: Split = "train", *, data_dir: PathLike | None = None) -> ImageSet:
     """Fashion-MNIST (Xiao, Rasul & Vollgraf, 2017): 60,000 training and 10,000 test images of clothing.
 
     Raises:
@@ -95,17 +98,13 @@ def fashion_mnist(split: Split = "train", *, data_dir: Path | None = None) -> Im
 
 
 def _load(
-    name: str, files: tuple[PublishedFile, ...], class_names: tuple[str, ...], split: Split, data_dir: Path | None
+    name: str, files: tuple[PublishedFile, ...], class_names: tuple[str, ...], split: Split, data_dir: PathLike | None
 ) -> ImageSet:
-    image_file, label_file = files[:2] if split == "train" else files[2:]
-    found = [fetch(name, file, data_dir) for file in (image_file, label_file)]
+    check_choice("split", split, ("train", "test"))
+    found = [fetch(name, file, data_dir) for file in (files[:2] if split == "train" else files[2:])]
     images, labels = (read_idx(file.path) for file in found)
-    if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{found[0].path} and {found[1].path} do not belong together: arrays of shape {images.shape} and"
-            f" {labels.shape}"
-        )
-    if labels.size and labels.max() >= len(class_names):
-        raise DataError(f"{found[1].path} holds label {labels.max()}, but {name} has {len(class_names)} classes")
     reported = name if all(file.is_published for file in found) else f"{name} (surrogate)"
-    return ImageSet(reported, images, labels.astype(np.int32), class_names)
+    try:
+        return ImageSet(reported, images, labels, class_names)
+    except ValueError as error:
+        raise DataError(f"{found[0].path} and {found[1].path} do not belong together: {error}") from error

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from metaplax.data.errors import DataError
+from metaplax.data.reading import DataError, PathLike, read_file
 
 UNSIGNED_BYTE = 8
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: PathLike) -> np.ndarray:
     """Parse an IDX file of unsigned bytes.
 
     Raises:
@@ -39,28 +39,13 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _decompressed(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    refuse_html(path, raw[:512])
+def _decompressed(path: PathLike) -> bytes:
+    raw = read_file(path)
     if not raw.startswith(GZIP_MAGIC):
-        if path.suffix == ".gz":
+        if Path(path).suffix == ".gz":
             raise DataError(f"{path} is not a gzip file, although its name says so")
         return raw
     try:
         return gzip.decompress(raw)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is a truncated or damaged gzip file: {error}") from error
-
-
-def refuse_html(path: Path, start: bytes) -> None:
-    """Say so if a file is a web page: what a log-in page or a dead link leaves behind.
-
-    Raises:
-        DataError: it is.
-    """
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        raise DataError(f"{path} is a web page and not data: delete it and fetch the file again")

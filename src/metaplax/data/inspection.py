@@ -1,17 +1,16 @@
-"""What is on disk of each data set, and whether it is sound."""
+"""Which files of a data set are on disk, and whether they can be read."""
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from metaplax.data.catalog import lookup
-from metaplax.data.errors import DataError
 from metaplax.data.files import FoundFile, PublishedFile, fetch, locate
+from metaplax.data.reading import DataError, PathLike
 
 
-def fetch_all(name: str, data_dir: Path | None = None, *, progress: bool = False) -> None:
-    """Download whatever files of a data set are not on disk.
+def fetch_all(name: str, data_dir: PathLike | None = None, *, progress: bool = False) -> None:
+    """Download those files of a data set that are not on disk.
 
     Raises:
         DataError: there is no such data set, or a file cannot be had.
@@ -21,18 +20,22 @@ def fetch_all(name: str, data_dir: Path | None = None, *, progress: bool = False
         fetch(dataset.folder or name, file, data_dir, progress=progress)
 
 
-def inspect(names: Sequence[str], data_dir: Path | None = None, *, parse: bool = False) -> list[dict[str, Any]]:
-    """State of data sets, for a table or a program.
+def inspect(names: Sequence[str], data_dir: PathLike | None = None, *, parse: bool = False) -> list[dict[str, Any]]:
+    """State of data sets on disk.
 
     Args:
-        names: which.
+        names: names of the data sets.
         data_dir: folder to look in before the cache.
-        parse: also read all images, to be sure that they can be; then missing files are a problem too.
+        parse: also read all images; then missing files are a problem too.
+
+    Returns:
+        for each data set a dictionary of its ``name`` and ``summary``, the folder ``where`` it is, its ``state``, and
+        what is wrong as ``problem``, or ``None``.
     """
     return [_inspect(name, data_dir, parse) for name in names]
 
 
-def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
+def _inspect(name: str, data_dir: PathLike | None, parse: bool) -> dict[str, Any]:
     dataset = lookup(name)
     state = {"name": name, "summary": dataset.summary, "where": "built in", "state": "ready", "problem": None}
     try:
@@ -60,8 +63,8 @@ def _inspect(name: str, data_dir: Path | None, parse: bool) -> dict[str, Any]:
     return state
 
 
-def _on_disk(name: str, files: Sequence[PublishedFile], data_dir: Path | None) -> list[FoundFile | None]:
-    """Where each file is, or the archive that holds it."""
+def _on_disk(name: str, files: Sequence[PublishedFile], data_dir: PathLike | None) -> list[FoundFile | None]:
+    """Each file as found on disk, or else the archive that holds it."""
     found = [locate(name, file, data_dir) for file in files]
     packed = {file.archive for file, at in zip(files, found, strict=True) if at is None and file.archive}
     archives = {archive: locate(name, archive, data_dir) for archive in packed}

@@ -6,21 +6,21 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from metaplax.data.archives import reading_archive
-from metaplax.data.errors import DataError
+from metaplax.data.checks import check_choice, check_sizes
 from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.images import ImageSet
+from metaplax.data.reading import DataError, PathLike, read_image, reading_archive
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
-BACKGROUND = PublishedFile("images_background.zip", URL + "images_background.zip", "68d2efa1b9178cc56df9314c21c6e718")
-EVALUATION = PublishedFile("images_evaluation.zip", URL + "images_evaluation.zip", "6b91aef0f799c5bb55b94e3f2daec811")
-OMNIGLOT_FILES = (BACKGROUND, EVALUATION)
+MD5 = {"background": "68d2efa1b9178cc56df9314c21c6e718", "evaluation": "6b91aef0f799c5bb55b94e3f2daec811"}
+OMNIGLOT_FILES = tuple(
+    PublishedFile(f"images_{split}.zip", f"{URL}images_{split}.zip", md5) for split, md5 in MD5.items()
+)
 
 
 def omniglot(
-    split: Literal["background", "evaluation"] = "background", *, data_dir: Path | None = None, size: int = 28
+    split: Literal["background", "evaluation"] = "background", *, data_dir: PathLike | None = None, size: int = 28
 ) -> ImageSet:
     """Omniglot (Lake, Salakhutdinov & Tenenbaum, 2015), strokes bright on black.
 
@@ -32,20 +32,21 @@ def omniglot(
     Raises:
         DataError: the archive is missing or damaged, or holds what it should not.
     """
-    found = fetch("omniglot", BACKGROUND if split == "background" else EVALUATION, data_dir)
+    check_choice("split", split, MD5)
+    check_sizes(size=size)
+    found = fetch("omniglot", OMNIGLOT_FILES[list(MD5).index(split)], data_dir)
     images, names = [], []
     with reading_archive(found.path), zipfile.ZipFile(found.path) as archive:
         for member in sorted(archive.namelist()):
             path = PurePosixPath(member)
             refuse_escape(found.path, path)
             if path.suffix == ".png":
-                images.append(_strokes(archive.read(member), size))
+                # The published drawings are black on white.
+                images.append(255 - read_image(io.BytesIO(archive.read(member)), "L", size, "BOX", ("PNG",)))
                 names.append("/".join(path.parts[-3:-1]))
     if not images:
         raise DataError(f"{found.path} holds no PNG images")
-    class_names, labels = np.unique(names, return_inverse=True)
-    reported = "omniglot" if found.is_published else "omniglot (surrogate)"
-    return ImageSet(reported, np.stack(images), labels.astype(np.int32), tuple(str(name) for name in class_names))
+    return ImageSet.from_names("omniglot" if found.is_published else "omniglot (surrogate)", np.stack(images), names)
 
 
 def refuse_escape(archive: Path, member: PurePosixPath) -> None:
@@ -56,9 +57,3 @@ def refuse_escape(archive: Path, member: PurePosixPath) -> None:
     """
     if member.is_absolute() or ".." in member.parts or "\\" in str(member):
         raise DataError(f"{archive} is not trustworthy: its entry {str(member)!r} points outside the archive")
-
-
-def _strokes(png: bytes, size: int) -> np.ndarray:
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        grey = np.asarray(image.convert("L").resize((size, size), Image.Resampling.BOX))
-    return 255 - grey

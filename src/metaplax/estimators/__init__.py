@@ -1,33 +1,29 @@
 """Meta-gradients: how the outer loss depends on the learner's own parameters."""
 
+from typing import Literal
+
 from metaplax.estimators.base import AbstractEstimator
 from metaplax.estimators.checkpointed import Checkpointed
 from metaplax.estimators.contrastive import Contrastive
 from metaplax.estimators.forward_mode import ForwardMode
 from metaplax.estimators.implicit import PROBLEMS, AbstractImplicit
 from metaplax.estimators.linear_solves import T1T2, ConjugateGradient, ImplicitDirect, Neumann
-from metaplax.estimators.named import ESTIMATORS, EstimatorName
 from metaplax.estimators.reptile import Reptile
 from metaplax.estimators.reverse import Reverse
 from metaplax.estimators.reversible import FallbackWarning, Reversible
 from metaplax.estimators.truncated import Truncated
 
+EstimatorName = Literal["reversible", "checkpointed", "reverse", "forward"]
+ESTIMATORS: dict[EstimatorName, type[AbstractEstimator]] = {
+    "reversible": Reversible,
+    "checkpointed": Checkpointed,
+    "reverse": Reverse,
+    "forward": ForwardMode,
+}
+"""Exact estimators by the short names that configurations and the command line use."""
+
 __all__ = [
-    "ESTIMATORS",
-    "PROBLEMS",
-    "T1T2",
-    "AbstractEstimator",
-    "AbstractImplicit",
-    "Checkpointed",
-    "ConjugateGradient",
-    "Contrastive",
-    "EstimatorName",
-    "FallbackWarning",
-    "ForwardMode",
-    "ImplicitDirect",
-    "Neumann",
-    "Reptile",
-    "Reverse",
-    "Reversible",
-    "Truncated",
-]
+    "ESTIMATORS", "PROBLEMS", "T1T2", "AbstractEstimator", "AbstractImplicit", "Checkpointed", "ConjugateGradient",
+    "Contrastive", "EstimatorName", "FallbackWarning", "ForwardMode", "ImplicitDirect", "Neumann", "Reptile",
+    "Reverse", "Reversible", "Truncated",
+]  # fmt: skip

@@ -5,19 +5,18 @@ from math import isqrt
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractUnrolled, differentiate
+from metaplax.estimators.base import AbstractUnrolled, Estimate, differentiate
 from metaplax.estimators.chunks import count_steps, in_chunks
 from metaplax.learners import AbstractInnerStep, AbstractLearner, plain_loop
-from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
 
 class Checkpointed(AbstractUnrolled):
     """Exact gradient by backpropagation, with the inner state kept only every so many steps.
 
-    Time ``O(T P)`` with one more forward pass than :class:`~metaplax.estimators.Reverse`; memory
+    Time ``O(T P)`` with one more forward pass than ``Reverse``; memory
     ``O((T / every + every) P)``, smallest at ``every = sqrt(T)``. Needs a learner that can be
     differentiated. Source: Griewank & Walther (2000); Chen et al. (2016).
 
@@ -34,9 +33,7 @@ class Checkpointed(AbstractUnrolled):
         if self.every is not None and self.every < 1:
             raise ValueError(f"a state can be kept every 1, 2, ... steps, not every {self.every}")
 
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         return differentiate(learner, episode, key, partial(checkpointed_loop, every=self.every))
 
 

@@ -1,36 +1,27 @@
-"""The contrastive rule: settle twice, and compare what the meta-parameters feel."""
+"""The contrastive rule: minimise twice, and compare how the energy depends on the meta-parameters."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, require_energy
-from metaplax.learners import (
-    AbstractLearner,
-    AbstractMinimiser,
-    EnergyState,
-    join,
-    split,
-)
-from metaplax.learners.base import Metrics
+from metaplax.estimators.base import AbstractOnEnergies, Estimate
+from metaplax.learners import AbstractEnergyLearner, AbstractLearner, AbstractMinimiser, EnergyState, join, split
 from metaplax.tasks import Episode
-
-SETTLES = "Contrastive settles the inner loop twice"
 
 Variant = Literal["forward", "symmetric", "second_order"]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A finite difference in the nudging strength.
+    """A finite difference in the nudging factor.
 
     Attributes:
         free: weight of the free phase, in units of ``1 / beta``.
-        nudged: for each nudged phase, its strength in units of beta, its weight, and whether it starts where the
-            phase before it has settled (and not at the end of the free phase).
+        nudged: for each nudged phase, its factor in units of beta, its weight, and whether it starts at the end
+            of the phase before it (and not at that of the free phase).
     """
 
     free: float
@@ -44,20 +35,20 @@ CONTRASTS: dict[Variant, Contrast] = {
 }
 
 
-class Contrastive(AbstractEstimator):
-    """Difference of ``d(E + beta C)/d theta`` between nudged and free equilibria, divided by ``beta``.
+class Contrastive(AbstractOnEnergies):
+    """Difference of ``d(E + beta outer_loss)/d theta`` between nudged and free equilibria, divided by ``beta``.
 
     Approximate: the error is of first order in ``beta`` (second order for the other two variants), plus how far the
-    phases are from having settled, divided by ``beta``. Time ``O((T + nudged steps) P)``, memory ``O(P)``: no second
-    derivative, and nothing is kept of the inner loop. Needs an
-    :class:`~metaplax.learners.AbstractEnergyLearner`; where its meta-parameters occur in the charge only, the
+    phases are from their minima, divided by ``beta``. Time ``O((T + nudged steps) P)``, memory ``O(P)``: no second
+    derivative, and nothing is stored of the inner loop. Needs an
+    ``AbstractEnergyLearner``; where its meta-parameters occur in the regulariser only, the
     difference is taken in closed form, without the data.
 
     Args:
-        beta: nudging strength.
-        variant: ``"forward"``, ``"symmetric"`` (nudged to either side; for a large ``beta`` there may be nothing to
-            settle to on the negative side) or ``"second_order"`` (nudged by ``beta`` and ``2 beta``).
-        nudged: how nudged phases are settled; by default as the free phase is.
+        beta: nudging factor.
+        variant: ``"forward"``, ``"symmetric"`` (nudged to either side; for a large ``beta`` there may be no
+            minimum on the negative side) or ``"second_order"`` (nudged by ``beta`` and ``2 beta``).
+        nudged: minimiser of the nudged phases; by default that of the free phase.
         as_released: drop the nudging where it is negative, as a part of the published code does.
 
     Raises:
@@ -66,6 +57,9 @@ class Contrastive(AbstractEstimator):
     Source: Zucchet et al. (2022), Eqs. 4 to 6; Scellier & Bengio (2017).
     """
 
+    needs: ClassVar[str] = "Contrastive minimises an energy twice"
+    why_zero: ClassVar[str] = "the energy does not depend on any meta-parameter; give a pull, or use Checkpointed"
+
     beta: float
     variant: Variant = "forward"
     nudged: AbstractMinimiser | None = None
@@ -73,31 +67,27 @@ class Contrastive(AbstractEstimator):
 
     def __check_init__(self):
         if not 0 < self.beta < float("inf"):
-            raise ValueError(f"the nudging strength must be a positive number, not {self.beta}")
+            raise ValueError(f"the nudging factor must be a positive number, not {self.beta}")
         if self.variant not in CONTRASTS:
             raise ValueError(f"there is no variant {self.variant!r}: there are {', '.join(CONTRASTS)}")
 
-    def check(self, learner: AbstractLearner) -> None:
-        super().check(learner)
-        require_energy(learner, SETTLES).check_charged()
-
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+        self.refuse_zero(learner, episode)
         parameters, constants = split(learner)
-        energetic = require_energy(join(parameters, constants), SETTLES)
+        energetic = self.energetic(join(parameters, constants))
         init_key, free_key = jax.random.split(key)
         free = energetic.adapt(energetic.init(init_key), episode.support, free_key)
         loss, metrics = energetic.evaluate(free, episode.query)
 
-        def felt(state: EnergyState, beta: Float[Array, ""] | float) -> PyTree:
-            return partial_derivative(parameters, constants, state, episode, beta)
+        def partial_derivative(state: EnergyState, beta: Float[Array, ""] | float) -> PyTree:
+            energy = lambda parameters: energy_at(join(parameters, constants), state, episode, beta)  # noqa: E731
+            return jax.grad(energy)(parameters)
 
         contrast = CONTRASTS[self.variant]
-        parts = [(contrast.free, felt(free, 0.0))] if contrast.free else []
+        parts = [(contrast.free, partial_derivative(free, 0.0))] if contrast.free else []
         state = free
-        for phase, (strength, weight, onwards) in enumerate(contrast.nudged, start=1):
-            beta = 0.0 if self.as_released and strength < 0 else strength * self.beta
+        for phase, (factor, weight, onwards) in enumerate(contrast.nudged, start=1):
+            beta = 0.0 if self.as_released and factor < 0 else factor * self.beta
             state = energetic.minimise(
                 state if onwards else free,
                 episode.support,
@@ -106,11 +96,15 @@ class Contrastive(AbstractEstimator):
                 beta=beta,
                 minimiser=self.nudged,
             )
-            parts.append((weight, felt(state, beta)))
+            parts.append((weight, partial_derivative(state, beta)))
         gradient = jax.tree.map(
             lambda *leaves: combine([weight for weight, _ in parts], leaves) / self.beta, *(g for _, g in parts)
         )
         return (loss, metrics), gradient
+
+    def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
+        energetic = self.energetic(learner)
+        return energy_at(energetic, jax.lax.stop_gradient(energetic.init(key)), episode, self.beta)
 
 
 def combine(weights: list[Any], leaves: tuple[Array, ...]) -> Array:
@@ -118,16 +112,11 @@ def combine(weights: list[Any], leaves: tuple[Array, ...]) -> Array:
     return sum((weight * leaf for weight, leaf in zip(weights, leaves, strict=True)), start=jnp.zeros_like(leaves[0]))
 
 
-def partial_derivative(
-    parameters: PyTree, constants: PyTree, state: EnergyState, episode: Episode, beta: Float[Array, ""] | float
-) -> PyTree:
-    """``d(E + beta C)/d theta`` where a state has settled, the fast parameters held as they are."""
-
-    def energy(parameters: PyTree) -> Float[Array, ""]:
-        learner = require_energy(join(parameters, constants), SETTLES)
-        if not learner.slow_in_network:
-            return learner.regulariser(state.fast)
-        support, query = episode.support, episode.query
-        return learner.nudged_energy(state.fast, state.buffers, support, query, beta, training=False)[0]
-
-    return jax.grad(energy)(parameters)
+def energy_at(
+    learner: AbstractEnergyLearner, state: EnergyState, episode: Episode, beta: Float[Array, ""] | float
+) -> Float[Array, ""]:
+    """The part of ``E + beta outer_loss`` that depends on the meta-parameters, where a minimisation has ended."""
+    if not learner.trains_network:
+        return learner.regulariser(state.fast)
+    support, query = episode.support, episode.query
+    return learner.nudged_energy(state.fast, state.buffers, support, query, beta, training=False)[0]

@@ -2,11 +2,10 @@
 
 import jax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from metaplax.estimators.base import AbstractEstimator, meta_parameter_count
+from metaplax.estimators.base import AbstractEstimator, Estimate, meta_parameter_count
 from metaplax.learners import AbstractLearner, IncompatibleError, join, split
-from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
 LIMIT = 1000
@@ -20,8 +19,8 @@ class ForwardMode(AbstractEstimator):
     1,000). Source: Williams & Zipser (1989); Franceschi et al. (2017).
     """
 
-    def check(self, learner: AbstractLearner) -> None:
-        super().check(learner)
+    def check(self, learner: AbstractLearner, episode: Episode | None = None) -> None:
+        super().check(learner, episode)
         count = meta_parameter_count(learner)
         if count > LIMIT:
             raise IncompatibleError(
@@ -29,9 +28,7 @@ class ForwardMode(AbstractEstimator):
                 f" (the limit is {LIMIT:,}): use Reverse or Checkpointed"
             )
 
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         parameters, constants = split(learner)
         flat, unravel = ravel_pytree(parameters)
 

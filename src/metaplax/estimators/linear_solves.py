@@ -11,34 +11,34 @@ from metaplax.estimators.implicit import (
     FINE,
     NOT_CONVERGED,
     AbstractImplicit,
-    Product,
+    Linearised,
     Solution,
     Vector,
 )
 
 
 class T1T2(AbstractImplicit):
-    """The curvature is taken for the identity: ``v = g``.
+    """The Jacobian is taken for the identity: ``v = g``.
 
     Time ``O(T P)``, memory ``O(P)``. Biased, except where the energy curves alike in all directions. Source: Luketina
     et al. (2016).
     """
 
-    def solve(self, product: Product, gradient: Vector) -> Solution:
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
         return Solution(gradient, jnp.int32(FINE))
 
 
 class ConjugateGradient(AbstractImplicit):
-    """The system is solved by conjugate gradients.
+    """The system is solved by conjugate gradients: on ``J`` itself if it is symmetric, else on ``J' J``.
 
     Time ``O((T + steps) P)``, memory ``O(P)``. Stops when the energy is found to curve downwards, at the last iterate
     before that. Source: Pedregosa (2016); Rajeswaran et al. (2019); Steihaug (1983) for the stop.
 
     Args:
-        steps: products with the curvature at most.
-        damping: added to the curvature.
+        steps: products with the matrix at most.
+        damping: added to the diagonal of the matrix.
         tolerance: of the residual relative to the right-hand side; 0 takes all steps, whatever the residual.
-        throw: see :class:`~metaplax.estimators.AbstractImplicit`.
+        throw: see ``AbstractImplicit``.
 
     Raises:
         ValueError: ``steps`` is below one, or ``damping`` or ``tolerance`` is negative.
@@ -55,8 +55,11 @@ class ConjugateGradient(AbstractImplicit):
                 f" {self.steps}, {self.damping} and {self.tolerance}"
             )
 
-    def solve(self, product: Product, gradient: Vector) -> Solution:
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
         # lineax has conjugate gradients too, but does not tell when p' H p turns negative.
+        # For J' v = g without symmetry: solve J' J u = g, which is symmetric and positive, and take v = J u.
+        symmetric = system.is_symmetric
+        product = system.product if symmetric else lambda vector: system.transposed(system.product(vector))
         goal = (self.tolerance * jnp.linalg.norm(gradient)) ** 2
 
         def going_on(carry: tuple[Vector, Vector, Vector, Array, Array, Array]) -> Array:
@@ -81,11 +84,12 @@ class ConjugateGradient(AbstractImplicit):
         start = (jnp.zeros_like(gradient), gradient, gradient, gradient @ gradient, jnp.int32(0), jnp.int32(FINE))
         vector, _, _, square, _, problem = jax.lax.while_loop(going_on, once, start)
         unsolved = (self.tolerance > 0) & (square > goal) & (problem == FINE)
-        return Solution(vector, jnp.where(unsolved, NOT_CONVERGED, problem))
+        found = vector if symmetric else system.product(vector)
+        return Solution(found, jnp.where(unsolved, NOT_CONVERGED, problem))
 
 
 class Neumann(AbstractImplicit):
-    """The system is solved by a truncated Neumann series: ``v = rate * sum_{j <= terms} (1 - rate H)^j g``.
+    """The system is solved by a truncated Neumann series: ``v = rate * sum_{j <= terms} (1 - rate J')^j g``.
 
     It is what recurrent backpropagation does for an inner loop of gradient descent, whose linearised steps these
     are. Time ``O((T + terms) P)``, memory ``O(P)``. Converges for rates below two over the largest curvature, if all
@@ -93,9 +97,9 @@ class Neumann(AbstractImplicit):
 
     Args:
         rate: of the series.
-        terms: products with the curvature.
+        terms: products with the Jacobian.
         tolerance: of the residual relative to the right-hand side; 0 is content with any.
-        throw: see :class:`~metaplax.estimators.AbstractImplicit`.
+        throw: see ``AbstractImplicit``.
 
     Raises:
         ValueError: ``rate`` is not positive, ``terms`` is below one or ``tolerance`` is negative.
@@ -112,37 +116,38 @@ class Neumann(AbstractImplicit):
                 f" {self.rate}, {self.terms} and {self.tolerance}"
             )
 
-    def solve(self, product: Product, gradient: Vector) -> Solution:
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
         def once(vector: Vector, _: None) -> Vector:
-            return vector + self.rate * (gradient - product(vector))
+            return vector + self.rate * (gradient - system.transposed(vector))
 
         # Tolerances of zero: the published method takes all its terms.
         solver = optx.FixedPointIteration(rtol=0.0, atol=0.0)
         found = optx.fixed_point(once, solver, self.rate * gradient, max_steps=self.terms, throw=False).value
-        residual = jnp.linalg.norm(gradient - product(found)) / jnp.linalg.norm(gradient)
+        residual = jnp.linalg.norm(gradient - system.transposed(found)) / jnp.linalg.norm(gradient)
         problem = jnp.where(residual <= 1, FINE, DIVERGES)
         unsolved = (self.tolerance > 0) & ~(residual <= self.tolerance) & (problem == FINE)
         return Solution(found, jnp.where(unsolved, NOT_CONVERGED, problem))
 
 
 class ImplicitDirect(AbstractImplicit):
-    """The curvature is written out as a matrix and the system solved by its factorisation.
+    """The Jacobian is written out as a matrix and the system solved by its factorisation.
 
     Exact at a minimum. Time ``O(T P + P^3)``, memory ``O(P^2)``: for small problems, and to measure others against.
 
     Args:
-        damping: added to the curvature.
-        throw: see :class:`~metaplax.estimators.AbstractImplicit`.
+        damping: added to the diagonal.
+        throw: see ``AbstractImplicit``.
 
     Source: Larsen et al. (1996); Bengio (2000).
     """
 
     damping: float = 0.0
 
-    def solve(self, product: Product, gradient: Vector) -> Solution:
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
         identity = jnp.eye(len(gradient), dtype=gradient.dtype)
-        curvature = jax.vmap(product)(identity) + self.damping * identity
+        # Row i of the result is J' e_i, that is, column i of J'.
+        matrix = jax.vmap(system.transposed)(identity).T + self.damping * identity
         # lineax refuses vectors that are spread over devices, as trials are.
-        found = jnp.linalg.solve(curvature, gradient)
-        lowest = jnp.linalg.eigvalsh(curvature)[0]
-        return Solution(found, jnp.where(lowest > 0, FINE, CURVES_DOWN))
+        found = jnp.linalg.solve(matrix, gradient)
+        spectrum = jnp.linalg.eigvalsh(matrix) if system.is_symmetric else jnp.linalg.eigvals(matrix).real
+        return Solution(found, jnp.where(jnp.min(spectrum) > 0, FINE, CURVES_DOWN))

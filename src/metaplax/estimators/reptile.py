@@ -1,23 +1,22 @@
-"""Reptile: where a task has ended is where the next one should start."""
+"""Reptile: the next task should start near where the last one has ended."""
+
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, require_energy
-from metaplax.learners import AbstractEnergyLearner, AbstractLearner, IncompatibleError, join, split
-from metaplax.learners.base import Metrics
+from metaplax.estimators.base import AbstractOnEnergies, Estimate
+from metaplax.learners import AbstractLearner, join, split
 from metaplax.tasks import Episode
 
-WHY = "Reptile compares where an energy's descent starts and ends"
 
-
-class Reptile(AbstractEstimator):
-    """Fast parameters at the start minus those at the end, felt by the meta-parameters that the start is made of.
+class Reptile(AbstractOnEnergies):
+    """Fast parameters at the start minus those at the end, pulled back to the meta-parameters that set the start.
 
     Not the gradient of the outer loss, but a direction in which the starts of similar tasks come together: in it, every
     step but the first one pulls gradients of different examples into line. Time ``O(T P)``, memory ``O(P)``. Needs an
-    :class:`~metaplax.learners.AbstractEnergyLearner` whose start is meta-learned.
+    ``AbstractEnergyLearner`` whose start is meta-learned.
 
     Args:
         with_query: whether a task is learned from all of its examples, as usual, and not from the support set only.
@@ -26,21 +25,15 @@ class Reptile(AbstractEstimator):
     Source: Nichol et al. (2018).
     """
 
+    needs: ClassVar[str] = "Reptile compares where the descent of an energy starts and ends"
+    why_zero: ClassVar[str] = "it learns where an inner loop starts, which is not meta-learned here"
+
     with_query: bool = True
 
-    def check(self, learner: AbstractLearner) -> None:
-        super().check(learner)
-        parameters, constants = split(require_energy(learner, WHY))
-        start, back = jax.vjp(lambda parameters: _start(parameters, constants, jax.random.key(0)), parameters)
-        felt = back(jax.tree.map(jnp.ones_like, start))[0]
-        if not any(jnp.any(leaf != 0) for leaf in jax.tree.leaves(felt)):
-            raise IncompatibleError("Reptile learns where an inner loop starts, which is not meta-learned here")
-
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+        self.refuse_zero(learner, episode)
         parameters, constants = split(learner)
-        energetic = require_energy(join(parameters, constants), WHY)
+        energetic = self.energetic(join(parameters, constants))
         init_key, adapt_key = jax.random.split(key)
         state = energetic.init(init_key)
         end = energetic.adapt(state, episode.support, adapt_key)
@@ -48,11 +41,12 @@ class Reptile(AbstractEstimator):
         if self.with_query:
             both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support, episode.query)
             end = energetic.adapt(state, both, adapt_key)
-        start, back = jax.vjp(lambda parameters: _start(parameters, constants, init_key), parameters)
+        start, back = jax.vjp(lambda parameters: self._start(join(parameters, constants), init_key), parameters)
         return (loss, metrics), back(jax.tree.map(jnp.subtract, start, end.fast))[0]
 
+    def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
+        del episode
+        return self._start(learner, key)
 
-def _start(parameters: PyTree, constants: PyTree, key: Key[Array, ""]) -> PyTree:
-    learner = join(parameters, constants)
-    assert isinstance(learner, AbstractEnergyLearner)
-    return learner.begin(key)[0]
+    def _start(self, learner: AbstractLearner, key: Key[Array, ""]) -> PyTree:
+        return self.energetic(learner).begin(key)[0]

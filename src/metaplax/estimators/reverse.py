@@ -1,10 +1,9 @@
 """Reverse mode through the unrolled inner loop."""
 
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from metaplax.estimators.base import AbstractUnrolled, differentiate
+from metaplax.estimators.base import AbstractUnrolled, Estimate, differentiate
 from metaplax.learners import AbstractLearner
-from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
 
@@ -16,7 +15,5 @@ class Reverse(AbstractUnrolled):
     Maclaurin, Duvenaud & Adams (2015).
     """
 
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         return differentiate(learner, episode, key)

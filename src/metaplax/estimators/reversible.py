@@ -1,19 +1,17 @@
 """Reverse mode that recovers the inner states by undoing the updates."""
 
 import warnings
-from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
 import jax
-from jax.interpreters.partial_eval import dce_jaxpr
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key
 
-from metaplax.estimators.base import AbstractEstimator, AbstractUnrolled, differentiate
+from metaplax.estimators.base import AbstractEstimator, AbstractUnrolled, Estimate, differentiate
 from metaplax.estimators.checkpointed import Checkpointed
+from metaplax.estimators.dependence import has_derivative
 from metaplax.estimators.reversible_loop import reversible_loop
 from metaplax.learners import AbstractInvertibleLearner, AbstractLearner, join, split
-from metaplax.learners.base import Metrics
 from metaplax.plasticity import INVERTIBLE_UPDATES, AbstractUpdate
 from metaplax.tasks import Episode
 
@@ -31,7 +29,7 @@ class Reversible(AbstractUnrolled):
     Time ``O(T P)``, with a small constant: matrix-vector products and one fused change of each matrix per
     step and direction. Memory ``O(T sqrt(P) + (T / anchor_every) P)``: per step only vectors are kept, one of each for
     every example of a minibatch. Needs
-    an :class:`~metaplax.learners.AbstractInvertibleLearner` whose updates are outer products (with one
+    an ``AbstractInvertibleLearner`` whose updates are outer products (with one
     coefficient for all, per neuron or per synapse) and decays; for other learners it warns and uses the
     fallback, whose gradient is the same. What is recovered is as exact as rounding allows: where weights grow
     by orders of magnitude between two anchors, as many digits are lost. Source: reversible learning is due to
@@ -52,9 +50,7 @@ class Reversible(AbstractUnrolled):
         if self.anchor_every < 1:
             raise ValueError(f"a state can be kept every 1, 2, ... steps, not every {self.anchor_every}")
 
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         reason = why_not_reversible(learner, episode, key)
         if reason is None:
             return differentiate(learner, episode, key, partial(reversible_loop, anchor_every=self.anchor_every))
@@ -66,14 +62,15 @@ class Reversible(AbstractUnrolled):
 def why_not_reversible(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> str | None:
     """Why the updates of a learner cannot be undone, in half a sentence; nothing if they can.
 
-    An update can be undone if it is of a kind that :func:`~metaplax.plasticity.undo` knows, and all that has to be
+    An update can be undone if it is of a kind that ``undo`` knows, and all that has to be
     kept of it are vectors: matrices in it, such as a coefficient per synapse, must be constants of the learner.
     """
     if not isinstance(learner, AbstractInvertibleLearner):
         return f"the updates of {type(learner).__name__} are not written as structured updates"
     arrays, constants = eqx.partition(join(*split(learner)), eqx.is_array)
     parameters, rest = split(learner)
-    if _depends(lambda parameters, support: join(parameters, rest).precompute(support), parameters, episode.support):
+    seen = lambda parameters, support: join(parameters, rest).precompute(support)  # noqa: E731
+    if has_derivative(seen, parameters, episode.support):
         return "what the inner loop sees of an example depends on meta-parameters"
     state, example = jax.eval_shape(
         lambda: (learner.init(key), jax.tree.map(lambda x: x[0], learner.precompute(episode.support)))
@@ -91,15 +88,8 @@ def why_not_reversible(learner: AbstractLearner, episode: Episode, key: Key[Arra
     jaxpr = jax.make_jaxpr(matrices)(arrays, state, example, key)
     if kinds:
         return f"an update of the kind {kinds[0]} cannot be undone"
-    resample_key = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
+    constant = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
     for path, variable in zip(where, jaxpr.jaxpr.outvars, strict=True):
-        if variable not in resample_key:
+        if variable not in constant:
             return f"the change {path} is a full matrix that differs from step to step"
     return None
-
-
-def _depends(function: Callable, first: PyTree, second: PyTree) -> bool:
-    """Whether what a function gives depends on its first argument."""
-    jaxpr = jax.make_jaxpr(function)(first, second).jaxpr
-    _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return any(used[: len(jax.tree.leaves(first))])

@@ -12,10 +12,10 @@ from math import ceil
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
 from metaplax.estimators.chunks import count_steps, in_chunks
+from metaplax.estimators.dependence import used_inputs
 from metaplax.estimators.residuals import Residuals
 from metaplax.learners import AbstractInvertibleLearner, InnerStep, plain_loop
 from metaplax.plasticity import apply, merge, pull_back, undo
@@ -36,7 +36,7 @@ def reversible_loop(step: InnerStep, state: PyTree, inputs: PyTree, *, anchor_ev
     """Run an inner loop that, when it is differentiated, is run backwards.
 
     Args:
-        step: a step of an :class:`~metaplax.learners.AbstractInvertibleLearner` whose changes can be undone.
+        step: a step of an ``AbstractInvertibleLearner`` whose changes can be undone.
         state: where to start.
         inputs: arrays whose leading axis counts steps.
         anchor_every: the state is kept about every so many steps, so that rounding errors do not add up.
@@ -191,8 +191,7 @@ def _needs_state(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state: P
         pullbacks, step, inputs = eqx.combine(known, rest)
         return _changes_again(pullbacks, step, inputs, state)
 
-    jaxpr = jax.make_jaxpr(changes)(known, state).jaxpr
-    _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    used = used_inputs(jax.make_jaxpr(changes)(known, state).jaxpr)
     return any(used[-len(jax.tree.leaves(state)) :])
 
 

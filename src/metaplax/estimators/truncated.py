@@ -1,16 +1,16 @@
 """Reverse mode through the last inner steps only."""
 
 from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractUnrolled, differentiate
+from metaplax.estimators.base import AbstractUnrolled, Estimate, differentiate
 from metaplax.estimators.checkpointed import checkpointed_loop
 from metaplax.estimators.chunks import count_steps
-from metaplax.learners import AbstractInnerStep, AbstractLearner, plain_loop
-from metaplax.learners.base import Metrics
+from metaplax.learners import AbstractInnerStep, AbstractLearner, Loop, plain_loop
 from metaplax.tasks import Episode
 
 
@@ -31,6 +31,11 @@ class Truncated(AbstractUnrolled):
         ValueError: ``steps`` is below one; with ``reach_start``, below zero.
     """
 
+    why_zero: ClassVar[str] = (
+        "the updates that it goes through depend on no meta-parameter once the state before them counts as given; use"
+        " Checkpointed, or Truncated with reach_start=True"
+    )
+
     steps: int
     reach_start: bool = False
 
@@ -38,11 +43,15 @@ class Truncated(AbstractUnrolled):
         if self.steps < (0 if self.reach_start else 1):
             raise ValueError(f"the last 1, 2, ... updates can be differentiated, not {self.steps}")
 
-    def value_and_grad(
-        self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]
-    ) -> tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]:
-        loop = partial(truncated_loop, last=self.steps, reach_start=self.reach_start)
-        return differentiate(learner, episode, key, loop)
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+        self.refuse_zero(learner, episode)
+        return differentiate(learner, episode, key, self._loop())
+
+    def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
+        return learner.run(episode, key, self._loop())[0]
+
+    def _loop(self) -> Loop:
+        return partial(truncated_loop, last=self.steps, reach_start=self.reach_start)
 
 
 def truncated_loop(

@@ -3,25 +3,13 @@
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
 from metaplax.experiments.compare_estimators import EstimatorComparison
 from metaplax.experiments.evaluate import Evaluation, evaluate
-from metaplax.experiments.registry import EXPERIMENTS, lookup
+from metaplax.experiments.registry import EXPERIMENTS, configure, lookup, names, register
 from metaplax.experiments.runner import RunOptions, preset, resume, run
 from metaplax.experiments.shervani2023 import OnlineRuleLearning
 from metaplax.experiments.studies.meta_training import MetaTraining
 
 __all__ = [
-    "EXPERIMENTS",
-    "AbstractExperiment",
-    "AbstractStudy",
-    "Conditions",
-    "ConfigError",
-    "EstimatorComparison",
-    "Evaluation",
-    "MetaTraining",
-    "OnlineRuleLearning",
-    "RunOptions",
-    "evaluate",
-    "lookup",
-    "preset",
-    "resume",
-    "run",
-]
+    "EXPERIMENTS", "AbstractExperiment", "AbstractStudy", "Conditions", "ConfigError", "EstimatorComparison",
+    "Evaluation", "MetaTraining", "OnlineRuleLearning", "RunOptions", "configure", "evaluate", "lookup", "names",
+    "preset", "register", "resume", "run",
+]  # fmt: skip

@@ -1,7 +1,8 @@
-"""What an experiment is: a configuration that makes studies, one for each rule it compares, and what was published."""
+"""The base of experiments: a configuration that makes studies, one for each arm and condition that it compares."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -11,7 +12,16 @@ from jaxtyping import Array, Key, PyTree
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.plasticity import PrintedTerm
-from metaplax.runs import AbstractProgress, AbstractRecorder, FolderRecorder, Interruption, Step, run_steps
+from metaplax.runs import (
+    AbstractProgress,
+    AbstractRecorder,
+    FolderRecorder,
+    Interruption,
+    ReportOptions,
+    Step,
+    StudyDescription,
+    run_steps,
+)
 from metaplax.training import keys_of_trials
 
 
@@ -20,7 +30,7 @@ class Load(Protocol):
     """Loads data sets by name."""
 
     def __call__(self, name: str, split: str | None = None) -> ImageSet:
-        """The images experiments use by default, or those of one split."""
+        """The images of one split, or those that experiments use by default."""
         ...
 
 
@@ -28,17 +38,26 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message is one sentence."""
 
 
+@contextmanager
+def config_errors() -> Iterator[None]:
+    """Turn errors about values that come from the configuration into a ``ConfigError``."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 @dataclass(frozen=True)
 class Conditions:
-    """What all studies of an experiment share when they are conducted.
+    """What an experiment gives to a study that is conducted.
 
     Attributes:
-        key: seed of everything random; studies with the same key see the same.
-        trials: independent repetitions.
-        recorder: where rows and checkpoints go.
-        sibling: the recorder of another study of the same experiment, by its name.
-        progress: shows how far it is.
-        interruption: asked now and then whether to stop.
+        key: seed of all random numbers; studies with the same key see the same episodes.
+        trials: number of independent repetitions.
+        recorder: keeps rows and checkpoints.
+        sibling: returns the recorder of another study of the same experiment, given its name.
+        progress: shows how many steps are done.
+        interruption: is asked after every step whether to stop.
     """
 
     key: Key[Array, ""]
@@ -49,11 +68,11 @@ class Conditions:
     interruption: Interruption
 
     def keys(self) -> Key[Array, " trials"]:
-        """A key for every trial."""
+        """One key per trial."""
         return keys_of_trials(self.key, self.trials)
 
     def run_steps(self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
-        """Take all steps from where the recorder's last checkpoint was, see :func:`metaplax.runs.run_steps`."""
+        """Take all steps from the recorder's last checkpoint on, see ``metaplax.runs.run_steps``."""
         first, state = self.recorder.resume(state)
         return run_steps(
             compiled,
@@ -67,50 +86,50 @@ class Conditions:
 
 
 class AbstractStudy(ABC):
-    """One arm of an experiment: what is measured of one rule."""
+    """The measurement of one arm of an experiment in one condition."""
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """The step after the last one that is recorded."""
+        """Number of steps."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """What a checkpoint must have been made with to be resumed."""
+        """Text that must be equal for a checkpoint to be resumed."""
 
     @abstractmethod
     def check(self) -> None:
-        """Refuse, before anything is compiled or written, what cannot work.
+        """Refuse a combination that cannot work, before anything is compiled or written.
 
         Raises:
-            IncompatibleError: one sentence saying what does not fit.
+            IncompatibleError: one sentence that says what does not fit.
         """
 
     @abstractmethod
     def conduct(self, conditions: Conditions) -> None:
-        """Measure, from where the recorder's last checkpoint was.
+        """Measure, from the recorder's last checkpoint on.
 
         Raises:
-            DivergedError: nothing finite came out any more.
-            Interrupted: somebody asked to stop; a checkpoint was written before.
+            DivergedError: no finite results come out any more.
+            Interrupted: the interruption was requested; a checkpoint was written before.
         """
 
     def printed(self) -> tuple[PrintedTerm, ...]:
-        """How the rule is written; nothing if there is none."""
+        """The terms of the plasticity rule for printing; empty if there is no rule."""
         return ()
 
 
 class AbstractTraining(AbstractStudy):
-    """A study that finds parameters of a learner, which can then be used elsewhere."""
+    """A study that finds parameters of a learner, which other studies can then use."""
 
     @abstractmethod
     def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
         """The parameters that were found, with a leading axis of trials, from the last checkpoint.
 
         Args:
-            recorder: of this study.
-            keys: of the trials.
+            recorder: the recorder of this study.
+            keys: one key per trial.
 
         Raises:
             CheckpointError: there is no checkpoint, it is damaged, or the study is not finished.
@@ -119,36 +138,37 @@ class AbstractTraining(AbstractStudy):
 
 @dataclass(frozen=True)
 class AbstractExperiment(ABC):
-    """A configuration; its fields can all be set from the command line.
+    """The configuration of an experiment; every field is an option on the command line.
 
     Attributes:
-        trials: independent repetitions.
-        seed: of everything random.
+        trials: number of independent repetitions.
+        seed: seed of all random numbers.
         data: name of the data set.
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
+    """Name on the command line; by default that of the class."""
+    title: ClassVar[str] = ""
+    """One line that says what the experiment shows."""
     source: ClassVar[str] = ""
+    """The paper that it reproduces."""
     published: ClassVar[Mapping[str, Published]] = {}
+    """Published numbers, by name of the quantity."""
     labels: ClassVar[Mapping[str, str]] = {}
-    presets: ClassVar[Mapping[str, Mapping[str, object]]]
-    averaged: ClassVar[int] = 100
-    """Last rows of a study that a quantity is averaged over."""
-    axis: ClassVar[str] = "episode"
-    """What the steps of its studies count."""
-
-    headline: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
-    """Quantities of every study that tables show; the first with its interval."""
-    scan: ClassVar[tuple[str, Mapping[str, float]] | None] = None
-    """If studies differ in one number: what it is called, and its value in each study."""
-
-    by_cost: ClassVar[bool] = False
-    """Whether reports also draw outer losses against processor time."""
+    """What figures and tables call the arms, by name."""
+    condition_labels: ClassVar[Mapping[str, str]] = {}
+    """What they call the conditions, by name."""
+    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    """Named choices of fields."""
 
     trials: int = 20
     seed: int = 1
     data: str = "emnist"
+
+    def __init_subclass__(cls, **arguments: Any):
+        super().__init_subclass__(**arguments)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def __post_init__(self):
         for field in fields(self):
@@ -163,17 +183,27 @@ class AbstractExperiment(ABC):
         """Refuse fields that are not above zero.
 
         Raises:
-            ConfigError: the first of these that is not.
+            ConfigError: one sentence about the first such field.
         """
         for name in names:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
 
-    def require_some(self, name: str, known: Collection[str]) -> None:
-        """Refuse a field that holds a name nothing has, no name at all, or one that comes twice.
+    def require_not_negative(self, *names: str) -> None:
+        """Refuse fields that are below zero.
 
         Raises:
-            ConfigError: one sentence, with the names that there are.
+            ConfigError: one sentence about the first such field.
+        """
+        for name in names:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+
+    def require_some(self, name: str, known: Collection[str]) -> None:
+        """Refuse a field whose names are unknown, or that holds no name, or one twice.
+
+        Raises:
+            ConfigError: one sentence, with the known names.
         """
         given = getattr(self, name)
         strange = next((one for one in given if one not in known), None)
@@ -183,50 +213,45 @@ class AbstractExperiment(ABC):
             raise ConfigError(f"{name} must be different ones, at least one, but are {', '.join(given) or 'none'}")
 
     def published_values(self) -> Mapping[str, Published]:
-        """Published numbers that belong beside what is measured, by name of the quantity."""
+        """Published numbers to show beside the measured ones, by name of the quantity."""
         return self.published
 
-    @property
-    def loss_unit(self) -> str:
-        """What outer losses are measured in."""
-        return "nats"
+    def report_options(self) -> ReportOptions:
+        """How reports show the studies of this experiment."""
+        return ReportOptions()
 
-    @property
-    def stride(self) -> int:
-        """How far a step goes on the axis."""
-        return 1
-
-    @property
-    def places(self) -> tuple[float, ...] | None:
-        """Where the steps of its studies stand on a logarithmic axis; ``None`` if they just follow each other."""
-        return None
+    def describe(self, study: str) -> StudyDescription:
+        """What a study measures; studies are named ``arm`` or ``arm.condition``."""
+        arm, _, condition = study.partition(".")
+        group = self.condition_labels.get(condition, condition.replace("_", " "))
+        return StudyDescription(arm, condition, self.labels.get(arm, arm), group)
 
     def label(self, study: str) -> str:
         """What to call a study."""
-        return self.labels.get(study, study)
+        return self.describe(study).label
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
-        """What follows from the quantities of a run, in sentences.
+        """Conclusions from the quantities of a run, in sentences.
 
         Args:
-            quantities: by name.
-            studies: by short name.
+            quantities: the quantities by name.
+            studies: the studies by name.
         """
         del quantities, studies
         return ()
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
-        """Quantities that need the rows of several studies; by default none."""
+        """Quantities that are computed from the rows of several studies; by default none."""
         del rows
         return []
 
     @abstractmethod
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
-        """What is measured, in this order, by short name.
+        """The studies in the order in which they are run, by name: ``arm`` or ``arm.condition``.
 
         Args:
-            data: the data set that was asked for.
-            load: loads others by name.
+            data: the data set that the field ``data`` names.
+            load: loads other data sets by name.
 
         Raises:
             ConfigError: the configuration makes no sense, or the data do not suffice.

@@ -1,16 +1,15 @@
-"""One learner and task, every meta-gradient that applies: how far from exact, at what cost, and how far it gets."""
+"""Compares all meta-gradients that apply to one learner and task: their errors, their costs and where they lead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
-from metaplax.analysis import Quantity, bootstrap_interval
+from metaplax.analysis import Quantity, over_trials
 from metaplax.data import ImageSet
 from metaplax.estimators import (
     T1T2,
@@ -25,34 +24,40 @@ from metaplax.estimators import (
     Truncated,
 )
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
-from metaplax.experiments.registry import EXPERIMENTS, lookup
+from metaplax.experiments.from_file import absolute
+from metaplax.experiments.presets import load_presets
+from metaplax.experiments.registry import configure, lookup, register
 from metaplax.experiments.studies.gradient_error import compared
 from metaplax.experiments.studies.meta_training import MetaTraining
+from metaplax.experiments.studies.trials import compiled, padded, with_arrays
 from metaplax.learners import AbstractEnergyLearner, AbstractInvertibleLearner, IncompatibleError
 from metaplax.plasticity import PrintedTerm
-from metaplax.training import choose_layout, resample_key
+from metaplax.runs import ReportOptions, fingerprint
+from metaplax.tasks import AbstractTask
+from metaplax.training import resample_key
 
-LABELS = {
-    "reversible": "Reversible",
-    "checkpointed": "Checkpointed",
-    "reverse": "Reverse",
-    "forward": "ForwardMode",
-    "truncated": "Truncated",
-    "contrastive": "Contrastive",
-    "symmetric": "Contrastive, symmetric",
-    "t1t2": "T1-T2",
-    "cg": "ConjugateGradient",
-    "neumann": "Neumann",
+ESTIMATORS: dict[str, tuple[str, Callable[["EstimatorComparison"], AbstractEstimator]]] = {
+    "reversible": ("Reversible", lambda _: Reversible()),
+    "checkpointed": ("Checkpointed", lambda _: Checkpointed()),
+    "reverse": ("Reverse", lambda _: Reverse()),
+    "forward": ("ForwardMode", lambda _: ForwardMode()),
+    "truncated": ("Truncated", lambda one: Truncated(one.truncated)),
+    "contrastive": ("Contrastive", lambda one: Contrastive(one.beta)),
+    "symmetric": ("Contrastive, symmetric", lambda one: Contrastive(one.beta, "symmetric")),
+    "t1t2": ("T1-T2", lambda _: T1T2(throw=False)),
+    "cg": ("ConjugateGradient", lambda one: ConjugateGradient(one.terms, throw=False)),
+    "neumann": ("Neumann", lambda one: Neumann(one.neumann_rate, one.terms, throw=False)),
 }
+"""Label of every estimator, and how a comparison makes it."""
 
 
 @dataclass(frozen=True)
 class EstimatorStudy(AbstractStudy):
-    """What one estimator costs, how far it is from the exact meta-gradient, and where it leads.
+    """The error of one estimator, its costs, and the meta-training that it leads to.
 
     Attributes:
         training: meta-training by the estimator.
-        probes: episodes per trial, at the start of meta-training, on which it is compared with the exact one.
+        probes: episodes per trial, at the start of meta-training, on which it is compared with the exact meta-gradient.
     """
 
     training: MetaTraining
@@ -64,7 +69,7 @@ class EstimatorStudy(AbstractStudy):
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.training.estimator}: {self.training.fingerprint}"
+        return f"{fingerprint(self.training.estimator)}: {self.training.fingerprint}"
 
     def check(self) -> None:
         self.training.check()
@@ -78,27 +83,31 @@ class EstimatorStudy(AbstractStudy):
         conditions.recorder.finish(self.steps, {**trained.scalars(), **measured})
 
     def _measured(self, conditions: Conditions) -> dict[str, np.ndarray]:
-        """Relative error and cosine, as means over episodes; memory of one episode."""
-        layout, keys, training = choose_layout(conditions.trials), conditions.keys(), self.training
-        arrays, statics = eqx.partition(training.task, eqx.is_array)
+        """Relative error and cosine, averaged over episodes, and the temporary memory of one episode."""
+        training, keys, nothing = self.training, conditions.keys(), jnp.zeros(conditions.trials)
 
-        def gradient(estimator: AbstractEstimator, arrays: PyTree, index: Int[Array, ""], key: Key[Array, ""]) -> Any:
+        def gradient(
+            estimator: AbstractEstimator, task: AbstractTask, index: Int[Array, ""], key: Key[Array, ""]
+        ) -> Any:
             learner = training.learner.resample(resample_key(key))
-            task = eqx.combine(arrays, statics).resample(resample_key(key))
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
             return estimator.value_and_grad(learner, task.sample(task_key), learner_key)[1]
 
         def one_trial(
-            arrays: PyTree, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]
+            task: AbstractTask, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]
         ) -> tuple[PyTree, dict[str, Any]]:
-            found, exact = (gradient(e, arrays, index, key) for e in (training.estimator, Checkpointed()))
+            found, exact = (gradient(e, task, index, key) for e in (training.estimator, Checkpointed()))
             return state, compared(found, exact)
 
-        nothing = jnp.zeros(conditions.trials)
-        take = jax.jit(layout.trials(one_trial)).lower(arrays, jnp.int32(0), nothing, keys).compile()
-        rows = [take(arrays, jnp.int32(index), nothing, keys)[1] for index in range(self.probes)]
-        alone = jax.jit(lambda arrays, key: gradient(training.estimator, arrays, jnp.int32(0), key))
-        memory = alone.lower(arrays, keys[0]).compile().memory_analysis()
+        def alone(task: AbstractTask, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]) -> PyTree:
+            del index, state
+            return gradient(training.estimator, task, jnp.int32(0), key)
+
+        state = padded(nothing, conditions.trials)
+        step = compiled(one_trial, training.task, keys, state)
+        rows = [step(index, state)[1] for index in range(self.probes)]
+        arrays, program = with_arrays(alone, training.task)
+        memory = jax.jit(program).lower(arrays, jnp.int32(0), nothing[0], keys[0]).compile().memory_analysis()
         megabytes = np.nan if memory is None else memory.temp_size_in_bytes / 1e6
         return {
             **{name: np.mean([row[name] for row in rows], axis=0) for name in rows[0]},
@@ -106,38 +115,30 @@ class EstimatorStudy(AbstractStudy):
         }
 
 
+@register
 @dataclass(frozen=True)
 class EstimatorComparison(AbstractExperiment):
     """Every estimator that applies to one arm of an experiment, with the same episodes and the same outer optimiser.
 
-    The exact meta-gradient is the derivative of what the inner loop does, whether or not it has settled.
+    The exact meta-gradient is the derivative through the inner loop as it is, whether or not it has converged.
 
     Attributes:
-        experiment: whose learner and task.
+        experiment: name of the experiment whose learner and task are used; FILE.py:CLASS for one of your own.
         base: preset of that experiment.
-        arm: which of its arms; by default the first that is meta-trained.
+        arm: one of its arms; by default the first one that is meta-trained.
         meta_steps: meta-steps per estimator; 0 for as many as the experiment has.
-        probes: episodes per trial on which estimators are compared with the exact one.
-        estimators: which to try; those that do not apply are left out.
-        beta: nudging strength.
-        terms: steps of conjugate gradients and terms of the Neumann series.
-        neumann_rate: of the Neumann series.
+        probes: episodes per trial on which estimators are compared with the exact meta-gradient.
+        estimators: estimators to compare; those that do not apply are left out.
+        beta: nudging factor beta of the contrastive estimators.
+        terms: steps of conjugate gradients, and terms of the Neumann series.
+        neumann_rate: step size of the Neumann series.
         truncated: inner steps that truncated backprop goes through.
     """
 
     name = "compare-estimators"
     title = "Meta-gradients side by side"
-    axis: ClassVar[str] = "meta-step"
-    averaged: ClassVar[int] = 5
-    headline: ClassVar[tuple[str, ...]] = (
-        "loss_at_equal_cost", "error", "cosine", "cpu_seconds_per_episode", "temporary_megabytes",
-    )  # fmt: skip
-    labels: ClassVar[Mapping[str, str]] = LABELS
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {"trials": 2, "meta_steps": 2, "probes": 1, "base": "smoke"},
-        "quick": {"base": "smoke", "meta_steps": 20},
-        "paper": {"base": "paper", "meta_steps": 0},
-    }
+    labels: ClassVar[Mapping[str, str]] = {name: label for name, (label, _) in ESTIMATORS.items()}
+    presets = load_presets(__file__, "compare-estimators")
 
     trials: int = 4
     data: str = "glyphs"
@@ -146,7 +147,7 @@ class EstimatorComparison(AbstractExperiment):
     arm: str = ""
     meta_steps: int = 20
     probes: int = 2
-    estimators: tuple[str, ...] = tuple(LABELS)
+    estimators: tuple[str, ...] = tuple(ESTIMATORS)
     beta: float = 1.0
     terms: int = 20
     neumann_rate: float = 0.1
@@ -154,22 +155,21 @@ class EstimatorComparison(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, "experiment", absolute(self.experiment))
         self.require_positive("probes", "beta", "terms", "neumann_rate", "truncated")
-        if self.meta_steps < 0:
-            raise ConfigError(f"episodes must not be negative, but is {self.meta_steps}")
-        for name in self.estimators:
-            if name not in LABELS:
-                raise ConfigError(f"there is no estimator {name!r}: there are {', '.join(LABELS)}")
+        self.require_not_negative("meta_steps")
+        self.require_some("estimators", ESTIMATORS)
 
-    @property
-    def loss_unit(self) -> str:
-        return lookup(self.experiment)().loss_unit
+    def report_options(self) -> ReportOptions:
+        headline = ("loss_at_equal_cost", "error", "cosine", "cpu_seconds_per_episode", "temporary_megabytes")
+        loss_unit = lookup(self.experiment)().report_options().loss_unit
+        return ReportOptions(averaged=5, axis="meta-step", headline=headline, loss_unit=loss_unit)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         training = self._training(data, load)
         steps, found = self.meta_steps or training.meta_steps, {}
         for name in self.estimators:
-            estimator = self.estimator(name)
+            estimator = ESTIMATORS[name][1](self)
             if applies(name, estimator, training):
                 found[name] = EstimatorStudy(replace(training, estimator=estimator, meta_steps=steps), self.probes)
         if not found:
@@ -178,10 +178,10 @@ class EstimatorComparison(AbstractExperiment):
 
     def _training(self, data: ImageSet, load: Load) -> MetaTraining:
         kind = lookup(self.experiment)
-        if kind is EstimatorComparison or self.base not in kind.presets:
-            raise ConfigError(f"{self.experiment} has no preset {self.base!r}: it has {', '.join(kind.presets)}")
-        settings = {**kind.presets[self.base], "data": self.data, "seed": self.seed, "trials": self.trials}
-        studies = replace(kind(), **settings).studies(data, load)
+        if kind is EstimatorComparison:
+            raise ConfigError(f"{self.experiment} cannot compare the estimators of itself")
+        settings = {"data": self.data, "seed": self.seed, "trials": self.trials}
+        studies = replace(configure(kind, self.base), **settings).studies(data, load)
         trainings = {arm: study for arm, study in studies.items() if isinstance(study, MetaTraining)}
         if not trainings:
             raise ConfigError(f"{self.experiment} meta-trains nothing")
@@ -190,36 +190,19 @@ class EstimatorComparison(AbstractExperiment):
             raise ConfigError(f"{self.experiment} does not meta-train {arm!r}: it does {', '.join(trainings)}")
         return trainings[arm]
 
-    def estimator(self, name: str) -> AbstractEstimator:
-        """An estimator by its short name."""
-        return {
-            "reversible": Reversible(),
-            "checkpointed": Checkpointed(),
-            "reverse": Reverse(),
-            "forward": ForwardMode(),
-            "truncated": Truncated(self.truncated),
-            "contrastive": Contrastive(self.beta),
-            "symmetric": Contrastive(self.beta, "symmetric"),
-            "t1t2": T1T2(throw=False),
-            "cg": ConjugateGradient(self.terms, throw=False),
-            "neumann": Neumann(self.neumann_rate, self.terms, throw=False),
-        }[name]
-
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
         """The outer loss of every estimator when it has used as much processor time as the cheapest one in total."""
-        spent, losses = {}, {}
-        for rule in dict.fromkeys(row["rule"] for row in rows):
-            steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
-            spent[rule] = np.cumsum([row["cpu_seconds"] for row in steps])
-            losses[rule] = np.asarray([row["loss"] for row in steps], float)
+        options, spent, losses = self.report_options(), {}, {}
+        for study in dict.fromkeys(row["study"] for row in rows):
+            steps = [row for row in rows if row["study"] == study and not row.get("final")]
+            spent[study] = np.cumsum([row["cpu_seconds"] for row in steps])
+            losses[study] = np.asarray([row["loss"] for row in steps], float)
         budget = min((cost[-1] for cost in spent.values()), default=0.0)
         found = []
-        for rule, cost in spent.items():
+        for study, cost in spent.items():
             reached = max(1, int(np.searchsorted(cost, budget, side="right")))
-            loss = np.nanmean(losses[rule][max(0, reached - self.averaged) : reached], axis=0)
-            low, high = bootstrap_interval(loss)
-            name = f"loss_at_equal_cost.{rule}"
-            found.append(Quantity(name, float(loss.mean()), float(low), float(high), len(loss), self.loss_unit))
+            loss = np.nanmean(losses[study][max(0, reached - options.averaged) : reached], axis=0)
+            found.append(over_trials(f"loss_at_equal_cost.{study}", loss, options.loss_unit))
         return found
 
 
@@ -235,6 +218,3 @@ def applies(name: str, estimator: AbstractEstimator, training: MetaTraining) -> 
     if name in ("contrastive", "symmetric"):
         return isinstance(learner, AbstractEnergyLearner)
     return True
-
-
-EXPERIMENTS[EstimatorComparison.name] = EstimatorComparison

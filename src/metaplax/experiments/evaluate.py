@@ -1,4 +1,4 @@
-"""What a finished run has meta-learned, on longer streams than it was scored on."""
+"""Scores the learners of a finished run on longer streams than the run itself did."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ from metaplax.training import use_all_cores
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Streams to score a finished run on.
+    """Streams on which a finished run is scored.
 
     Attributes:
-        classes: classes (or functions) per stream.
-        order: one after the other (``"class"``), scored on the way; or mixed (``"iid"``).
-        episodes: how many streams each trial is scored on.
+        classes: number of classes (or functions) per stream.
+        order: one class after the other with scores on the way (class), or all classes mixed (iid).
+        episodes: number of streams on which each trial is scored.
     """
 
     classes: int = 10
@@ -28,39 +28,40 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """What the studies are called, after the name of their arm."""
+        """The condition of the studies."""
         return f"{self.order}{self.classes}x{self.episodes}"
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """After how many parts streams are scored."""
+        """Numbers of parts after which streams are scored."""
         stops = (1, 2, 5, 10, 20, 50, 100, 200, 400) if self.order == "class" else ()
         return (*(stop for stop in stops if stop < self.classes), self.classes)
 
 
 def evaluate(
-    path: Path,
+    path: Path | str,
     evaluation: Evaluation,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
 ) -> RunFolder:
-    """Score what a run has meta-learned on other streams, and add the scores to the run.
+    """Score the meta-learned parameters of a run on other streams, and add the scores to the run.
 
     Raises:
-        ConfigError: the experiment is not one of streams, there are not so many classes, or too few outputs for them.
-        RunFolderError: the folder is no run folder, damaged, in use or not finished, or the data are not the same as
+        ConfigError: the experiment does not learn streams, or the data have too few classes, or the network too few
+            outputs.
+        RunFolderError: the folder is not a run folder, damaged, in use or not finished, or the data are not the same as
             before.
         CheckpointError: the checkpoints are damaged or belong to another version of the experiment.
         DataError: the data are missing or damaged.
-        Interrupted: somebody asked to stop; asking again goes on.
+        Interrupted: the interruption was requested; the same call goes on.
     """
     if evaluation.classes < 1 or evaluation.episodes < 1:
         raise ConfigError("classes and episodes must be at least 1")
     use_all_cores()
     folder = RunFolder.open(path)
     with folder.writing():
-        if not (path / "result.json").is_file():
+        if not (folder.path / "result.json").is_file():
             raise RunFolderError(f"{path} is not finished: go on with `metaplax resume {path}` first")
         experiment, images, load = opened(folder, data_dir)
         if not isinstance(experiment, AbstractStreamExperiment):
@@ -78,8 +79,7 @@ def evaluate(
         )
         everything = {**experiment.studies(images, load), **studies}
         config = folder.config()
-        rules = {**config["rules"], **described(experiment, studies)}
-        folder.write_json("config.json", {**config, "rules": rules})
+        folder.write_json("config.json", {**config, "studies": {**config["studies"], **described(experiment, studies)}})
         conduct_all(experiment, everything, folder, progress, interruption, "the same command")
         write_result(experiment, everything, folder)
     return folder

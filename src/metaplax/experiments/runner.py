@@ -1,11 +1,11 @@
-"""Running an experiment: every rule on the same episodes, into one run folder."""
+"""Runs an experiment into a run folder, and resumes it: one study after the other, all on the same episodes."""
 
 import hashlib
+import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from metaplax import data
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
-from metaplax.experiments.registry import lookup
+from metaplax.experiments.from_file import load_from_file, source
+from metaplax.experiments.registry import configure, lookup
 from metaplax.runs import (
     AbstractProgress,
     FolderRecorder,
@@ -33,18 +34,18 @@ Progress = Callable[[str], AbstractProgress]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What an experiment is run with besides its own configuration.
+    """Options of a run besides the configuration of its experiment.
 
     Attributes:
-        preset: name of the preset the configuration started from.
+        preset: name of the preset that sets the defaults of the other fields.
         data_dir: folder to look for data in.
         out: folder in which the run folder is made.
-        checkpoint_seconds: least time between two checkpoints.
+        checkpoint_seconds: least time between two checkpoints, in seconds.
     """
 
     preset: str = "quick"
-    data_dir: Path | None = None
-    out: Path = Path("runs")
+    data_dir: Path | str | None = None
+    out: Path | str = Path("runs")
     checkpoint_seconds: float = 20.0
 
 
@@ -60,34 +61,29 @@ def run(
         ConfigError: the configuration cannot be run.
         DataError: the data are missing or damaged.
         RunFolderError: the folder cannot be written.
-        Interrupted: somebody asked to stop; the run can be resumed.
+        Interrupted: the interruption was requested; the run can be resumed.
     """
     if not 0 <= options.checkpoint_seconds < float("inf"):
         raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
     use_all_cores()
     images = data.load(experiment.data, options.data_dir)
     studies = checked(experiment.studies(images, lambda name, split=None: data.load(name, options.data_dir, split)))
+    code = source(type(experiment))
     config = {
         "experiment": experiment.name,
+        "code": asdict(code) if code else None,
         "preset": options.preset,
-        "data_dir": str(options.data_dir.absolute()) if options.data_dir else None,
+        "data_dir": str(Path(options.data_dir).absolute()) if options.data_dir else None,
         "data": images.name,
         "data_sha256": _fingerprint(images),
         "checkpoint_seconds": options.checkpoint_seconds,
         "version": __version__,
         "title": experiment.title,
         "source": experiment.source,
-        "averaged": experiment.averaged,
-        "axis": experiment.axis,
-        "stride": experiment.stride,
-        "places": experiment.places,
-        "headline": experiment.headline,
-        "loss_unit": experiment.loss_unit,
-        "by_cost": experiment.by_cost,
-        "scan": {"name": experiment.scan[0], "values": dict(experiment.scan[1])} if experiment.scan else None,
-        "rules": described(experiment, studies),
+        "report": asdict(experiment.report_options()),
+        "studies": described(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published_values().items()},
-        "config": asdict(experiment),
+        "config": stored(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
     with folder.writing():
@@ -97,18 +93,21 @@ def run(
 
 
 def resume(
-    path: Path,
-    data_dir: Path | None = None,
+    path: Path | str,
+    data_dir: Path | str | None = None,
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
 ) -> RunFolder:
-    """Go on with a run where its last checkpoint was; what it gives equals an unbroken run bit for bit.
+    """Go on with a run from its last checkpoint; the results equal those of an unbroken run bit for bit.
+
+    An experiment that was run from a file of one's own is imported from that file again.
 
     Raises:
-        RunFolderError: the folder is no run folder, damaged or in use, or the data are not the same as before.
-        CheckpointError: the checkpoints are damaged or belong to another rule.
+        RunFolderError: the folder is not a run folder, damaged or in use; the data are not the same as before; the file
+            of the experiment is not there; or more steps are done than the configuration asks for.
+        CheckpointError: the checkpoints are damaged or belong to another configuration.
         DataError: the data are missing or damaged.
-        Interrupted: somebody asked to stop; the run can be resumed again.
+        Interrupted: the interruption was requested; the run can be resumed again.
     """
     use_all_cores()
     folder = RunFolder.open(path)
@@ -120,7 +119,7 @@ def resume(
     return folder
 
 
-def opened(folder: RunFolder, data_dir: Path | None) -> tuple[AbstractExperiment, data.ImageSet, Load]:
+def opened(folder: RunFolder, data_dir: Path | str | None) -> tuple[AbstractExperiment, data.ImageSet, Load]:
     """The experiment of a run folder, with its data.
 
     Raises:
@@ -128,8 +127,8 @@ def opened(folder: RunFolder, data_dir: Path | None) -> tuple[AbstractExperiment
         DataError: the data are missing or damaged.
     """
     config = folder.config()
-    experiment = configured(config)
-    place = data_dir or (Path(config["data_dir"]) if config["data_dir"] else None)
+    experiment = configured(folder, config)
+    place = Path(data_dir or config["data_dir"]) if data_dir or config["data_dir"] else None
     images = data.load(experiment.data, place)
     if _fingerprint(images) != config["data_sha256"]:
         raise RunFolderError(f"the data {experiment.data!r} are not the same as when {folder.path} was started")
@@ -137,20 +136,46 @@ def opened(folder: RunFolder, data_dir: Path | None) -> tuple[AbstractExperiment
     return experiment, images, lambda name, split=None: data.load(name, place, split)
 
 
-def configured(config: dict[str, Any]) -> AbstractExperiment:
+def configured(folder: RunFolder, config: dict[str, Any]) -> AbstractExperiment:
     """The experiment that a ``config.json`` describes.
 
     Raises:
-        RunFolderError: it describes none.
+        RunFolderError: there is no such experiment, or it has other fields.
     """
     try:
-        kind = lookup(config["experiment"])
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in config["config"].items()
-        }
-        return kind(**fields)
+        code = config.get("code")
+        kind = load_from_file(code["file"], code["name"]) if code else lookup(config["experiment"])
+        experiment = kind(**{name: _with_tuples(value) for name, value in config["config"].items()})
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise RunFolderError(f"config.json does not describe an experiment of this version: {error}") from error
+        raise RunFolderError(
+            f"{folder.path / 'config.json'} does not describe an experiment of this version: {error}"
+        ) from error
+    now = source(kind)
+    if code and now and now.sha256 != code["sha256"]:
+        warnings.warn(f"{now.file} has changed since {folder.path} was started", stacklevel=2)
+    return experiment
+
+
+def stored(experiment: AbstractExperiment) -> dict[str, Any]:
+    """The fields of an experiment as ``config.json`` stores them.
+
+    Raises:
+        ConfigError: a field would not be the same when it is read again.
+    """
+    found = asdict(experiment)
+    for name, value in found.items():
+        try:
+            is_same = _with_tuples(json.loads(json.dumps(value))) == value
+        except TypeError:
+            is_same = False
+        if not is_same:
+            raise ConfigError(f"{name} must be text, a number, true or false, or a tuple of these, not {value!r}")
+    return found
+
+
+def _with_tuples(value: Any) -> Any:
+    """The same value with tuples in place of the lists that JSON makes of them."""
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def preset(name: str, which: str) -> AbstractExperiment:
@@ -159,27 +184,20 @@ def preset(name: str, which: str) -> AbstractExperiment:
     Raises:
         ConfigError: there is no such experiment or preset.
     """
-    kind = lookup(name)
-    if which not in kind.presets:
-        near = get_close_matches(which, kind.presets, 1, 0.4)
-        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(kind.presets)}"
-        raise ConfigError(f"there is no preset {which!r}: {hint}")
-    return replace(kind(), **kind.presets[which])
+    return configure(lookup(name), which)
 
 
 def described(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy]) -> dict[str, Any]:
-    """What a reader of the run folder needs to know of every rule: its label, and how it is written."""
-    return {
-        rule: {
-            "label": experiment.label(rule),
-            "terms": [asdict(term) for term in study.printed()],
-        }
-        for rule, study in studies.items()
-    }
+    """The entry of every study in ``config.json``: its description, its label, and the terms of its rule."""
+    found = {}
+    for name, study in studies.items():
+        about = experiment.describe(name)
+        found[name] = {**asdict(about), "label": about.label, "terms": [asdict(term) for term in study.printed()]}
+    return found
 
 
 def checked(studies: dict[str, AbstractStudy]) -> dict[str, AbstractStudy]:
-    """The same studies; refuses, before anything is compiled or written, what cannot work."""
+    """The same studies; refuses those that cannot work, before anything is compiled or written."""
     for study in studies.values():
         study.check()
     return studies
@@ -196,43 +214,51 @@ def conduct_all(
     """Conduct all studies that are not finished yet.
 
     Args:
-        experiment: whose studies they are.
-        studies: by short name.
-        folder: where rows and checkpoints go.
-        progress: shows how far each is.
-        interruption: asked now and then whether to stop.
-        go_on: what goes on after an interruption; by default ``metaplax resume``.
+        experiment: the experiment of these studies.
+        studies: the studies by name.
+        folder: keeps rows and checkpoints.
+        progress: makes the progress display of a study, given its name.
+        interruption: is asked after every step whether to stop.
+        go_on: the command that goes on after an interruption; by default ``metaplax resume``.
 
     Raises:
-        CheckpointError: the checkpoints are damaged or belong to something else.
+        CheckpointError: the checkpoints are damaged or belong to another configuration.
         RunFolderError: the folder is damaged or cannot be written.
-        Interrupted: somebody asked to stop; the run can be resumed.
-        DivergedError: nothing finite came out any more.
+        Interrupted: the interruption was requested; the run can be resumed.
+        DivergedError: no finite results come out any more.
     """
     seconds, asked = folder.config()["checkpoint_seconds"], interruption or Interruption()
-    finished = {(row["rule"], row["step"]) for row in folder.rows() if row.get("final")}
+    rows = folder.rows()
+    finished = {(row["study"], row["step"]) for row in rows if row.get("final")}
+    for name, study in studies.items():
+        done = sum(row["study"] == name and not row.get("final") for row in rows)
+        if done > study.steps:
+            raise RunFolderError(
+                f"{done} steps of study {name!r} in {folder.path} are done already, more than {study.steps} that its"
+                " config.json asks for"
+            )
 
-    def recorder(rule: str) -> FolderRecorder:
-        return FolderRecorder(folder, rule, _belongs_to(experiment, rule, studies[rule]), seconds)
+    def recorder(name: str) -> FolderRecorder:
+        return FolderRecorder(folder, name, _belongs_to(experiment, name, studies[name]), seconds)
 
-    for rule, study in studies.items():
-        if (rule, study.steps) in finished:
+    for name, study in studies.items():
+        if (name, study.steps) in finished:
             continue
         key = jax.random.key(experiment.seed)
         try:
-            study.conduct(Conditions(key, experiment.trials, recorder(rule), recorder, progress(rule), asked))
+            study.conduct(Conditions(key, experiment.trials, recorder(name), recorder, progress(name), asked))
         except Interrupted as error:
-            error.add_note(f"rule {rule!r}; go on with: {go_on or f'metaplax resume {folder.path}'}")
+            error.add_note(f"study {name!r}; go on with: {go_on or f'metaplax resume {folder.path}'}")
             raise
         except DivergedError as error:
-            error.add_note(f"rule {rule!r}; what was recorded is in {folder.path}")
+            error.add_note(f"study {name!r}; its records are in {folder.path}")
             raise
 
 
-def _belongs_to(experiment: AbstractExperiment, rule: str, study: AbstractStudy) -> str:
-    """What a checkpoint must have been made with to be resumed; more episodes may be asked for."""
-    settings = {name: value for name, value in asdict(experiment).items() if name != "episodes"}
-    return f"{rule}: {study.fingerprint} with {settings}"
+def _belongs_to(experiment: AbstractExperiment, name: str, study: AbstractStudy) -> str:
+    """Text that must be equal for a checkpoint to be resumed; the number of meta-steps may be raised in between."""
+    settings = {field: value for field, value in asdict(experiment).items() if field != "meta_steps"}
+    return f"{name}: {study.fingerprint} with {settings}"
 
 
 def _warn_of_other_versions(folder: RunFolder) -> None:
@@ -247,8 +273,9 @@ def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractS
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     episodes = experiment.trials * sum(episodes_of(row) for row in rows if "seconds" in row)
+    descriptions = {name: experiment.describe(name) for name in studies}
     found = [
-        *quantities(rows, experiment.published_values(), experiment.averaged, experiment.loss_unit),
+        *quantities(rows, descriptions, experiment.report_options(), experiment.published_values()),
         *experiment.further_quantities(rows),
     ]
     folder.write_json(

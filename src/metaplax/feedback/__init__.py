@@ -1,23 +1,12 @@
-"""How teaching signals reach each layer."""
+"""Feedback pathways: they carry the output error, or another teaching signal, to each layer."""
 
 from metaplax.feedback.base import AbstractFeedback, chain
-from metaplax.feedback.chain_and_direct import ChainAndDirect
-from metaplax.feedback.direct import Direct
-from metaplax.feedback.kolen_pollack import KolenPollack
+from metaplax.feedback.direct import ChainAndDirect, Direct
 from metaplax.feedback.learned_path import LearnedPath
-from metaplax.feedback.plastic import PlasticFeedback
-from metaplax.feedback.random_fixed import RandomFixed
+from metaplax.feedback.random_weights import KolenPollack, PlasticFeedback, RandomFixed
 from metaplax.feedback.symmetric import SignSymmetric, Symmetric
 
 __all__ = [
-    "AbstractFeedback",
-    "ChainAndDirect",
-    "Direct",
-    "KolenPollack",
-    "LearnedPath",
-    "PlasticFeedback",
-    "RandomFixed",
-    "SignSymmetric",
-    "Symmetric",
-    "chain",
-]
+    "AbstractFeedback", "ChainAndDirect", "Direct", "KolenPollack", "LearnedPath", "PlasticFeedback", "RandomFixed",
+    "SignSymmetric", "Symmetric", "chain",
+]  # fmt: skip

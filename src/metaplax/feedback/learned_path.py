@@ -1,4 +1,4 @@
-"""A learned path for teaching signals, from the output straight to one layer."""
+"""A learned feedback pathway from the output straight to one layer."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from metaplax.networks import Affine
-from metaplax.networks.encoders import dense_layers
+from metaplax.networks.layers import dense_layers
 
 
 class LearnedPath(eqx.Module):
-    """``f = ReLU(B s + c)``, or several such maps after each other: what a layer is told about the output.
+    """``f = ReLU(B s + c)``, or several such maps in sequence: the feedback that a layer receives for a signal ``s``.
 
-    No derivative of an activation and no forward weight occurs in it.
+    It uses neither derivatives of activations nor forward weights.
 
     Args:
-        key: the weights are drawn Kaiming normal; biases start at zero.
-        sizes: of the signal, of hidden layers of the path if there are any, and of the layer it leads to.
-        gain: factor of the weights that are drawn, in every layer of the path.
+        key: key of the initial weights, which are Kaiming normal; biases start at zero.
+        sizes: sizes of the signal, of hidden layers of the path if there are any, and of the layer that receives it.
+        gain: factor of the initial weights, in every layer of the path.
         identity: start with the identity times ``gain`` in place of random weights.
-        linear: leave the ReLUs out.
+        linear: leave out the ReLUs.
 
     Source: Lindsey & Litwin-Kumar (2020), section 3.
     """
@@ -41,14 +41,15 @@ class LearnedPath(eqx.Module):
         linear: bool = False,
     ):
         self.gain, self.identity, self.linear = gain, identity, linear
-        drawn = dense_layers(key, tuple(sizes))
-        self.layers = tuple(
-            Affine(gain * (_identity_like(layer.weight) if identity else layer.weight), layer.bias) for layer in drawn
-        )
+        layers = []
+        for layer in dense_layers(key, tuple(sizes)):
+            weight = jnp.eye(*layer.weight.shape, dtype=layer.weight.dtype) if identity else layer.weight
+            layers.append(Affine(gain * weight, layer.bias))
+        self.layers = tuple(layers)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Of the signal, of what is in between, and of the layer it leads to."""
+        """Sizes of the signal, of the hidden layers of the path, and of the layer that receives the feedback."""
         return (self.layers[0].weight.shape[1], *(layer.weight.shape[0] for layer in self.layers))
 
     def redrawn(self, key: Key[Array, ""]) -> "LearnedPath":
@@ -56,13 +57,8 @@ class LearnedPath(eqx.Module):
         return LearnedPath(key, self.sizes, gain=self.gain, identity=self.identity, linear=self.linear)
 
     def __call__(self, signal: Float[Array, "batch outputs"]) -> Float[Array, "batch post"]:
-        """What arrives, for a batch of signals."""
+        """The feedback for a batch of signals."""
         for layer in self.layers:
             signal = signal @ layer.weight.T + layer.bias[None]
             signal = signal if self.linear else jax.nn.relu(signal)
         return signal
-
-
-def _identity_like(weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-    post, pre = weight.shape
-    return jnp.eye(post, pre, dtype=weight.dtype)

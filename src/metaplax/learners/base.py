@@ -1,8 +1,4 @@
-"""The interface of a learner: four functions, written for one episode.
-
-A learner is a pytree. Its floating-point JAX arrays are the meta-parameters; NumPy arrays and Python
-numbers are constants. :func:`freeze` turns the former into the latter.
-"""
+"""The interface of a learner: four functions, written for one episode."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -11,9 +7,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from metaplax.learners.trainable import keep_frozen
 from metaplax.plasticity import PrintedTerm
 from metaplax.tasks import Episode
 
@@ -28,7 +24,13 @@ class IncompatibleError(ValueError):
 
 
 class AbstractLearner(eqx.Module):
-    """An inner loop. Whatever is a floating-point JAX array in it can be meta-learned."""
+    """An inner loop. Which of its arrays are meta-learned is said by ``trainable``.
+
+    Attributes:
+        frozen: paths of arrays that are not meta-learned, set by ``freeze``.
+    """
+
+    frozen: tuple[str, ...] = eqx.field(static=True, default=(), kw_only=True)
 
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> PyTree:
@@ -36,7 +38,7 @@ class AbstractLearner(eqx.Module):
 
     @abstractmethod
     def update(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
-        """State after one more example, as :meth:`precompute` gives it."""
+        """State after one more example, in the form that ``precompute`` gives it."""
 
     @abstractmethod
     def evaluate(self, state: PyTree, query: PyTree) -> tuple[Float[Array, ""], Metrics]:
@@ -55,20 +57,20 @@ class AbstractLearner(eqx.Module):
         """
 
     def precompute(self, support: PyTree) -> PyTree:
-        """What :meth:`update` sees of examples, computed for all of them at once; by default they are as they are.
+        """The support set as ``update`` sees it, computed for all examples at once; by default unchanged.
 
-        Here a learner computes what does not depend on its state, such as the features of layers that do not change.
+        A learner computes here what does not depend on its state, such as features of layers that do not change.
         """
         return support
 
     def adapt(self, state: PyTree, support: PyTree, key: Key[Array, ""], loop: Loop | None = None) -> PyTree:
-        """State after the whole support set: by default one :meth:`update` per prepared example, in order.
+        """State after the whole support set: by default one ``update`` per example, in order.
 
         Args:
             state: where to start.
             support: examples, in the order they are seen.
             key: randomness of the updates.
-            loop: how to run the loop; an estimator may pass one that remembers less. By default a plain scan.
+            loop: how to run the loop; an estimator may pass one that stores less. By default a plain scan.
         """
         steps = jax.tree.leaves(support)[0].shape[0]
         return (loop or plain_loop)(InnerStep(self, key), state, (self.precompute(support), jnp.arange(steps)))
@@ -81,19 +83,27 @@ class AbstractLearner(eqx.Module):
         return loss, jax.lax.stop_gradient(metrics)
 
     def resample(self, key: Key[Array, ""]) -> "AbstractLearner":
-        """The learner as it is at the start of one trial of meta-training, in the same structure.
+        """The learner with a fresh random start, as published experiments draw one per trial; what is frozen stays."""
+        return keep_frozen(self, self.redrawn(key))
 
-        Here it may draw what differs from trial to trial, such as where its parameters start; by default it is as it
-        is.
-        """
+    def redrawn(self, key: Key[Array, ""]) -> "AbstractLearner":
+        """The learner with everything drawn anew that starts at random, frozen or not; by default nothing is."""
         del key
         return self
 
+    def untrained(self) -> tuple[str, ...]:
+        """Paths, such as ``".strength"``, of arrays that this learner never meta-learns; by default none."""
+        return ()
+
+    def output_size(self, episode: Episode) -> int | None:
+        """How many outputs the network has for such episodes (shapes only); ``None`` if it has none."""
+        del episode
+
     def check_unrolled(self) -> None:
-        """Refuse to be differentiated in reverse through the inner loop; by default nothing speaks against it.
+        """Refuse to be differentiated in reverse through the inner loop; by default nothing is refused.
 
         Raises:
-            IncompatibleError: one sentence saying why that cannot be.
+            IncompatibleError: one sentence saying why that is impossible.
         """
 
     def scalars(self) -> Metrics:
@@ -101,12 +111,12 @@ class AbstractLearner(eqx.Module):
         return {}
 
     def printed(self) -> tuple[PrintedTerm, ...]:
-        """How the plasticity rule is written, term by term; nothing if the learner has none."""
+        """How the plasticity rule is written, term by term; empty for a learner without one."""
         return ()
 
 
 class AbstractInnerStep(eqx.Module):
-    """One step of an inner loop. Everything it depends on is a leaf of it, so that a loop can tell what is given."""
+    """One step of an inner loop; everything that it depends on is a leaf of it."""
 
     @abstractmethod
     def __call__(self, state: PyTree, inputs: PyTree) -> PyTree:
@@ -114,7 +124,7 @@ class AbstractInnerStep(eqx.Module):
 
 
 class InnerStep(AbstractInnerStep):
-    """One more example."""
+    """The update of a learner by one more example."""
 
     learner: AbstractLearner
     key: Key[Array, ""]
@@ -128,24 +138,3 @@ class InnerStep(AbstractInnerStep):
 def plain_loop(step: AbstractInnerStep, state: PyTree, inputs: PyTree) -> PyTree:
     """Run an inner loop with ``jax.lax.scan``."""
     return jax.lax.scan(lambda state, inputs: (step(state, inputs), None), state, inputs)[0]
-
-
-def is_meta_parameter(leaf: Any) -> bool:
-    """Whether a leaf of a learner is meta-learned: it is a floating-point JAX array."""
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
-def split(learner: AbstractLearner) -> tuple[PyTree, PyTree]:
-    """Meta-parameters and constants of a learner; :func:`join` puts them together, ready to run."""
-    return eqx.partition(learner, is_meta_parameter)
-
-
-def join(parameters: PyTree, constants: PyTree) -> AbstractLearner:
-    """A learner whose arrays are all JAX arrays; which of them were meta-parameters is forgotten."""
-    learner = eqx.combine(parameters, constants)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, learner)
-
-
-def freeze(tree: PyTree) -> PyTree:
-    """The same tree with every array turned into a constant, so that it is no longer meta-learned."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf, tree)

@@ -25,7 +25,7 @@ def from_equinox(mlp: eqx.nn.MLP) -> tuple[MLP, Weights]:
 
     Args:
         mlp: an MLP without biases, whose activation is ``jax.nn.relu``, ``jax.nn.softplus``, ``jnp.tanh`` or one of
-            :mod:`metaplax.networks`, and whose outputs are logits.
+            ``metaplax.networks``, and whose outputs are logits.
 
     Returns:
         a network with a softmax readout, and ``L`` matrices of shape ``(sizes[l], sizes[l - 1])``.
@@ -51,7 +51,7 @@ def into_equinox(weights: Weights, mlp: eqx.nn.MLP) -> eqx.nn.MLP:
     """The Equinox MLP with these weights in place of its own.
 
     Args:
-        weights: one matrix per layer, of the shapes that :func:`from_equinox` gives.
+        weights: one matrix per layer, of the shapes that ``from_equinox`` gives.
         mlp: an MLP with matrices of those shapes.
 
     Raises:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from metaplax.feedback import LearnedPath
 from metaplax.learners.base import IncompatibleError, Metrics
 from metaplax.learners.invertible import AbstractInvertibleLearner
-from metaplax.learners.streams import AbstractStreamLearner, seen_at_once
+from metaplax.learners.stream_learner import AbstractStreamLearner, seen_at_once
 from metaplax.networks import Affine, EncoderMLP, EncoderWeights
 from metaplax.plasticity import AbstractCoefficients, AbstractUpdate, BatchOuter, Changes, Decay, shared
 from metaplax.plasticity.coefficients import Sharing
@@ -20,12 +20,12 @@ Signal = Literal["target", "error"]
 Plasticity = Literal["oja", "hebb"]
 OutputPath = Literal["drawn", "identity", "none"]
 
-NOTHING = 1e-12
-"""A change that is too small to be divided by."""
+TINY = 1e-12
+"""Lower limit of what a bound is divided by."""
 
 
 class OjaState(eqx.Module):
-    """What an episode is lived through with, or the changes of it.
+    """What changes within an episode, or the changes of it.
 
     Attributes:
         weights: of the plastic layers, each of shape ``(post, pre)``.
@@ -37,49 +37,49 @@ class OjaState(eqx.Module):
 
 
 class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
-    """A network that learns a stream online: the output tells every layer what to be active for, by learned weights.
+    """Learns a stream online: learned feedback from the output tells every layer which activity to aim at.
 
     For every minibatch ``n = 1..S``: a forward sweep gives activities ``x_l``; a signal at the output ``s`` (the
-    target, or target minus output) reaches every layer by a path ``f_l(s)`` of its own; with a strength ``beta_l`` it
-    takes the place of the layer's activity, ``x~_l = beta_l f_l + (1 - beta_l) x_l``; then all layers change at once,
+    target, or target minus output) reaches every layer by a feedback path ``f_l(s)`` of its own and is mixed into the
+    layer's activity, ``x~_l = beta_l f_l + (1 - beta_l) x_l``; then all layers change at once,
 
     ``dW_l = m_l alpha_l * (sum_n x~_l x_{l-1}^T - diag(sum_n x~_l^2) W_l)``        (Oja; Hebb without the second term).
 
-    Biases, and the layers in front, do not change within an episode. Where it starts (all weights and biases), the
-    paths, the plasticity ``alpha`` and the strengths are meta-learned.
+    Biases and the encoder do not change within an episode. All initial weights and biases, the feedback paths, the
+    plasticity ``alpha`` and the mixing ``beta`` are meta-learned.
 
-    Published plasticity explodes easily. A single step of Oja's rule forgets the fraction ``m alpha sum x~^2`` of a
-    weight: above 2 it overshoots further with every step. And it changes the response of a neuron to its input by
-    ``m alpha sum |x_{l-1}|^2`` times what it is taught: in several layers at once, or above 2 where errors are fed
-    back, activity grows without end. So where one of the two would be larger than ``bound`` or ``response_bound``, the
-    plasticity of that neuron is as small in that step as makes it equal; anywhere below, the equations are the
-    published ones. Both are known to the neuron; the second is that of normalised LMS (Nagumo & Noda, 1967).
+    The published plasticity explodes easily. One step of Oja's rule shrinks a weight by the fraction
+    ``m alpha sum x~^2``: above 2 it overshoots further with every step. It also changes the response of a neuron to
+    its input by ``m alpha sum |x_{l-1}|^2`` times its target activity: in several layers at once, or above 2 where
+    errors are fed back, activity grows without end. Where one of the two would exceed ``bound`` or ``response_bound``,
+    the plasticity of that neuron is reduced in that step until it is equal; below, the equations are the published
+    ones. Both quantities are known to the neuron; the second is that of normalised LMS (Nagumo & Noda, 1967).
 
     Args:
-        network: encoder layers, which are frozen within an episode, and plastic ones behind them.
-        key: of the starting weights; every trial of meta-training draws its own.
-        signal: what is fed back: the target (of classes, one-hot) or target minus output.
+        network: an encoder, which does not change within an episode, and plastic layers behind it.
+        key: randomness of the initial weights and feedback paths.
+        signal: the signal that is fed back: the target (classes are one-hot) or target minus output.
         rule: ``"oja"`` or ``"hebb"``.
         sharing: how many synapses share a plasticity.
-        plasticity: where every plasticity starts.
-        hidden_plasticity: where it starts in hidden layers, if elsewhere.
-        strength: where every feedback strength starts.
-        output_path: whether the output layer, too, has a path and a strength: one that is drawn like the others, one
-            that starts as the identity, or none, where the signal itself takes the place of its activity.
-        hidden_paths: whether hidden layers have a path; if not, what they learn from is their own activity.
-        path_gain: factor of what paths start with. The smaller what arrives, the less Oja's rule forgets for the same
-            amount of learning.
+        plasticity: initial value of every plasticity.
+        hidden_plasticity: initial value in hidden layers, if it differs.
+        mixing: initial value of every mixing ``beta``.
+        output_path: whether the output layer, too, has a path and a mixing: one that is drawn like the others, one
+            that starts as the identity, or none, where the signal itself replaces its activity.
+        hidden_paths: whether hidden layers have a path; if not, they learn from their own activity.
+        path_gain: factor of the initial weights of paths. The smaller the fed-back activity, the less Oja's rule
+            forgets for the same amount of learning.
         linear_paths: leave the ReLUs of the paths out.
-        path_widths: of hidden layers of every path.
+        path_widths: sizes of hidden layers of every path.
         hidden_multiplier: factor ``m`` of the plasticity of hidden layers.
-        bound: largest fraction of a weight that one step may forget; ``None`` for any, as published. Below one a step
-            can be undone.
-        response_bound: by how much at most one step may change a neuron's response to its input, in units of the
-            activity it is taught; ``None`` for any, as published.
+        bound: largest fraction of a weight that one step may remove; ``None`` for no limit, as published. Below one, a
+            step can be undone.
+        response_bound: largest change of a neuron's response to its input in one step, in units of its target
+            activity; ``None`` for no limit, as published.
 
     Raises:
         ValueError: a bound is not positive, a path with hidden layers is to start as the identity, or hidden
-            layers are to start elsewhere but share their plasticity with the last one.
+            layers are to start with another plasticity but share theirs with the last one.
 
     Source: Lindsey & Litwin-Kumar (2020), section 3, and code.
     """
@@ -88,7 +88,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
     start: EncoderWeights
     feedback: tuple[LearnedPath | None, ...]
     plasticity: AbstractCoefficients
-    strength: Float[Array, " layers"]
+    mixing: Float[Array, " layers"]
     signal: Signal
     rule: Plasticity
     hidden_multiplier: float
@@ -105,7 +105,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
         sharing: Sharing = "synapse",
         plasticity: float = 0.0,
         hidden_plasticity: float | None = None,
-        strength: float = 0.5,
+        mixing: float = 0.5,
         output_path: OutputPath = "none",
         hidden_paths: bool = True,
         path_gain: float = 1.0,
@@ -117,7 +117,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
     ):
         for limit in (bound, response_bound):
             if limit is not None and not limit > 0:
-                raise ValueError(f"what a step may forget, or change of a response, must be positive, not {limit}")
+                raise ValueError(f"bound and response_bound must be positive, not {limit}")
         if output_path == "identity" and path_widths:
             raise ValueError("a path with hidden layers cannot start as the identity")
         start_key, path_key = jax.random.split(key)
@@ -140,11 +140,11 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
         self.plasticity = shared([plasticity], sharing, network.all_sizes)
         if hidden_plasticity is not None:
             self.plasticity = _with_hidden(self.plasticity, hidden_plasticity)
-        self.strength = jnp.full(depth, strength, jnp.result_type(float))
+        self.mixing = jnp.full(depth, mixing, jnp.result_type(float))
         self.signal, self.rule, self.hidden_multiplier = signal, rule, hidden_multiplier
         self.bound, self.response_bound = bound, response_bound
 
-    def resample(self, key: Key[Array, ""]) -> "FeedbackPlasticity":
+    def redrawn(self, key: Key[Array, ""]) -> "FeedbackPlasticity":
         start_key, path_key = jax.random.split(key)
         keys = jax.random.split(path_key, len(self.feedback))
         paths = tuple(path and path.redrawn(k) for path, k in zip(self.feedback, keys, strict=True))
@@ -167,11 +167,11 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
     def updates(self, state: OjaState, example: Examples, key: Key[Array, ""]) -> OjaState:
         del key
         activity = self.network.activity(self.layers(state), example.x)
-        signal = self.fed_back(activity[-1], example.y)
+        signal = self.output_signal(activity[-1], example.y)
         changes = []
         for number, largest in enumerate(state.largest, start=1):
-            taught = self.target_activity(number, activity[number], signal)
-            changes.append(self._changes(number, taught, activity[number - 1], largest))
+            target = self.target_activity(number, activity[number], signal)
+            changes.append(self._changes(number, target, activity[number - 1], largest))
         return OjaState(tuple(changes), ((),) * len(changes))
 
     def layers(self, state: OjaState) -> tuple[Affine, ...]:
@@ -181,7 +181,7 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
     def weights(self, state: OjaState) -> EncoderWeights:
         return EncoderWeights(self.start.encoder, self.layers(state))
 
-    def fed_back(self, output: Float[Array, "batch outputs"], target: Array) -> Float[Array, "batch outputs"]:
+    def output_signal(self, output: Float[Array, "batch outputs"], target: Array) -> Float[Array, "batch outputs"]:
         """The signal at the output."""
         readout = self.network.readout
         if self.signal == "target":
@@ -198,17 +198,17 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
         path = self.feedback[number - 1]
         if path is None:
             return signal if number == len(self.feedback) else activity
-        strength = self.strength[number - 1]
-        return strength * path(signal) + (1 - strength) * activity
+        mixing = self.mixing[number - 1]
+        return mixing * path(signal) + (1 - mixing) * activity
 
     def _changes(
         self,
         number: int,
-        taught: Float[Array, "batch post"],
+        target: Float[Array, "batch post"],
         pre: Float[Array, "batch pre"],
         largest: Float[Array, " post"],
     ) -> Changes:
-        squares = jnp.sum(taught**2, axis=0)
+        squares = jnp.sum(target**2, axis=0)
         multiplier = self.hidden_multiplier if number < len(self.feedback) else 1.0
         factor = jnp.full_like(squares, multiplier)
         # What a plasticity of one would forget, and how it would change the response to the same input.
@@ -216,9 +216,9 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
         limits = ((forgetting, squares), (self.response_bound, jnp.sum(pre**2)))
         for limit, strongest in limits:
             if limit is not None:
-                reached = jnp.maximum(multiplier * largest * strongest, NOTHING)
+                reached = jnp.maximum(multiplier * largest * strongest, TINY)
                 factor = jnp.minimum(factor, multiplier * limit / reached)
-        updates: list[AbstractUpdate] = [BatchOuter(taught, pre)]
+        updates: list[AbstractUpdate] = [BatchOuter(target, pre)]
         if self.rule == "oja":
             updates.append(Decay(squares))
         plasticity = self.plasticity.at(number, 0)
@@ -226,8 +226,8 @@ class FeedbackPlasticity(AbstractStreamLearner, AbstractInvertibleLearner):
         return tuple(update.scaled(plasticity).scaled(factor) for update in updates)
 
     def scalars(self) -> Metrics:
-        strengths = {f"strength{number}": value for number, value in enumerate(self.strength, start=1)}
-        return {**strengths, **{f"plasticity{name}": value for name, value in self.plasticity.scalars(0).items()}}
+        mixings = {f"mixing{number}": value for number, value in enumerate(self.mixing, start=1)}
+        return {**mixings, **{f"plasticity{name}": value for name, value in self.plasticity.scalars(0).items()}}
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
         super().check(episode, classes)

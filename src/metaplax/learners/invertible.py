@@ -12,13 +12,13 @@ from metaplax.plasticity import apply
 class AbstractInvertibleLearner(AbstractLearner):
     """A learner that says how its state changes, in place of changing it.
 
-    Because :class:`~metaplax.plasticity.Outer` and its like can be undone, such a learner can be run backwards,
-    which is what :class:`~metaplax.estimators.Reversible` needs.
+    Because ``Outer`` and its like can be undone, such a learner can be run backwards,
+    which is what ``Reversible`` needs.
     """
 
     @abstractmethod
     def updates(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
-        """Changes asked for by one more example, as :meth:`precompute` gives it.
+        """Changes asked for by one more example, as ``precompute`` gives it.
 
         Returns:
             the structure of the state with a tuple of updates in place of each array; an empty one where

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.learners.base import Metrics
-from metaplax.learners.streams import AbstractStreamLearner, seen_at_once
+from metaplax.learners.stream_learner import AbstractStreamLearner, seen_at_once
 from metaplax.networks import Affine, EncoderMLP, EncoderWeights
-from metaplax.networks.encoders import kaiming_normal
+from metaplax.networks.layers import kaiming_normal
 from metaplax.tasks import Examples
 
 Adapted = Literal["all", "head", "readout"]
@@ -27,15 +27,15 @@ class GradientState(eqx.Module):
 class OnlineGradient(AbstractStreamLearner):
     """A network that learns a stream by one step of gradient descent per minibatch.
 
-    What it starts from is meta-learned: with ``adapted="head"`` this is OML, with ``"all"`` MAML along a stream, and
+    The initial weights are meta-learned: with ``adapted="head"`` this is OML, with ``"all"`` MAML along a stream, and
     with learned rates Meta-SGD. Without meta-learning it is online backprop, or online feedback alignment.
 
     Args:
-        network: encoder layers, and others behind them.
-        key: of the starting weights; every trial of meta-training draws its own.
-        rate: learning rate, or where learned ones start.
-        adapted: what changes within an episode: all layers, those behind the encoder, or the last one only.
-        first_order: take the inner gradient as given when the meta-gradient is computed.
+        network: an encoder, and fully connected layers behind it.
+        key: randomness of the initial weights.
+        rate: learning rate, or the initial value of learned ones.
+        adapted: the layers that change within an episode: all, those behind the encoder, or the last one only.
+        first_order: treat the inner gradient as a constant when the meta-gradient is computed.
         fresh_readout: draw the weights of the output layer anew in every episode.
         rates: whether the rate is given, or learned: one for all, one per array, or one per synapse.
         alignment: errors reach the layers behind the encoder by fixed random weights in place of the transposed ones.
@@ -77,7 +77,7 @@ class OnlineGradient(AbstractStreamLearner):
         self.fresh_readout, self.alignment = fresh_readout, alignment
         self.rates = _rates(rates, float(rate), self._fast(self.start))
 
-    def resample(self, key: Key[Array, ""]) -> "OnlineGradient":
+    def redrawn(self, key: Key[Array, ""]) -> "OnlineGradient":
         return eqx.tree_at(lambda learner: learner.start, self, self.network.init(key))
 
     def init(self, key: Key[Array, ""]) -> GradientState:
@@ -102,16 +102,12 @@ class OnlineGradient(AbstractStreamLearner):
             outputs = self._outputs(self._with(fast), state.alignment, example.x)
             return self.network.readout.loss(outputs, example.y)
 
-        fast = state.fast
-        slope = jax.grad(loss)(fast)
-        slope = jax.lax.stop_gradient(slope) if self.first_order else slope
-        if self.rates is None:
-            changed = jax.tree.map(lambda w, g: w - self.rate * g, fast, slope)
-        elif isinstance(self.rates, jax.Array):
-            changed = jax.tree.map(lambda w, g: w - self.rates * g, fast, slope)
-        else:
-            changed = jax.tree.map(lambda w, g, rate: w - rate * g, fast, slope, self.rates)
-        return GradientState(changed, state.alignment)
+        gradient = jax.grad(loss)(state.fast)
+        gradient = jax.lax.stop_gradient(gradient) if self.first_order else gradient
+        rates = self.rate if self.rates is None else self.rates
+        step = lambda rate, w, g: jax.tree.map(lambda w, g: w - rate * g, w, g)  # noqa: E731
+        # One rate stands for all arrays below it.
+        return GradientState(jax.tree.map(step, rates, state.fast, gradient), state.alignment)
 
     def _fast(self, weights: EncoderWeights) -> PyTree:
         """What changes within an episode."""

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.learners.base import IncompatibleError, Loop, Metrics
+from metaplax.learners.examples import check_examples
 from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.networks import MLP
 from metaplax.plasticity import AbstractPenalty, NoPenalty, PrintedTerm, Rule, Signals
@@ -30,14 +30,14 @@ class OnlinePlasticity(AbstractInvertibleLearner):
     """A network that learns a stream of examples with a local plasticity rule.
 
     For every example: forward sweep, errors through the feedback pathway, then all layers change at
-    once by the rule. Weights and feedback are drawn afresh in each episode; the rule's coefficients are
+    once by the rule. Weights and feedback are drawn anew in each episode; the rule's coefficients are
     meta-learned.
 
     Args:
         network: the network.
         rule: the plasticity rule.
         feedback: the feedback pathway.
-        penalty: charge for the coefficients, added to the outer loss (Eq. 6).
+        penalty: penalty on the coefficients, added to the outer loss (Eq. 6).
         probes: further measurements on the query set after adaptation.
 
     Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1.
@@ -92,6 +92,9 @@ class OnlinePlasticity(AbstractInvertibleLearner):
             metrics |= probe(self.network, self.feedback, state, query)
         return loss + self.penalty(self.rule.coefficients), metrics
 
+    def output_size(self, episode: Episode) -> int:
+        return self.network.sizes[-1]
+
     def scalars(self) -> Metrics:
         return self.rule.scalars() | self.feedback.scalars()
 
@@ -100,18 +103,9 @@ class OnlinePlasticity(AbstractInvertibleLearner):
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
         inputs, outputs = self.network.sizes[0], self.network.sizes[-1]
-        for part in (episode.support, episode.query):
-            if not isinstance(part, Examples) or len(part.x.shape) != 2 or part.x.shape[1] != inputs:
-                shape = getattr(getattr(part, "x", None), "shape", None)
-                raise IncompatibleError(
-                    f"the network takes examples of {inputs} numbers, but the task gives arrays of shape {shape}"
-                )
-            if not jnp.issubdtype(part.y.dtype, jnp.integer):
-                raise IncompatibleError(
-                    f"the network's {outputs} outputs are classes, but the task's targets are {part.y.dtype} numbers"
-                )
-        if classes is not None and classes > outputs:
-            raise IncompatibleError(f"the task has {classes} classes, but the network {outputs} outputs")
+        for name, part in (("support", episode.support), ("query", episode.query)):
+            readout = self.network.readout
+            check_examples(name, part, readout=readout, outputs=outputs, inputs=(inputs,), classes=classes)
         if not self.rule.coefficients.fits(len(self.rule.terms), self.network.sizes):
             raise IncompatibleError(
                 f"the rule's coefficients do not fit its {len(self.rule.terms)} terms in a network of sizes"

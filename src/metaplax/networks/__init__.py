@@ -1,11 +1,12 @@
-"""What computes: networks that return every signal a synapse can see."""
+"""Networks: they compute the activity that plasticity rules and learners work with."""
 
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.conv_blocks import ConvBlocks
 from metaplax.networks.convolution import convolve
 from metaplax.networks.encoder_mlp import EncoderMLP, EncoderWeights
-from metaplax.networks.encoders import AbstractEncoder, Affine, ConvEncoder, DenseEncoder, NoEncoder
+from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, NoEncoder
 from metaplax.networks.functional import AbstractFunctionalNetwork, EquinoxNetwork
+from metaplax.networks.layers import Affine
 from metaplax.networks.lenet import BatchNormLeNet
 from metaplax.networks.mlp import MLP, Activity, Weights
 from metaplax.networks.partial_adaptation import FastReadout, TemplateBlocks
@@ -20,36 +21,9 @@ from metaplax.networks.recurrent_lif import Recording, RecurrentLIF, SpikingWeig
 from metaplax.networks.surrogates import AbstractSurrogate, FastSigmoid, Triangular
 
 __all__ = [
-    "MLP",
-    "AbstractActivation",
-    "AbstractEncoder",
-    "AbstractFunctionalNetwork",
-    "AbstractReadout",
-    "AbstractSurrogate",
-    "Activity",
-    "Affine",
-    "BatchNormLeNet",
-    "ConvBlocks",
-    "ConvEncoder",
-    "DenseEncoder",
-    "EncoderMLP",
-    "EncoderWeights",
-    "EquinoxNetwork",
-    "FastReadout",
-    "FastSigmoid",
-    "MeanSquaredError",
-    "NoEncoder",
-    "PartialSquaredError",
-    "ReLU",
-    "Recording",
-    "RecurrentLIF",
-    "SoftmaxCrossEntropy",
-    "Softplus",
-    "SpikingWeights",
-    "SquaredError",
-    "Tanh",
-    "TemplateBlocks",
-    "Triangular",
-    "Weights",
-    "convolve",
-]
+    "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractReadout", "AbstractSurrogate",
+    "Activity", "Affine", "BatchNormLeNet", "ConvBlocks", "ConvEncoder", "DenseEncoder", "EncoderMLP", "EncoderWeights",
+    "EquinoxNetwork", "FastReadout", "FastSigmoid", "MeanSquaredError", "NoEncoder", "PartialSquaredError", "ReLU",
+    "Recording", "RecurrentLIF", "SoftmaxCrossEntropy", "Softplus", "SpikingWeights", "SquaredError", "Tanh",
+    "TemplateBlocks", "Triangular", "Weights", "convolve",
+]  # fmt: skip

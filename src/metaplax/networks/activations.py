@@ -1,7 +1,6 @@
-"""Elementwise nonlinearities whose derivative can be read off the activity itself.
+"""Elementwise nonlinearities whose derivative is a function of the activity.
 
-A synapse sees activity, not the pre-activation that caused it, so each derivative here is a
-function of ``y = sigma(z)``.
+Feedback pathways know the activity ``y = sigma(z)`` of a layer, so each derivative here is computed from ``y``.
 """
 
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""One convolution for every backend, written the way that is fastest there."""
+"""One convolution for every backend, written in the way that is fastest there."""
 
 import jax
 import jax.numpy as jnp
@@ -6,47 +6,25 @@ from jaxtyping import Array, Float
 
 
 def convolve(
-    x: Float[Array, "batch height width c"],
-    kernel: Float[Array, "rows columns c out"],
-    stride: int = 1,
+    x: Float[Array, "batch height width c"], kernel: Float[Array, "rows columns c out"], stride: int = 1
 ) -> Float[Array, "batch h w out"]:
-    """A convolution.
+    """A convolution without padding.
 
-    On a CPU it is written as shifted slices times a few matrices: inside of loops the
-    gradient of XLA's own convolution is fifteen times slower, and outside of them no faster. Elsewhere it is XLA's own.
+    On a CPU it is written as shifted slices times a few matrices, because the gradient of XLA's own convolution is slow
+    inside loops there. On other backends it is XLA's own.
 
     Args:
         x: images, channels last.
         kernel: weights.
-        stride: pixels between two outputs, in both directions.
+        stride: step between two output pixels in both directions, in input pixels.
     """
     return jax.lax.platform_dependent(
         x, kernel, cpu=lambda x, kernel: _of_slices(x, kernel, stride), default=lambda x, k: _native(x, k, stride)
     )
 
 
-def convolve_batch_last(
-    x: Float[Array, "c height width batch"], kernel: Float[Array, "rows columns c out"], border: int = 0
-) -> Float[Array, "out h w batch"]:
-    """A convolution of images that the last axis counts, on every backend the same.
-
-    Whole patches times one matrix: what is copied are contiguous vectors, and what follows sees long ones.
-
-    Args:
-        x: images, channels first and batch last.
-        kernel: weights.
-        border: pixels of zeros around every image.
-    """
-    rows, columns, channels, out = kernel.shape
-    x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
-    height, width = output_side(x.shape[1], rows), output_side(x.shape[2], columns)
-    patches = jnp.stack([x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)])
-    size = rows * columns * channels
-    return (kernel.reshape(size, out).T @ patches.reshape(size, -1)).reshape(out, height, width, x.shape[3])
-
-
 def output_side(side: int, kernel: int, stride: int = 1) -> int:
-    """Width of what :func:`convolve` makes of images of width ``side``."""
+    """Side length of the output of ``convolve``, given those of the images and of the kernel, in pixels."""
     return (side - kernel) // stride + 1
 
 
@@ -55,8 +33,8 @@ def _of_slices(
 ) -> Float[Array, "batch h w out"]:
     rows, columns, channels, out = kernel.shape
     batch, height, width = len(x), *(output_side(x.shape[axis], kernel.shape[axis - 1], stride) for axis in (1, 2))
-    # Shifted along one axis the slices are put side by side, along the other their products are added: a third of the
-    # memory of whole patches, and faster by a third where images are small.
+    # Slices shifted along one axis are concatenated, and the products of those shifted along the other one are added:
+    # this takes less memory than patches that hold every pixel under the kernel.
     across = [x[:, :, j : j + stride * (width - 1) + 1 : stride] for j in range(columns)]
     strips = jnp.concatenate(across, axis=-1)
     products = [

@@ -1,27 +1,28 @@
-"""Front layers with fully connected ones behind them: what learns a stream, and what it sees of it."""
+"""An encoder followed by fully connected layers: the network that learns from streams of minibatches."""
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, Num, PyTree
 
-from metaplax.networks.encoders import AbstractEncoder, Affine, dense_layers
+from metaplax.networks.encoders import AbstractEncoder
+from metaplax.networks.layers import Affine, dense_layers
 from metaplax.networks.readouts import AbstractReadout
 
 
 class EncoderWeights(eqx.Module):
-    """Weights and biases of the encoder layers and of those behind them."""
+    """Weights of the encoder, and weights and biases of the layers behind it."""
 
     encoder: PyTree
     layers: tuple[Affine, ...]
 
 
 class EncoderMLP(eqx.Module):
-    """Front layers, then fully connected ones with biases: ReLU in between, linear outputs.
+    """An encoder, then fully connected layers with biases: ReLU in hidden layers, linear outputs.
 
     Args:
-        encoder: the encoder layers.
-        sizes: of the fully connected layers behind them, without their input.
-        readout: what the outputs mean, and their loss.
+        encoder: maps inputs to features.
+        sizes: number of neurons of each layer behind the encoder; the last one is the output layer.
+        readout: nonlinearity and loss of the output layer.
 
     Raises:
         ValueError: there is no layer behind the encoder, or a size is below one.
@@ -39,23 +40,23 @@ class EncoderMLP(eqx.Module):
 
     @property
     def all_sizes(self) -> tuple[int, ...]:
-        """Sizes of the fully connected layers, with their input."""
+        """Number of features, then of neurons of each layer behind the encoder."""
         return (self.encoder.features, *self.sizes)
 
     @property
     def outputs(self) -> int:
-        """How many outputs there are."""
+        """Number of outputs."""
         return self.sizes[-1]
 
     def init(self, key: Key[Array, ""]) -> EncoderWeights:
-        """Draw Kaiming normal weights, without biases yet."""
-        front_key, layer_key = jax.random.split(key)
-        return EncoderWeights(self.encoder.init(front_key), dense_layers(layer_key, self.all_sizes))
+        """Draw Kaiming normal weights; biases are zero."""
+        encoder_key, layer_key = jax.random.split(key)
+        return EncoderWeights(self.encoder.init(encoder_key), dense_layers(layer_key, self.all_sizes))
 
     def activity(
         self, layers: tuple[Affine, ...], features: Float[Array, "batch features"]
     ) -> tuple[Float[Array, "batch _"], ...]:
-        """Features, and the activity of every layer behind the encoder; the last one is the output."""
+        """The features, and the activity of every layer behind the encoder; the last one is the output."""
         y = [features]
         for number, layer in enumerate(layers, start=1):
             preactivation = y[-1] @ layer.weight.T + layer.bias[None]

@@ -1,6 +1,7 @@
-"""Front layers: what turns a batch of inputs into features before layers that learn online see them."""
+"""Encoders: they turn a batch of inputs into features for the layers that learn online."""
 
 from abc import abstractmethod
+from math import prod
 
 import equinox as eqx
 import jax
@@ -8,30 +9,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.networks.convolution import convolve, output_side
+from metaplax.networks.layers import Affine, dense_layers, kaiming_normal, map_chunks
 
 AT_ONCE = 2**22
-"""Numbers of which a layer of convolutions may hold copies at the same time, about as many as caches hold."""
-
-
-class Affine(eqx.Module):
-    """Weights and biases of one layer; convolutions have shape ``(rows, columns, in, out)``, others ``(out, in)``."""
-
-    weight: Float[Array, "..."]
-    bias: Float[Array, " out"]
+"""Limit of the numbers in the patches that one convolution copies at a time on a CPU, so that they fit its cache."""
 
 
 class AbstractEncoder(eqx.Module):
-    """A map from inputs of shape ``shape`` to ``features`` numbers; whoever calls it holds the weights."""
+    """A map from inputs of shape ``shape`` to ``features`` numbers; the caller holds the weights."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Of one input."""
+        """Shape of one input."""
 
     @property
     @abstractmethod
     def features(self) -> int:
-        """How many numbers come out."""
+        """Number of features per input."""
 
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> PyTree:
@@ -39,14 +34,14 @@ class AbstractEncoder(eqx.Module):
 
     @abstractmethod
     def __call__(self, weights: PyTree, x: Num[Array, "batch ..."]) -> Float[Array, "batch features"]:
-        """Features of a batch."""
+        """Features of a batch of inputs."""
 
 
 class NoEncoder(AbstractEncoder):
-    """Inputs are features already.
+    """Uses the inputs themselves, flattened, as features; it has no weights.
 
     Args:
-        inputs: shape of one input; it is flattened.
+        inputs: shape of one input.
     """
 
     inputs: tuple[int, ...]
@@ -57,17 +52,12 @@ class NoEncoder(AbstractEncoder):
 
     @property
     def features(self) -> int:
-        count = 1
-        for size in self.inputs:
-            count *= size
-        return count
+        return prod(self.inputs)
 
     def init(self, key: Key[Array, ""]) -> PyTree:
-        del key
         return ()
 
     def __call__(self, weights: PyTree, x: Num[Array, "batch ..."]) -> Float[Array, "batch features"]:
-        del weights
         return x.reshape(len(x), self.features)
 
 
@@ -75,7 +65,7 @@ class DenseEncoder(AbstractEncoder):
     """Fully connected layers with biases and ReLU.
 
     Args:
-        sizes: of the layers, input first.
+        sizes: number of neurons per layer, input first.
 
     Raises:
         ValueError: there is no layer, or a size is below one.
@@ -108,12 +98,11 @@ class ConvEncoder(AbstractEncoder):
     """Convolutions of 3x3 without padding, each with a bias and ReLU.
 
     Args:
-        side: of the images.
-        channels_in: of the images: 1 if they are grey and have no axis of channels, or 3.
-        channels: of every layer.
-        strides: of the layers.
-
-        most_at_once: images that are taken at the same time on an accelerator.
+        side: side length of the images, in pixels.
+        channels_in: 1 for grey images of shape ``(side, side)``, 3 for colour images of shape ``(side, side, 3)``.
+        channels: number of channels of every layer.
+        strides: stride of each layer, in pixels; there are as many layers as strides.
+        most_at_once: number of images that are computed together on an accelerator.
 
     Raises:
         ValueError: the images are too small for so many layers, there is no layer, or a stride is below one.
@@ -135,11 +124,16 @@ class ConvEncoder(AbstractEncoder):
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """Width of what every layer sees, and of what comes out."""
+        """Side length of the images, and of the output of each layer, in pixels."""
         found = [self.side]
         for stride in self.strides:
             found.append(output_side(found[-1], 3, stride))
         return tuple(found)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Number of input channels of each layer."""
+        return (self.channels_in, *[self.channels] * (len(self.strides) - 1))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -147,11 +141,10 @@ class ConvEncoder(AbstractEncoder):
 
     @property
     def at_once(self) -> int:
-        """Images that are taken at the same time: on a CPU few, so that what is copied of them stays in cache."""
+        """Number of images that are computed together: on a CPU few, so that copied patches stay in the cache."""
         if jax.default_backend() != "cpu":
             return self.most_at_once
-        inputs = [self.channels_in, *[self.channels] * (len(self.strides) - 1)]
-        most = max(9 * count * side**2 for count, side in zip(inputs, self.sides[1:], strict=True))
+        most = max(9 * count * side**2 for count, side in zip(self.inputs, self.sides[1:], strict=True))
         return max(1, AT_ONCE // most)
 
     @property
@@ -159,36 +152,15 @@ class ConvEncoder(AbstractEncoder):
         return self.channels * self.sides[-1] ** 2
 
     def init(self, key: Key[Array, ""]) -> tuple[Affine, ...]:
-        inputs = [self.channels_in, *[self.channels] * (len(self.strides) - 1)]
         keys = jax.random.split(key, len(self.strides))
-        shapes = [(3, 3, count, self.channels) for count in inputs]
+        shapes = [(3, 3, count, self.channels) for count in self.inputs]
         return tuple(Affine(kaiming_normal(k, s, 9 * s[2]), jnp.zeros(s[3])) for k, s in zip(keys, shapes, strict=True))
 
     def __call__(self, weights: PyTree, x: Num[Array, "batch ..."]) -> Float[Array, "batch features"]:
-        size = self.at_once
-        if len(x) <= size:
-            return self._batch(weights, x)
-        whole = len(x) // size * size
-        parts = jax.lax.map(lambda x: self._batch(weights, x), x[:whole].reshape(-1, size, *x.shape[1:]))
-        parts = parts.reshape(whole, -1)
-        return jnp.concatenate([parts, self._batch(weights, x[whole:])]) if whole < len(x) else parts
+        return map_chunks(lambda x: self._batch(weights, x), x, self.at_once)
 
     def _batch(self, weights: PyTree, x: Num[Array, "batch ..."]) -> Float[Array, "batch features"]:
         y = x.reshape(*x.shape[:3], self.channels_in)
         for layer, stride in zip(weights, self.strides, strict=True):
             y = jax.nn.relu(convolve(y, layer.weight, stride) + layer.bias[None, None, None])
         return y.reshape(len(y), -1)
-
-
-def kaiming_normal(key: Key[Array, ""], shape: tuple[int, ...], fan_in: int) -> Float[Array, "..."]:
-    """Normal numbers of standard deviation ``sqrt(2 / fan_in)`` (He et al., 2015)."""
-    return jax.random.normal(key, shape) * (2 / fan_in) ** 0.5
-
-
-def dense_layers(key: Key[Array, ""], sizes: tuple[int, ...]) -> tuple[Affine, ...]:
-    """Fully connected layers with Kaiming normal weights and no bias yet."""
-    keys = jax.random.split(key, len(sizes) - 1)
-    shapes = zip(sizes[1:], sizes[:-1], strict=True)
-    return tuple(
-        Affine(kaiming_normal(k, shape, shape[1]), jnp.zeros(shape[0])) for k, shape in zip(keys, shapes, strict=True)
-    )

@@ -1,4 +1,4 @@
-"""Networks of any kind as functions of their weights, on batches: what energy learners settle."""
+"""Networks of any kind as functions of their weights, on batches: energy learners train them."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -7,34 +7,37 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, Num, PyTree
 
+Inputs = Num[Array, "batch ..."]
+"""A batch of inputs; the leading axis counts examples."""
+
+Outputs = Float[Array, "batch ..."]
+"""A batch of outputs; the leading axis counts examples."""
+
 
 class AbstractFunctionalNetwork(eqx.Module):
-    """Maps a batch of inputs to a batch of outputs; weights and running statistics are held by whoever calls it.
+    """Maps a batch of inputs to a batch of outputs; weights and running statistics are held by the caller.
 
-    Floating-point JAX arrays of its own, if it has any, are slow: they can be meta-learned, but are the same for all
-    tasks.
+    Floating-point arrays of its own, if it has any, do not change within a task, but can be meta-learned.
     """
 
     def resample(self, key: Key[Array, ""]) -> "AbstractFunctionalNetwork":
-        """The network at the start of one trial of meta-training, with slow arrays drawn anew if it has any."""
-        del key
+        """The network with its own arrays drawn anew, if it has any."""
         return self
 
     @abstractmethod
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-        """Weights, and buffers such as running statistics (``()`` if there are none)."""
+        """Weights, and buffers: arrays that are not trained, such as running statistics (``()`` if there are none)."""
 
     @abstractmethod
-    def __call__(
-        self, weights: PyTree, buffers: PyTree, x: Num[Array, "batch ..."], training: bool
-    ) -> tuple[Float[Array, "batch ..."], PyTree]:
+    def __call__(self, weights: PyTree, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
         """Outputs, and the buffers after this batch.
 
         Args:
-            weights: as :meth:`init` gives them.
-            buffers: likewise.
-            x: inputs, the leading axis counts examples.
-            training: whether to use, and keep, statistics of this batch; otherwise those in ``buffers`` are used.
+            weights: weights as returned by ``init``.
+            buffers: buffers as returned by ``init`` or by an earlier call.
+            x: inputs; the leading axis counts examples.
+            training: normalise by the statistics of this batch and update the running ones; otherwise normalise by
+                the running statistics in ``buffers``.
         """
 
 
@@ -42,23 +45,21 @@ class EquinoxNetwork(AbstractFunctionalNetwork):
     """Any Equinox module that maps one input to one output and keeps no state.
 
     Args:
-        make: from a key to the module, e.g. ``lambda key: eqx.nn.MLP(784, 10, 256, 5, jnp.tanh, key=key)``. Its
-            floating-point arrays are the weights.
+        make: makes the module from a key, e.g. ``lambda key: eqx.nn.MLP(784, 10, 256, 5, jnp.tanh, key=key)``. Its
+            floating-point arrays are the weights; integer and boolean arrays, such as masks, are the buffers.
     """
 
     make: Callable[[Key[Array, ""]], PyTree] = eqx.field(static=True)
 
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-        return eqx.filter(self.make(key), eqx.is_inexact_array), ()
+        weights, rest = eqx.partition(self.make(key), eqx.is_inexact_array)
+        return weights, eqx.filter(rest, eqx.is_array)
 
-    def module(self, weights: PyTree) -> PyTree:
-        """The Equinox module with these weights."""
+    def module(self, weights: PyTree, buffers: PyTree) -> PyTree:
+        """The Equinox module with these weights and buffers."""
         shapes = eqx.filter_eval_shape(self.make, jax.random.key(0))
         rest = eqx.filter(shapes, lambda leaf: not isinstance(leaf, jax.ShapeDtypeStruct))
-        return eqx.combine(weights, rest)
+        return eqx.combine(weights, buffers, rest)
 
-    def __call__(
-        self, weights: PyTree, buffers: PyTree, x: Num[Array, "batch ..."], training: bool
-    ) -> tuple[Float[Array, "batch ..."], PyTree]:
-        del training
-        return jax.vmap(self.module(weights))(x), buffers
+    def __call__(self, weights: PyTree, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
+        return jax.vmap(self.module(weights, buffers))(x), buffers

@@ -1,4 +1,4 @@
-"""A fully connected network that hides nothing: it returns the activity of every layer."""
+"""A fully connected network that returns the activity and the preactivation of every layer."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,11 @@ Weights = tuple[Float[Array, "_ _"], ...]
 
 
 class Activity(eqx.Module):
-    """Everything a forward sweep computes.
+    """The result of a forward pass.
 
-    ``y[0]`` is the input and ``y[l]`` the activity of layer ``l = 1..L``; ``z[l - 1]`` is the
-    pre-activation (the *drive*) of layer ``l``. The output activity ``y[L]`` is the readout's.
+    Attributes:
+        y: ``y[0]`` is the input and ``y[l]`` the activity of layer ``l = 1..L``.
+        z: ``z[l - 1]`` is the preactivation of layer ``l``.
     """
 
     y: tuple[Float[Array, "..."], ...]
@@ -26,7 +27,7 @@ class Activity(eqx.Module):
 
     @property
     def logits(self) -> Float[Array, "..."]:
-        """Pre-activation of the output layer."""
+        """Preactivation of the output layer."""
         return self.z[-1]
 
 
@@ -35,8 +36,8 @@ class MLP(eqx.Module):
 
     Args:
         sizes: number of neurons per layer, input first, e.g. ``(784, 170, 130, 100, 70, 47)``.
-        activation: nonlinearity of the hidden layers.
-        readout: nonlinearity and loss of the output layer.
+        activation: nonlinearity of the hidden layers; by default ``Softplus()``.
+        readout: nonlinearity and loss of the output layer; by default ``SoftmaxCrossEntropy()``.
 
     Raises:
         ValueError: fewer than two layers, or a size below one.
@@ -49,10 +50,7 @@ class MLP(eqx.Module):
     readout: AbstractReadout
 
     def __init__(
-        self,
-        sizes: Sequence[int],
-        activation: AbstractActivation | None = None,
-        readout: AbstractReadout | None = None,
+        self, sizes: Sequence[int], activation: AbstractActivation | None = None, readout: AbstractReadout | None = None
     ):
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"an MLP needs at least two layers of at least one neuron each, not {tuple(sizes)}")
@@ -71,11 +69,10 @@ class MLP(eqx.Module):
         Returns:
             ``L`` matrices of shape ``(sizes[l], sizes[l - 1])``.
         """
-        shapes = zip(self.sizes[1:], self.sizes[:-1], strict=True)
-        return glorot_uniform(key, tuple(shapes))
+        return glorot_uniform(key, tuple(zip(self.sizes[1:], self.sizes[:-1], strict=True)))
 
     def forward(self, weights: Weights, x: Float[Array, " n_0"]) -> Activity:
-        """Forward sweep for one input of shape ``(sizes[0],)``."""
+        """Forward pass for one input of shape ``(sizes[0],)``."""
         y, z = [x], []
         for layer, weight in enumerate(weights, start=1):
             z.append(weight @ y[-1])
@@ -85,7 +82,7 @@ class MLP(eqx.Module):
 
 def glorot_uniform(key: Key[Array, ""], shapes: Sequence[tuple[int, int]]) -> Weights:
     """Matrices, each uniform in ``[-r, r]`` with ``r = sqrt(6 / (post + pre))`` (Glorot & Bengio, 2010)."""
-    # One draw for all of them: every call of the generator costs a fifth of a second to compile.
+    # One draw for all of them, because every call of the generator adds to the time of compilation.
     numbers = jax.random.uniform(key, (sum(post * pre for post, pre in shapes),), jnp.result_type(float), -1.0, 1.0)
     matrices, used = [], 0
     for post, pre in shapes:

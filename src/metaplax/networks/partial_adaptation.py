@@ -1,21 +1,23 @@
-"""Networks of which a part is slow: arrays of the network itself, which meta-learning may change and tasks do not."""
+"""Networks that adapt only partly to a task: some of their arrays are meta-learned and fixed within a task."""
+
+from math import prod
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.networks.batch_norm import Layer
 from metaplax.networks.conv_blocks import Block, ConvBlocks
-from metaplax.networks.functional import AbstractFunctionalNetwork
+from metaplax.networks.functional import AbstractFunctionalNetwork, Inputs, Outputs
+from metaplax.networks.layers import Affine
 
 
 class FastReadout(AbstractFunctionalNetwork):
-    """Another network, of which only the last of the weights, its readout, are fast.
+    """Another network of which only the readout adapts to a task; all other weights are fixed within a task.
 
     Args:
-        network: whose weights are a tuple with the readout at the end, such as :class:`ConvBlocks`.
-        key: of the slow weights outside of meta-training.
+        network: network whose weights are a tuple with the readout at the end, such as ``ConvBlocks``.
+        key: key from which the fixed weights are drawn; by default ``jax.random.key(0)``.
 
     Source: Raghu et al. (2020), ANIL; Zucchet et al. (2022), code (``only_head``).
     """
@@ -34,30 +36,28 @@ class FastReadout(AbstractFunctionalNetwork):
         weights, buffers = self.network.init(key)
         return weights[-1:], buffers
 
-    def __call__(
-        self, weights: PyTree, buffers: PyTree, x: Float[Array, "batch ..."], training: bool
-    ) -> tuple[Float[Array, "batch ..."], PyTree]:
+    def __call__(self, weights: PyTree, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
         return self.network((*self.slow, *weights), buffers, x, training)
 
 
 class TemplateWeights(eqx.Module):
-    """Fast weights: how much of each template every input channel of every block gets, and the readout."""
+    """Weights that adapt to a task: the coefficients of the templates for every input channel, and the readout."""
 
     coefficients: tuple[Float[Array, "templates _"], ...]
-    readout: Layer
+    readout: Affine
 
 
 class TemplateBlocks(AbstractFunctionalNetwork):
-    """Convolutional blocks whose kernels are sums of templates that all blocks share: a modulation from above.
+    """Convolutional blocks whose kernels are linear combinations of templates that all blocks share.
 
-    ``kernel_l[:, :, i, o] = sum_k templates[k, o] * coefficients_l[k, i]``; a narrower block takes the first channels
-    of them. Coefficients and readout are fast; templates, scales and shifts of batch normalisation are slow.
-    Templates and coefficients start orthogonal.
+    ``kernel_l[:, :, i, o] = sum_k templates[k, o] * coefficients_l[k, i]``; a block with fewer output channels uses the
+    first ones of each template. Coefficients and readout adapt to a task. Templates, scales and shifts of batch
+    normalisation are meta-learned and fixed within a task. Templates and coefficients start orthogonal.
 
     Args:
         network: the blocks.
-        templates: how many.
-        key: of the slow weights outside of meta-training.
+        templates: number of templates.
+        key: key from which the templates are drawn; by default ``jax.random.key(0)``.
 
     Raises:
         ValueError: there is no template.
@@ -72,7 +72,7 @@ class TemplateBlocks(AbstractFunctionalNetwork):
 
     def __init__(self, network: ConvBlocks, templates: int = 100, key: Key[Array, ""] | None = None):
         if templates < 1:
-            raise ValueError(f"kernels are sums of at least 1 template, not {templates}")
+            raise ValueError(f"there must be at least 1 template, not {templates}")
         self.network = network
         shape = (templates, max(network.channels), 3, 3)
         self.templates = _orthogonal(jax.random.key(0) if key is None else key, shape)
@@ -89,22 +89,16 @@ class TemplateBlocks(AbstractFunctionalNetwork):
         weights, buffers = self.network.init(readout_key)
         return TemplateWeights(coefficients, weights[-1]), buffers
 
-    def __call__(
-        self, weights: TemplateWeights, buffers: PyTree, x: Float[Array, "batch ..."], training: bool
-    ) -> tuple[Float[Array, "batch ..."], PyTree]:
+    def __call__(self, weights: TemplateWeights, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
         parts = zip(weights.coefficients, self.scales, self.shifts, strict=True)
-        blocks = [self._block(c, *affine) for c, *affine in parts]
+        blocks = [
+            Block(jnp.einsum("korc,ki->rcio", self.templates[:, : len(scale)], coefficients), scale, shift)
+            for coefficients, scale, shift in parts
+        ]
         return self.network((*blocks, weights.readout), buffers, x, training)
-
-    def _block(
-        self, coefficients: Float[Array, "templates in"], scale: Float[Array, " out"], shift: Float[Array, " out"]
-    ) -> Block:
-        return Block(jnp.einsum("korc,ki->rcio", self.templates[:, : len(scale)], coefficients), scale, shift)
 
 
 def _orthogonal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Orthonormal rows or columns of the matrix whose first axis is that of the templates."""
-    rest = 1
-    for size in shape[1:]:
-        rest *= size
-    return jax.nn.initializers.orthogonal()(key, (shape[0], rest), jnp.result_type(float)).reshape(shape)
+    """An array which, as a matrix of ``shape[0]`` rows, has orthonormal rows or columns."""
+    matrix = jax.nn.initializers.orthogonal()(key, (shape[0], prod(shape[1:])), jnp.result_type(float))
+    return matrix.reshape(shape)

@@ -1,6 +1,7 @@
-"""The output layer: how logits become activity, loss and the error that starts the feedback."""
+"""Readouts: the nonlinearity of the output layer, its loss, and the output error that feedback starts from."""
 
 from abc import abstractmethod
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -9,32 +10,43 @@ from jaxtyping import Array, Float, Num
 
 
 class AbstractReadout(eqx.Module):
-    """Output nonlinearity together with the loss that is measured on it."""
+    """Output nonlinearity together with its loss.
 
-    @abstractmethod
-    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
-        """Output activity ``y_L``."""
+    Attributes:
+        takes: kind of the targets: ``"classes"`` (integers) or floating-point ``"numbers"``.
+    """
+
+    takes: ClassVar[Literal["classes", "numbers"]] = "numbers"
 
     @abstractmethod
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         """Output error ``e_L``, the derivative of the loss with respect to the logits."""
 
-    def encode_target(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
-        """The output activity that a target stands for: by default the target itself."""
-        del outputs
-        return target
-
     @abstractmethod
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         """Mean loss over a batch."""
 
-    @abstractmethod
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        """Output activity ``y_L``; by default the logits."""
+        return logits
+
+    def target_shape(self, outputs: int) -> tuple[int, ...]:
+        """Shape of the target of one example: ``(outputs,)``, or ``()`` for a class."""
+        return () if self.takes == "classes" else (outputs,)
+
+    def encode_target(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
+        """The target as output activity of shape ``(outputs,)``, e.g. one-hot; by default the target itself."""
+        return target
+
     def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
-        """What people look at besides the loss, as means over a batch."""
+        """Further measures to record besides the loss, as means over a batch; by default none."""
+        return {}
 
 
 class SoftmaxCrossEntropy(AbstractReadout):
     """Softmax output with the cross-entropy loss (natural logarithm, mean over the batch)."""
+
+    takes: ClassVar[Literal["classes", "numbers"]] = "classes"
 
     def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
         return jax.nn.softmax(logits)
@@ -56,9 +68,6 @@ class SoftmaxCrossEntropy(AbstractReadout):
 class SquaredError(AbstractReadout):
     """Linear output with half the squared error (summed over outputs, mean over the batch)."""
 
-    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
-        return logits
-
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         return output - target
 
@@ -70,14 +79,10 @@ class SquaredError(AbstractReadout):
 
 
 class MeanSquaredError(AbstractReadout):
-    """Linear output with the mean squared error, over outputs and batch.
+    """Linear output with the mean squared error over outputs and batch.
 
-    Its output error is the plain difference; the derivative of the loss is twice that, divided by the number of
-    outputs.
+    Its output error is output minus target; the derivative of the loss is twice that, divided by the number of outputs.
     """
-
-    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
-        return logits
 
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         return output - target
@@ -85,18 +90,12 @@ class MeanSquaredError(AbstractReadout):
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         return jnp.mean((logits - target) ** 2)
 
-    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
-        return {}
-
 
 class PartialSquaredError(AbstractReadout):
-    """Linear output with the squared error of those targets that are known, summed over outputs, mean over the batch.
+    """Linear output with the squared error of the known targets, summed over outputs, mean over the batch.
 
-    Targets that nobody knows, such as the rewards of actions that were not taken, are NaN.
+    Unknown targets, such as the rewards of actions that were not taken, are NaN and contribute no error.
     """
-
-    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
-        return logits
 
     def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
         known = jnp.isfinite(target)
@@ -104,6 +103,3 @@ class PartialSquaredError(AbstractReadout):
 
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         return jnp.mean(jnp.sum(jax.vmap(self.error)(logits, target) ** 2, axis=1))
-
-    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
-        return {}

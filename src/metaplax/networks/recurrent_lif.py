@@ -9,9 +9,12 @@ from jaxtyping import Array, Float, Key
 
 from metaplax.networks.surrogates import AbstractSurrogate, FastSigmoid, spike
 
+State = tuple[Float[Array, "batch hidden"], Float[Array, "batch hidden"], Float[Array, "batch hidden"]]
+"""Voltages, adaptation and spikes of all neurons at one step."""
+
 
 class SpikingWeights(eqx.Module):
-    """The three matrices of a recurrent spiking network, each ``(post, pre)``."""
+    """The three matrices of a recurrent spiking network, each of shape ``(post, pre)``."""
 
     input: Float[Array, "hidden inputs"]
     recurrent: Float[Array, "hidden hidden"]
@@ -19,13 +22,13 @@ class SpikingWeights(eqx.Module):
 
 
 class Recording(eqx.Module):
-    """Everything that happens in a spiking network; time comes first, and starts with a silent step.
+    """The activity of a spiking network at every step; at the first step everything is zero.
 
     Attributes:
-        voltages: of the membranes, in units in which the resting potential is 0.
-        adaptation: what the threshold has risen by, divided by the strength of adaptation.
-        spikes: 0 or 1.
-        outputs: of the readout.
+        voltages: membrane voltages, relative to the resting potential.
+        adaptation: increase of the threshold, divided by the ``adaptation`` of the network.
+        spikes: 1 where a neuron spikes, 0 elsewhere.
+        outputs: outputs of the readout.
     """
 
     voltages: Float[Array, "time batch hidden"]
@@ -39,25 +42,25 @@ class RecurrentLIF(eqx.Module):
 
     ``v[t+1] = alpha v[t] + W_rec z[t] + W_in x[t] - threshold z[t]``,
     ``a[t+1] = rho a[t] + z[t]``, ``z[t+1] = [v[t+1] > threshold + adaptation a[t+1]]`` and
-    ``o[t+1] = kappa o[t] + W_out z[t+1]``, from zero, with ``alpha``, ``rho`` and ``kappa`` equal to
-    ``exp(-dt / tau)``. The reset is by subtraction and not differentiated. As the state at the first step is given, the
-    last frame of the input changes nothing any more. With ``adaptation = 0`` neurons do not adapt; otherwise they are
-    ALIF neurons.
+    ``o[t+1] = kappa o[t] + W_out z[t+1]``, all zero at the first step, with ``alpha``, ``rho`` and ``kappa`` equal to
+    ``exp(-dt / tau)``. The reset subtracts the threshold and is not differentiated. The last frame of the input has no
+    effect, because input acts on the next step. With ``adaptation = 0`` the neurons do not adapt; otherwise they are
+    adaptive (ALIF) neurons.
 
     Weights are normal with standard deviation ``gain * sqrt(2 / fan_in)``.
 
     Args:
-        inputs: input neurons.
-        hidden: spiking neurons.
-        outputs: readouts.
-        tau_membrane: in milliseconds.
-        tau_readout: in milliseconds.
-        dt: length of a step in milliseconds.
-        threshold: above the resting potential; also what a spike lowers the voltage by.
-        adaptation: how much one spike raises the threshold.
-        tau_adaptation: in milliseconds.
-        surrogate: what stands in for the derivative of a spike in automatic differentiation.
-        gains: of input, recurrent and readout weights at the start.
+        inputs: number of input neurons.
+        hidden: number of spiking neurons.
+        outputs: number of outputs.
+        tau_membrane: time constant of the membrane voltage, in milliseconds.
+        tau_readout: time constant of the readout, in milliseconds.
+        dt: length of a step, in milliseconds.
+        threshold: voltage above the resting potential at which a neuron spikes; a spike lowers the voltage by as much.
+        adaptation: increase of the threshold per spike.
+        tau_adaptation: time constant of the adaptation, in milliseconds.
+        surrogate: function that replaces the derivative of a spike in automatic differentiation.
+        gains: gains of the initial input, recurrent and readout weights.
 
     Raises:
         ValueError: a size, time constant, step or threshold is not positive, or adaptation is negative.
@@ -87,21 +90,21 @@ class RecurrentLIF(eqx.Module):
 
     @property
     def alpha(self) -> float:
-        """What is left of a voltage after one step."""
+        """Factor by which voltages decay in one step."""
         return exp(-self.dt / self.tau_membrane)
 
     @property
     def kappa(self) -> float:
-        """What is left of an output after one step."""
+        """Factor by which outputs decay in one step."""
         return exp(-self.dt / self.tau_readout)
 
     @property
     def rho(self) -> float:
-        """What is left of the adaptation after one step."""
+        """Factor by which the adaptation decays in one step."""
         return exp(-self.dt / self.tau_adaptation)
 
     def init(self, key: Key[Array, ""]) -> SpikingWeights:
-        """Weights."""
+        """Draw the weights."""
         shapes = ((self.hidden, self.inputs), (self.hidden, self.hidden), (self.outputs, self.hidden))
         matrices = [
             gain * (2 / shape[1]) ** 0.5 * jax.random.normal(k, shape)
@@ -110,22 +113,18 @@ class RecurrentLIF(eqx.Module):
         return SpikingWeights(*matrices)
 
     def distance(self, voltages: Float[Array, "*shape"], adaptation: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """How far voltages are above threshold."""
+        """Distance of the voltages from the threshold, positive above it."""
         return voltages - self.threshold - self.adaptation * adaptation
 
-    def advance(
-        self,
-        state: tuple[Float[Array, "batch hidden"], Float[Array, "batch hidden"], Float[Array, "batch hidden"]],
-        current: Float[Array, "batch hidden"],
-    ) -> tuple[Float[Array, "batch hidden"], Float[Array, "batch hidden"], Float[Array, "batch hidden"]]:
-        """Voltages, adaptation and spikes one step later, given the current that flows in."""
+    def advance(self, state: State, current: Float[Array, "batch hidden"]) -> State:
+        """Voltages, adaptation and spikes one step later, given the input current of every neuron."""
         voltages, adaptation, spikes = state
         voltages = self.alpha * voltages + current - self.threshold * jax.lax.stop_gradient(spikes)
         adaptation = self.rho * adaptation + spikes if self.adaptation else adaptation
         return voltages, adaptation, spike(self.distance(voltages, adaptation), self.surrogate)
 
     def __call__(self, weights: SpikingWeights, x: Float[Array, "time batch inputs"]) -> Recording:
-        """What happens when it sees some input, usually spikes."""
+        """The activity in response to an input, usually of spikes."""
         steps, batch, _ = x.shape
         current = (x[:-1].reshape(-1, self.inputs) @ weights.input.T).reshape(steps - 1, batch, self.hidden)
         # Transposed once, not at every step.
@@ -146,10 +145,8 @@ class RecurrentLIF(eqx.Module):
 def leaky_sum(
     decay: float, x: Float[Array, "time batch n"], *, backwards: bool = False
 ) -> Float[Array, "time batch n"]:
-    """``sum_{s <= t} decay^(t - s) x[s]`` at every step; backwards, the sum is over ``s >= t``.
-
-    One product with a triangular matrix: for the short sequences here many times faster than a loop.
-    """
+    """``sum_{s <= t} decay^(t - s) x[s]`` at every step ``t``; backwards, the sum is over ``s >= t``."""
+    # One product with a triangular matrix, which is faster than a loop for short sequences.
     steps = jnp.arange(len(x))
     lag = steps[:, None] - steps[None]
     weights = jnp.where(lag >= 0, decay ** jnp.maximum(lag, 0), 0).astype(jnp.result_type(x, float))
@@ -157,5 +154,5 @@ def leaky_sum(
 
 
 def delayed(x: Float[Array, "time batch n"]) -> Float[Array, "time batch n"]:
-    """One step later, silent at first."""
+    """The same sequence one step later; the first step is zero."""
     return jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]])

@@ -1,4 +1,4 @@
-"""Stand-ins for the derivative of a spike, which is zero almost everywhere."""
+"""Surrogate derivatives of spikes, whose true derivative is zero almost everywhere."""
 
 from abc import abstractmethod
 from functools import partial
@@ -10,14 +10,14 @@ from jaxtyping import Array, Float
 
 
 class AbstractSurrogate(eqx.Module):
-    """A pseudo-derivative of a spike with respect to how far the voltage is above threshold.
+    """A pseudo-derivative of a spike with respect to the distance of the voltage from the threshold.
 
-    One of your own is a subclass with a ``__call__``; its fields are Python numbers.
+    To write your own, subclass it with a ``__call__``; fields must be Python numbers.
     """
 
     @abstractmethod
     def __call__(self, distance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """The pseudo-derivative where the voltage is ``distance`` above threshold (below it if negative)."""
+        """The pseudo-derivative at this distance from the threshold, which is positive above it."""
 
 
 class FastSigmoid(AbstractSurrogate):
@@ -41,8 +41,7 @@ class Triangular(AbstractSurrogate):
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def spike(distance: Float[Array, "*shape"], surrogate: AbstractSurrogate) -> Float[Array, "*shape"]:
-    """One where the voltage is above threshold, zero elsewhere (and at threshold); its derivative is the surrogate."""
-    del surrogate
+    """One where the distance from the threshold is positive, zero elsewhere; its derivative is the surrogate."""
     return (distance > 0).astype(distance.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Keeping one explosive episode from deciding the next thousand."""
+"""Clipping that keeps a single huge meta-gradient from dominating the following meta-steps."""
 
 from typing import Any, NamedTuple
 
@@ -9,22 +9,22 @@ from jaxtyping import Array, Int, PyTree
 
 
 class ClipByRunningRmsState(NamedTuple):
-    """Running mean of the squared, clipped gradient, and how many it was taken over."""
+    """Running mean of the squared, clipped gradient, and the number of steps."""
 
     square: PyTree
     taken: Int[Array, ""]
 
 
 def clip_by_running_rms(factor: float, decay: float = 0.95) -> optax.GradientTransformation:
-    """Clip each component to a multiple of its own recent root mean square.
+    """Clip each component of the gradient to a multiple of its own running root mean square.
 
-    A finite but huge meta-gradient would otherwise make Adam jump and then stand still, since its second moment
-    remembers a thousand steps. What was clipped enters the mean as it was clipped, so the bound can grow only by
-    degrees, and a resample_key change of scale gets through.
+    Without it, a finite but huge meta-gradient makes Adam jump and then stand still, because the second moment decays
+    over about a thousand steps. Gradients enter the running mean after clipping, so the bound grows only gradually, but
+    it follows a lasting change of scale.
 
     Args:
         factor: the multiple.
-        decay: of the running mean per step.
+        decay: decay of the running mean per step.
 
     Raises:
         ValueError: ``factor`` is not above one, so that the bound could never grow, or ``decay`` is not in ``(0, 1)``.
@@ -36,12 +36,11 @@ def clip_by_running_rms(factor: float, decay: float = 0.95) -> optax.GradientTra
         return ClipByRunningRmsState(jax.tree.map(jnp.zeros_like, params), jnp.int32(0))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
-        del params
-        # The mean starts at zero; dividing by this makes it a mean of what it has seen.
-        seen = 1 - decay ** jnp.maximum(state.taken, 1)
+        # Corrects for the start of the running mean at zero, as in Adam.
+        correction = 1 - decay ** jnp.maximum(state.taken, 1)
 
         def clip(component: Array, square: Array) -> Array:
-            bound = jnp.where(square > 0, factor * jnp.sqrt(square / seen.astype(square.dtype)), jnp.inf)
+            bound = jnp.where(square > 0, factor * jnp.sqrt(square / correction.astype(square.dtype)), jnp.inf)
             return jnp.clip(component, -bound, bound)
 
         clipped = jax.tree.map(clip, updates, state.square)

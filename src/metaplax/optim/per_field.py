@@ -1,4 +1,4 @@
-"""An outer optimiser of its own for every group of meta-parameters."""
+"""A separate outer optimiser for each field of the learner."""
 
 from collections.abc import Mapping
 
@@ -11,19 +11,18 @@ def per_field(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
     """One optimiser per field of the learner.
 
     Args:
-        optimizers: by name of the field, e.g. ``{"start": optax.adam(1e-3), "plasticity": optax.adam(1e-4)}``. Fields
-            that hold meta-parameters and are not named do not change.
+        optimizers: optimiser of each field, e.g. ``{"start": optax.adam(1e-3), "plasticity": optax.adam(1e-4)}``.
+            Meta-parameters in other fields do not change.
 
     Raises:
-        ValueError: a name is that of no field with meta-parameters (when it is first used).
+        ValueError: a named field holds no meta-parameters (raised when the optimiser is first used).
     """
-    still = "rest"
+    rest = "rest"
 
     def labels(parameters: PyTree) -> PyTree:
         def label(path: tuple, leaf: object) -> str:
-            del leaf
-            name = str(getattr(path[0], "name", still))
-            return name if name in optimizers else still
+            name = str(getattr(path[0], "name", rest))
+            return name if name in optimizers else rest
 
         found = jax.tree_util.tree_map_with_path(label, parameters)
         missing = sorted(set(optimizers) - set(jax.tree.leaves(found)))
@@ -31,4 +30,4 @@ def per_field(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.G
             raise ValueError(f"the learner has no meta-parameters in a field {missing[0]!r}")
         return found
 
-    return optax.multi_transform({**optimizers, still: optax.set_to_zero()}, labels)
+    return optax.multi_transform({**optimizers, rest: optax.set_to_zero()}, labels)

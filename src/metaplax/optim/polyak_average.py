@@ -1,4 +1,4 @@
-"""The average of what meta-training went through, which is often better than where it ended."""
+"""Polyak averaging: the mean of the parameters over many steps, which is often better than the last ones."""
 
 from typing import Any, NamedTuple
 
@@ -10,11 +10,11 @@ from jaxtyping import Array, Int, PyTree
 
 
 class PolyakState(NamedTuple):
-    """State of :func:`polyak_average`.
+    """State of ``polyak_average``.
 
     Attributes:
-        average: mean of the parameters that count; before there are any, the parameters themselves.
-        taken: steps so far.
+        average: mean of the parameters from step ``first`` on; before that step, the current parameters.
+        taken: number of steps.
     """
 
     average: PyTree
@@ -22,15 +22,17 @@ class PolyakState(NamedTuple):
 
 
 def polyak_average(first: int, restart_every: int | None = None) -> optax.GradientTransformation:
-    """Keep the running mean of the parameters, and change nothing; the last one of a chain.
+    """Keep the running mean of the parameters without changing the updates; must be the last one of a chain.
+
+    ``averaged_params`` returns the mean.
 
     Args:
-        first: index of the first step whose result counts; until then the average is where the parameters are.
-        restart_every: start counting again after so many steps, from the average so far as a single number, as the
-            published code of Zucchet et al. (2022) does in every epoch.
+        first: index of the first step whose result is averaged; before it the average equals the parameters.
+        restart_every: number of steps after which averaging restarts, with the average so far as one of the averaged
+            values, as the published code of Zucchet et al. (2022) does in every epoch; by default it never restarts.
 
     Raises:
-        ValueError: a number is too small.
+        ValueError: ``first`` is negative or ``restart_every`` is below one.
 
     Source: Polyak & Juditsky (1992).
     """
@@ -43,7 +45,7 @@ def polyak_average(first: int, restart_every: int | None = None) -> optax.Gradie
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, PolyakState]:
         counted = state.taken - first
         if restart_every is not None:
-            # The average that an epoch starts with counts as one of its numbers.
+            # The average at a restart counts as one value.
             counted = jnp.where(counted < restart_every, counted, 1 + counted % restart_every)
         weight = 1 / (jnp.maximum(counted, 0) + 1)
         now = eqx.apply_updates(params, updates)
@@ -54,7 +56,7 @@ def polyak_average(first: int, restart_every: int | None = None) -> optax.Gradie
 
 
 def averaged_params(optimizer_state: PyTree) -> PyTree | None:
-    """The average that an optimiser's state holds; ``None`` if it holds none."""
+    """The average in the state of an optimiser with ``polyak_average``; ``None`` if it has none."""
     nodes = jax.tree.leaves(optimizer_state, is_leaf=lambda node: isinstance(node, PolyakState))
     found = [node.average for node in nodes if isinstance(node, PolyakState)]
     return found[0] if found else None

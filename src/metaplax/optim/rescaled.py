@@ -1,4 +1,4 @@
-"""Meta-learning parameters in scales of their own."""
+"""Optimisation of parameters relative to a scale of each."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ from jaxtyping import PyTree
 
 
 def rescaled(optimizer: optax.GradientTransformation, scales: PyTree) -> optax.GradientTransformation:
-    """Run an optimiser on parameters divided by scales of their own.
+    """Run an optimiser on the parameters ``theta`` divided by their scales: ``c = theta / scales``.
 
-    With ``c = theta / scales`` it sees the gradient with respect to ``c`` and steps in ``c``.
+    The optimiser receives the gradient with respect to ``c``, and its updates are steps of ``c``.
 
     Args:
         optimizer: any optimiser.
-        scales: the structure of the parameters.
+        scales: positive scale of each parameter, in the structure of the parameters.
     """
 
     def init(params: PyTree) -> PyTree:
         return optimizer.init(jax.tree.map(jnp.divide, params, scales))
 
     def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, Any]:
-        measured = None if params is None else jax.tree.map(jnp.divide, params, scales)
-        updates, state = optimizer.update(jax.tree.map(jnp.multiply, updates, scales), state, measured)
+        divided = None if params is None else jax.tree.map(jnp.divide, params, scales)
+        updates, state = optimizer.update(jax.tree.map(jnp.multiply, updates, scales), state, divided)
         back = jax.tree.map(jnp.multiply, updates, scales)
         if params is not None:
-            # What is to be exactly zero must not be missed by the rounding of the scales.
-            back = jax.tree.map(lambda b, u, m, p: jnp.where(u == -m, -p, b), back, updates, measured, params)
+            # A parameter that the optimiser sets to exactly zero must be zero despite rounding.
+            back = jax.tree.map(lambda b, u, d, p: jnp.where(u == -d, -p, b), back, updates, divided, params)
         return back, state
 
     return optax.GradientTransformation(init, update)

@@ -1,4 +1,4 @@
-"""How many synapses share one coefficient: all of them, a layer, a neuron's inputs, or none."""
+"""The coefficients of a rule, and which synapses share one: all of them, a layer, a neuron's inputs, or none."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -19,32 +19,32 @@ Sharing = Literal["global", "layer", "neuron", "synapse"]
 
 
 class AbstractCoefficients(eqx.Module):
-    """The meta-learned numbers in front of ``R`` terms, for the synapses of ``L`` layers."""
+    """The meta-learned coefficients of ``R`` terms in a network of ``L`` layers of synapses."""
 
     sharing: ClassVar[Sharing]
     values: AbstractVar[PyTree]
 
     def fits(self, terms: int, sizes: Sequence[int]) -> bool:
-        """Whether there is a coefficient for each of so many terms in a network of these sizes."""
+        """Whether these are coefficients of ``terms`` terms in a network of these layer sizes, input first."""
         expected = jax.eval_shape(lambda: shared([0.0] * terms, self.sharing, sizes))
         shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (self, expected)]
         return shapes[0] == shapes[1]
 
     @abstractmethod
     def filled(self, values: PerTerm) -> "AbstractCoefficients":
-        """The same structure, with one value for every coefficient of a term."""
+        """Coefficients of the same structure, in which each equals the given value of its term."""
 
-    @abstractmethod
     def at(self, layer: int, term: int) -> Coefficient:
         """Coefficient of term ``0..R-1`` in layer ``1..L``."""
+        return self.values[layer - 1][term]
 
-    @abstractmethod
     def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
-        """A few numbers worth plotting for one term, keyed by a suffix such as ``""`` or ``".layer2"``."""
+        """Numbers to record for one term, keyed by a suffix: by default the mean of layer 2 as ``".layer2"`` etc."""
+        return {f".layer{layer}": jnp.mean(values[term]) for layer, values in enumerate(self.values, start=1)}
 
 
 class GlobalCoefficients(AbstractCoefficients):
-    """One coefficient per term for the whole network, as in the paper."""
+    """One coefficient per term for the whole network, as in Shervani-Tabar & Rosenbaum (2023)."""
 
     sharing: ClassVar[Sharing] = "global"
     values: Float[Array, " terms"]
@@ -53,7 +53,6 @@ class GlobalCoefficients(AbstractCoefficients):
         return type(self)(jnp.asarray(values, self.values.dtype))
 
     def at(self, layer: int, term: int) -> Coefficient:
-        del layer
         return self.values[term]
 
     def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
@@ -69,15 +68,9 @@ class LayerCoefficients(AbstractCoefficients):
     def filled(self, values: PerTerm) -> "AbstractCoefficients":
         return type(self)(jnp.broadcast_to(jnp.asarray(values, self.values.dtype), self.values.shape))
 
-    def at(self, layer: int, term: int) -> Coefficient:
-        return self.values[layer - 1, term]
-
-    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
-        return {f".layer{layer}": value for layer, value in enumerate(self.values[:, term], start=1)}
-
 
 class NeuronCoefficients(AbstractCoefficients):
-    """One coefficient per term and post-synaptic neuron. Plots show the mean of every layer."""
+    """One coefficient per term and post-synaptic neuron."""
 
     sharing: ClassVar[Sharing] = "neuron"
     values: tuple[Float[Array, "terms _"], ...]
@@ -87,33 +80,18 @@ class NeuronCoefficients(AbstractCoefficients):
             tuple(jnp.broadcast_to(jnp.asarray(values, leaf.dtype)[:, None], leaf.shape) for leaf in self.values)
         )
 
-    def at(self, layer: int, term: int) -> Coefficient:
-        return self.values[layer - 1][term]
-
-    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
-        return {f".layer{layer}": jnp.mean(value[term]) for layer, value in enumerate(self.values, start=1)}
-
 
 class SynapseCoefficients(AbstractCoefficients):
-    """One coefficient per term and synapse. Plots show the mean of every layer."""
+    """One coefficient per term and synapse."""
 
     sharing: ClassVar[Sharing] = "synapse"
-    # One array per layer and term: an estimator recognises it and need not remember it at every step.
+    # One array per layer and term, so that an estimator recognises each as a constant that it need not store per step.
     values: tuple[tuple[Float[Array, "_ _"], ...], ...]
 
     def filled(self, values: PerTerm) -> "AbstractCoefficients":
         return type(self)(
-            tuple(
-                tuple(jnp.full_like(leaf, value) for leaf, value in zip(layer, values, strict=True))
-                for layer in self.values
-            )
+            tuple(tuple(jnp.full_like(leaf, v) for leaf, v in zip(layer, values, strict=True)) for layer in self.values)
         )
-
-    def at(self, layer: int, term: int) -> Coefficient:
-        return self.values[layer - 1][term]
-
-    def scalars(self, term: int) -> dict[str, Float[Array, ""]]:
-        return {f".layer{layer}": jnp.mean(values[term]) for layer, values in enumerate(self.values, start=1)}
 
 
 def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> AbstractCoefficients:
@@ -122,7 +100,7 @@ def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequenc
     Args:
         initial: one starting value per term.
         sharing: which synapses share a coefficient.
-        sizes: neurons per layer, input first; needed unless ``sharing`` is ``"global"``.
+        sizes: number of neurons per layer, input first; needed unless ``sharing`` is ``"global"``.
 
     Raises:
         ValueError: ``sharing`` is unknown, or ``sizes`` is missing where it is needed.

@@ -1,4 +1,4 @@
-"""How a rule is written down, as plain text and as LaTeX."""
+"""Rules as equations, in plain text and in LaTeX."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PrintedTerm:
-    """One term as it is written, with its sign taken out.
+    """The notation of one term, with its sign kept apart.
 
     Attributes:
-        name: what its coefficient is called: ``theta<name>``.
+        name: name of the term; its coefficient is called ``theta<name>``.
         text: plain text, e.g. ``"eₗ yₗ₋₁ᵀ"``.
         latex: the same in LaTeX.
         sign: -1 if the term has a leading minus, else 1.
@@ -22,30 +22,30 @@ class PrintedTerm:
 
 
 def as_text(terms: Sequence[PrintedTerm], values: Sequence[float] | None) -> str:
-    """``ΔWₗ = ...`` with three significant digits, or with symbols where ``values`` is ``None``.
+    """The equation ``ΔWₗ = ...`` as plain text.
 
-    Terms whose coefficient is exactly zero are left out.
+    Args:
+        terms: the terms.
+        values: coefficients, printed with three significant digits; terms with a coefficient of exactly zero are left
+            out. ``None`` prints a symbol for each coefficient.
     """
-    symbols = [f"θ{term.name}" for term in terms]
-    return "ΔWₗ = " + _sum([term.text for term in terms], [term.sign for term in terms], symbols, values, "−")
+    return "ΔWₗ = " + _sum([(f"θ{term.name}", term.text, term.sign) for term in terms], values, "−")
 
 
 def as_latex(terms: Sequence[PrintedTerm], values: Sequence[float] | None) -> str:
-    """The same as LaTeX, without dollar signs."""
-    symbols = [rf"\theta_{{{term.name}}}" for term in terms]
-    bodies = [r"\," + term.latex for term in terms]
-    return r"\Delta W_\ell = " + _sum(bodies, [term.sign for term in terms], symbols, values, "-")
+    """The same equation as LaTeX, without dollar signs."""
+    written = [(rf"\theta_{{{term.name}}}", r"\," + term.latex, term.sign) for term in terms]
+    return r"\Delta W_\ell = " + _sum(written, values, "-")
 
 
-def _sum(
-    bodies: Sequence[str], signs: Sequence[int], symbols: Sequence[str], values: Sequence[float] | None, minus: str
-) -> str:
+def _sum(terms: Sequence[tuple[str, str, int]], values: Sequence[float] | None, minus: str) -> str:
+    """The sum of terms that are given as symbol of the coefficient, notation and sign."""
     written = ""
-    for k, (body, sign) in enumerate(zip(bodies, signs, strict=True)):
+    for k, (symbol, body, sign) in enumerate(terms):
         value = 1.0 if values is None else values[k]
         if value == 0:
             continue
-        factor = symbols[k] if values is None else f"{abs(value):.3g}"
+        factor = symbol if values is None else f"{abs(value):.3g}"
         negative = value * sign < 0
         joint = f" {minus if negative else '+'} " if written else (minus if negative else "")
         written += f"{joint}{factor} {body}"

@@ -1,4 +1,4 @@
-"""Rules that were learned and are shipped as data: use them without meta-training."""
+"""Learned rules that are shipped with the package as data files, to be used without meta-training."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,38 +12,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaplax.plasticity.coefficients import GlobalCoefficients, LayerCoefficients, Sharing
-from metaplax.plasticity.further_terms import FURTHER_TERMS
 from metaplax.plasticity.rule import Rule
-from metaplax.plasticity.terms import ALL_TERMS
+from metaplax.plasticity.terms import ALL_TERMS, FURTHER_TERMS
 
-KNOWN = (*ALL_TERMS, *FURTHER_TERMS)
-"""Terms that a learned rule can be made of."""
+KNOWN = {term.name: term for term in (*ALL_TERMS, *FURTHER_TERMS)}
+"""The terms that a learned rule may contain, by name."""
 
 Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
-"""One number per term, or a row of them for each layer ``1..L``."""
+"""One number per term, or one row of such numbers for each layer ``1..L``."""
 
 
 class UnknownRuleError(ValueError):
-    """There is no learned rule of this name; the message is one sentence with the nearest one."""
+    """There is no learned rule of this name; the message suggests the nearest one."""
 
 
 @dataclass(frozen=True)
 class LearnedRule:
-    """What meta-training found, and where it comes from. Coefficients have no unit.
+    """A rule that meta-training found, and its provenance. Coefficients have no unit.
 
     Attributes:
-        name: what it is loaded by, e.g. ``"shervani2023/f_bio"``.
-        summary: one sentence for people.
-        terms: names of the terms, as in :data:`~metaplax.plasticity.ALL_TERMS`.
-        coefficients: of the terms, each the mean over trials at the end of meta-training; one row per layer if
+        name: name by which it is loaded, e.g. ``"shervani2023/f_bio"``.
+        summary: description in one sentence.
+        terms: names of the terms, as in ``ALL_TERMS`` and ``FURTHER_TERMS``.
+        coefficients: coefficient of each term, the mean over trials at the end of meta-training; one row per layer if
             ``sharing`` is ``"layer"``.
-        ci_low: lower ends of their intervals (98 % bootstrap over trials), of the same shape.
-        ci_high: upper ends.
-        feedback: name of the pathway it was learned with, e.g. ``"random"`` or ``"symmetric"``.
-        provenance: ``experiment``, ``arm``, ``preset``, ``data``, ``trials``, ``episodes``, ``seed``, ``commit``,
-            ``sizes`` of the network, and ``accuracy`` (a fraction; ``mean``, ``ci_low`` and ``ci_high`` over trials,
-            each with the coefficients it had learned itself).
-        sharing: ``"global"`` or ``"layer"``.
+        ci_low: lower ends of the 98 % bootstrap intervals of the coefficients over trials, of the same shape.
+        ci_high: upper ends of these intervals.
+        feedback: name of the feedback pathway that it was learned with, e.g. ``"random"`` or ``"symmetric"``.
+        provenance: ``experiment``, ``arm``, ``preset``, ``data``, ``trials``, ``meta_steps``, ``seed``, ``commit``,
+            ``sizes`` of the network, and ``accuracy``: ``mean``, ``ci_low`` and ``ci_high`` over trials, each with the
+            coefficients that this trial learned, as fractions.
+        sharing: which synapses share a coefficient: ``"global"`` or ``"layer"``.
 
     Raises:
         ValueError: a term is unknown, or the coefficients or their intervals do not fit the terms.
@@ -60,9 +59,8 @@ class LearnedRule:
     sharing: Sharing = "global"
 
     def __post_init__(self):
-        known = [term.name for term in KNOWN]
-        if strangers := [name for name in self.terms if name not in known]:
-            raise ValueError(f"{self.name} has a term {strangers[0]!r}, but there are only {', '.join(known)}")
+        if unknown := [name for name in self.terms if name not in KNOWN]:
+            raise ValueError(f"{self.name} has a term {unknown[0]!r}, but there are only {', '.join(KNOWN)}")
         if self.sharing not in ("global", "layer"):
             raise ValueError(f"{self.name} shares its coefficients globally or per layer, not per {self.sharing!r}")
         shapes = {_shape(numbers) for numbers in (self.coefficients, self.ci_low, self.ci_high)}
@@ -78,7 +76,7 @@ class LearnedRule:
         """A learned rule from the text of its file, in which ``sharing`` may be left out if it is ``"global"``.
 
         Raises:
-            ValueError: the text is not JSON, or what it says does not fit together.
+            ValueError: the text is not JSON, or its entries are missing, unknown or contradictory.
         """
         entry = json.loads(text)
         try:
@@ -95,14 +93,10 @@ class LearnedRule:
         return json.dumps(entry, indent=1, ensure_ascii=False) + "\n"
 
     def rule(self) -> Rule:
-        """The rule itself, ready for :class:`~metaplax.learners.OnlinePlasticity`.
-
-        One that has coefficients per layer fits networks of so many layers only.
-        """
-        terms = {term.name: term for term in KNOWN}
+        """The rule itself; with coefficients per layer it fits networks of that number of layers only."""
         values = jnp.asarray(self.coefficients, jnp.result_type(float))
         coefficients = GlobalCoefficients(values) if self.sharing == "global" else LayerCoefficients(values)
-        return Rule(tuple(terms[name]() for name in self.terms), coefficients)
+        return Rule(tuple(KNOWN[name]() for name in self.terms), coefficients)
 
     def __str__(self) -> str:
         accuracy = self.provenance["accuracy"]
@@ -122,7 +116,7 @@ def describe(name: str) -> LearnedRule:
     """A learned rule with its intervals and provenance.
 
     Raises:
-        UnknownRuleError: there is none of this name; the message gives the nearest one.
+        UnknownRuleError: there is no rule of this name.
     """
     entries = _entries()
     if name not in entries:
@@ -135,11 +129,11 @@ def describe(name: str) -> LearnedRule:
 def load(name: str) -> Rule:
     """A learned rule by name: its terms with the mean coefficients over trials.
 
-    Its coefficients are arrays as in any other rule, so meta-training may go on from there;
-    :func:`metaplax.learners.freeze` makes them constants.
+    The coefficients are meta-parameters as in any other rule, so that meta-training can continue from them;
+    ``metaplax.learners.freeze`` makes them constants.
 
     Raises:
-        UnknownRuleError: there is none of this name; the message gives the nearest one.
+        UnknownRuleError: there is no rule of this name.
     """
     return describe(name).rule()
 
@@ -164,7 +158,7 @@ def _numbers(values: list) -> Numbers:
 
 
 def _shape(numbers: Numbers) -> tuple[int, ...]:
-    """Of a vector or a table; ``()`` if the rows are not of one length."""
+    """Shape of a vector or a table; ``()`` if its rows differ in length."""
     try:
         return np.shape(numbers)
     except ValueError:

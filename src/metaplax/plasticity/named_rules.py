@@ -1,4 +1,8 @@
-"""The named rules of the paper, as they are before meta-training, and those that were learned and can be loaded."""
+"""Rules by name, available as ``mp.rules``: those of the paper before meta-training, and learned ones to be loaded.
+
+The paper is Shervani-Tabar & Rosenbaum (2023). In all functions here ``sharing`` says which synapses share a
+coefficient, and ``sizes`` are the numbers of neurons per layer, input first, needed unless sharing is ``"global"``.
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +14,7 @@ from metaplax.plasticity.terms import ALL_TERMS, AbstractTerm, ErrorHebb, Oja, P
 __all__ = ["START", "Rule", "available", "describe", "ehebb", "f_bio", "gradient", "load", "make", "oja", "pool"]
 
 START = 1e-3
-"""Where the coefficient of the pseudo-gradient starts; all others start at zero (Algorithm 1)."""
+"""Initial coefficient of the first term; all others start at zero (Algorithm 1)."""
 
 
 def make(terms: Sequence[AbstractTerm], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
@@ -20,7 +24,7 @@ def make(terms: Sequence[AbstractTerm], sharing: Sharing = "global", sizes: Sequ
 
 
 def gradient(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
-    """Only the pseudo-gradient: backprop or feedback alignment, depending on the feedback (Eq. 4)."""
+    """The pseudo-gradient alone: backprop or feedback alignment, depending on the feedback (Eq. 4)."""
     return make([PseudoGradient()], sharing, sizes)
 
 
@@ -35,7 +39,7 @@ def oja(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
 
 
 def f_bio(sharing: Sharing = "global", sizes: Sequence[int] = ()) -> Rule:
-    """``F_bio``: the three terms that survive in the paper (Eq. 7)."""
+    """``F_bio``: the three terms that meta-training with a penalty selects in the paper (Eq. 7)."""
     return make([PseudoGradient(), ErrorHebb(), Oja()], sharing, sizes)
 
 

@@ -1,4 +1,4 @@
-"""A rule: terms, their coefficients, and who shares them."""
+"""A plasticity rule: a sum of terms with meta-learned coefficients."""
 
 import equinox as eqx
 from jaxtyping import Array, Float
@@ -14,10 +14,11 @@ class Rule(eqx.Module):
     """``Delta W_l = sum_r theta_r F_r``: a sum of plasticity terms.
 
     Args:
-        terms: the candidate terms.
-        coefficients: the meta-learned numbers in front of them.
-        active: optionally, for each layer, which terms act in it, e.g. to mix rules between layers
-            (Table 1 of the paper); a term that does not act gets a gradient of exactly zero.
+        terms: the terms.
+        coefficients: their meta-learned coefficients.
+        active: for each layer, which terms act in it, e.g. to use different rules in different layers (Table 1 of
+            Shervani-Tabar & Rosenbaum, 2023); by default all. The coefficient of a term that acts in no layer has a
+            gradient of exactly zero.
 
     Raises:
         ValueError: two terms have the same name, or a row of ``active`` has the wrong length.
@@ -30,12 +31,12 @@ class Rule(eqx.Module):
     def __check_init__(self):
         names = [term.name for term in self.terms]
         if len(set(names)) < len(names):
-            raise ValueError(f"every term of a rule needs a name of its own, not {names}")
+            raise ValueError(f"every term of a rule needs a name of its own, but the names are {names}")
         if self.active is not None and any(len(row) != len(names) for row in self.active):
             raise ValueError(f"each layer of `active` needs one entry for each of the {len(names)} terms")
 
     def updates(self, layer: int, signals: Signals) -> tuple[AbstractUpdate, ...]:
-        """The changes that all terms ask for in layer ``1..L``, before they are added up."""
+        """The updates of all active terms in layer ``1..L``, times their coefficients."""
         return tuple(
             term(signals).scaled(self.coefficients.at(layer, k))
             for k, term in enumerate(self.terms)
@@ -43,7 +44,7 @@ class Rule(eqx.Module):
         )
 
     def scalars(self) -> dict[str, Float[Array, ""]]:
-        """``theta<name>`` (and a suffix per layer, if not shared by all) of every term."""
+        """The coefficient of every term as ``theta<name>``, with a suffix per layer unless all layers share it."""
         return {
             f"theta{term.name}{suffix}": value
             for k, term in enumerate(self.terms)
@@ -58,7 +59,7 @@ class Rule(eqx.Module):
         return as_latex(self.printed(), self._values())
 
     def printed(self) -> tuple[PrintedTerm, ...]:
-        """How the terms are written, without their coefficients."""
+        """The notation of the terms, without their coefficients."""
         return tuple(PrintedTerm(term.name, term.text, term.latex, term.sign) for term in self.terms)
 
     def _values(self) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""What one layer of synapses can see: the type that makes plasticity local."""
+"""The signals that one layer of synapses has access to: they make plasticity local."""
 
 from functools import cached_property
 
@@ -7,11 +7,17 @@ from jaxtyping import Array, Float
 
 
 class Signals(eqx.Module):
-    """Activity and error on both sides of the synapses of one layer, and their own weights.
+    """Activity and error on both sides of the synapses of one layer, and their weights.
 
-    A plasticity term receives this and nothing else, so it cannot depend on another layer. With
-    ``l`` the post-synaptic layer: ``post`` is ``y_l``, ``pre`` is ``y_{l-1}``, ``post_error`` is
-    ``e_l``, ``pre_error`` is ``e_{l-1}``, and ``preactivation`` is the ``z_l = W y_{l-1}``.
+    A plasticity term receives nothing else, so it cannot depend on another layer.
+
+    Attributes:
+        pre: pre-synaptic activity ``y_{l-1}``.
+        post: post-synaptic activity ``y_l``.
+        pre_error: pre-synaptic error ``e_{l-1}``.
+        post_error: post-synaptic error ``e_l``.
+        preactivation: weighted input ``z_l = W y_{l-1}`` of the post-synaptic neurons.
+        weight: the weights ``W``.
     """
 
     pre: Float[Array, " pre"]
@@ -22,17 +28,17 @@ class Signals(eqx.Module):
     weight: Float[Array, "post pre"]
 
     def project(self, v: Float[Array, " pre"]) -> Float[Array, " post"]:
-        """``W v``: what the post-synaptic neurons receive when the pre-synaptic ones carry ``v``."""
+        """``W v``: a pre-synaptic vector sent forward through the synapses."""
         return self.weight @ v
 
     def back_project(self, u: Float[Array, " post"]) -> Float[Array, " pre"]:
-        """``W^T u``: what the pre-synaptic neurons would receive back through the same synapses."""
+        """``W^T u``: a post-synaptic vector sent backward through the same synapses."""
         return u @ self.weight
 
     @cached_property
     def reconstruction(self) -> Float[Array, " pre"]:
-        """``W^T y_l``: the pre-synaptic activity as the post-synaptic one would predict it.
+        """``W^T y_l``: the pre-synaptic activity as predicted from the post-synaptic one.
 
-        Several terms need it; asking for it here makes it one product for all of them.
+        It is cached, so that all terms that need it share one matrix-vector product.
         """
         return self.back_project(self.post)

@@ -1,7 +1,7 @@
-"""The ten candidate terms of Shervani-Tabar & Rosenbaum (2023), Eqs. 14-23, in factored form.
+"""Local plasticity terms: the ten candidates of Shervani-Tabar & Rosenbaum (2023), Eqs. 14-23, and two further ones.
 
-Signs are the paper's: a term with a leading minus carries it here too, so a coefficient means the
-same as in the paper. The index ``k`` of ``F<k>`` is the one of ``theta<k>``.
+Signs are those of the paper: a term with a leading minus carries it here too, so that a coefficient means the same as
+in the paper. The index ``k`` of ``F<k>`` is that of its coefficient ``theta<k>``.
 """
 
 from abc import abstractmethod
@@ -14,15 +14,19 @@ from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.updates import AbstractUpdate, Decay, Outer
 
 Locality = Literal["synapse", "layer"]
-"""``synapse``: the change of ``W[j, k]`` needs only what neurons ``j`` and ``k`` carry (and ``W[j, k]``);
-``layer``: it also needs a sum over the neurons on either side."""
+"""``synapse``: the change of ``W[j, k]`` depends only on the signals of neurons ``j`` and ``k`` and on ``W[j, k]``;
+``layer``: it also depends on a sum over the neurons on either side."""
 
 
 class AbstractTerm(eqx.Module):
-    """One way in which a synapse may change, as a function of its layer's :class:`Signals`.
+    """A change of the weights of one layer, as a function of its ``Signals``.
 
-    Subclasses give ``name`` (letters and digits, as it appears in metrics: ``theta<name>``), ``latex`` and
-    ``text`` (the term with its sign left out), ``sign`` and ``locality``.
+    Attributes:
+        name: letters and digits; the coefficient is recorded as ``theta<name>``.
+        text: the term as plain text, without its sign.
+        latex: the same in LaTeX.
+        sign: -1 if the term has a leading minus, else 1.
+        locality: the signals that the change of one synapse depends on.
     """
 
     name: ClassVar[str]
@@ -37,12 +41,10 @@ class AbstractTerm(eqx.Module):
 
 
 class PseudoGradient(AbstractTerm):
-    """``F0 = -e_l y_{l-1}^T``, the gradient step that backprop makes when the errors are exact (Eq. 14)."""
+    """``F0 = -e_l y_{l-1}^T``, the gradient step of backprop if the errors are exact (Eq. 14)."""
 
-    name = "0"
-    text = "eₗ yₗ₋₁ᵀ"
-    latex = r"e_\ell\, y_{\ell-1}^\top"
-    sign = -1
+    name, sign = "0", -1
+    text, latex = "eₗ yₗ₋₁ᵀ", r"e_\ell\, y_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post_error, -signals.pre)
@@ -51,10 +53,8 @@ class PseudoGradient(AbstractTerm):
 class ActivityErrorHebb(AbstractTerm):
     """``F1 = -y_l e_{l-1}^T``, post-synaptic activity times pre-synaptic error (Eq. 15)."""
 
-    name = "1"
-    text = "yₗ eₗ₋₁ᵀ"
-    latex = r"y_\ell\, e_{\ell-1}^\top"
-    sign = -1
+    name, sign = "1", -1
+    text, latex = "yₗ eₗ₋₁ᵀ", r"y_\ell\, e_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post, -signals.pre_error)
@@ -63,10 +63,8 @@ class ActivityErrorHebb(AbstractTerm):
 class ErrorHebb(AbstractTerm):
     """``F2 = -e_l e_{l-1}^T``, Hebbian plasticity on the errors, "eHebb" (Eqs. 8 and 16)."""
 
-    name = "2"
-    text = "eₗ eₗ₋₁ᵀ"
-    latex = r"e_\ell\, e_{\ell-1}^\top"
-    sign = -1
+    name, sign = "2", -1
+    text, latex = "eₗ eₗ₋₁ᵀ", r"e_\ell\, e_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post_error, -signals.pre_error)
@@ -75,23 +73,18 @@ class ErrorHebb(AbstractTerm):
 class WeightDecay(AbstractTerm):
     """``F3 = -W_{l-1,l}`` (Eq. 17)."""
 
-    name = "3"
-    text = "Wₗ"
-    latex = r"W_\ell"
-    sign = -1
+    name, sign = "3", -1
+    text, latex = "Wₗ", r"W_\ell"
 
     def __call__(self, signals: Signals) -> Decay:
-        del signals
         return Decay()
 
 
 class PreError(AbstractTerm):
     """``F4 = -1_l e_{l-1}^T``, pre-synaptic error alone (Eq. 18)."""
 
-    name = "4"
-    text = "1ₗ eₗ₋₁ᵀ"
-    latex = r"1_\ell\, e_{\ell-1}^\top"
-    sign = -1
+    name, sign = "4", -1
+    text, latex = "1ₗ eₗ₋₁ᵀ", r"1_\ell\, e_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(jnp.ones_like(signals.post), -signals.pre_error)
@@ -100,11 +93,8 @@ class PreError(AbstractTerm):
 class PopulationGatedGradient(AbstractTerm):
     """``F5 = -(sum_j y_l[j]) e_l y_{l-1}^T``, the pseudo-gradient gated by total activity (Eq. 19)."""
 
-    name = "5"
-    text = "(1ₗᵀyₗ) eₗ yₗ₋₁ᵀ"
-    latex = r"(1_\ell^\top y_\ell)\, e_\ell\, y_{\ell-1}^\top"
-    sign = -1
-    locality = "layer"
+    name, sign, locality = "5", -1, "layer"
+    text, latex = "(1ₗᵀyₗ) eₗ yₗ₋₁ᵀ", r"(1_\ell^\top y_\ell)\, e_\ell\, y_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post_error, -jnp.sum(signals.post) * signals.pre)
@@ -113,11 +103,8 @@ class PopulationGatedGradient(AbstractTerm):
 class ProjectedErrorActivity(AbstractTerm):
     """``F6 = -(y_l^T W e_{l-1}) y_l e_{l-1}^T`` (Eq. 20)."""
 
-    name = "6"
-    text = "(yₗᵀWₗeₗ₋₁) yₗ eₗ₋₁ᵀ"
-    latex = r"(y_\ell^\top W_\ell e_{\ell-1})\, y_\ell\, e_{\ell-1}^\top"
-    sign = -1
-    locality = "layer"
+    name, sign, locality = "6", -1, "layer"
+    text, latex = "(yₗᵀWₗeₗ₋₁) yₗ eₗ₋₁ᵀ", r"(y_\ell^\top W_\ell e_{\ell-1})\, y_\ell\, e_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         gate = signals.reconstruction @ signals.pre_error
@@ -127,11 +114,8 @@ class ProjectedErrorActivity(AbstractTerm):
 class ProjectedErrorGradient(AbstractTerm):
     """``F7 = -(y_l^T W e_{l-1}) e_l y_{l-1}^T`` (Eq. 21)."""
 
-    name = "7"
-    text = "(yₗᵀWₗeₗ₋₁) eₗ yₗ₋₁ᵀ"
-    latex = r"(y_\ell^\top W_\ell e_{\ell-1})\, e_\ell\, y_{\ell-1}^\top"
-    sign = -1
-    locality = "layer"
+    name, sign, locality = "7", -1, "layer"
+    text, latex = "(yₗᵀWₗeₗ₋₁) eₗ yₗ₋₁ᵀ", r"(y_\ell^\top W_\ell e_{\ell-1})\, e_\ell\, y_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         gate = signals.reconstruction @ signals.pre_error
@@ -139,13 +123,10 @@ class ProjectedErrorGradient(AbstractTerm):
 
 
 class PreactivationErrorActivity(AbstractTerm):
-    """``F8 = -(z_l^T e_l) y_l e_{l-1}^T``, with ``z_l = W y_{l-1}`` the drive (Eq. 22)."""
+    """``F8 = -(z_l^T e_l) y_l e_{l-1}^T``, with the preactivation ``z_l = W y_{l-1}`` (Eq. 22)."""
 
-    name = "8"
-    text = "(zₗᵀeₗ) yₗ eₗ₋₁ᵀ"
-    latex = r"(z_\ell^\top e_\ell)\, y_\ell\, e_{\ell-1}^\top"
-    sign = -1
-    locality = "layer"
+    name, sign, locality = "8", -1, "layer"
+    text, latex = "(zₗᵀeₗ) yₗ eₗ₋₁ᵀ", r"(z_\ell^\top e_\ell)\, y_\ell\, e_{\ell-1}^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         gate = signals.preactivation @ signals.post_error
@@ -155,25 +136,48 @@ class PreactivationErrorActivity(AbstractTerm):
 class Oja(AbstractTerm):
     """``F9 = y_l (y_{l-1} - W^T y_l)^T``, Oja's subspace rule, with a plus sign (Eq. 23)."""
 
-    name = "9"
-    text = "yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"
-    latex = r"y_\ell\, (y_{\ell-1} - W_\ell^\top y_\ell)^\top"
-    locality = "layer"
+    name, locality = "9", "layer"
+    text, latex = "yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ", r"y_\ell\, (y_{\ell-1} - W_\ell^\top y_\ell)^\top"
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post, signals.pre - signals.reconstruction)
 
 
+class CentredGradient(AbstractTerm):
+    """``-e_l (y_{l-1} - mean(y_{l-1}))^T``: the pseudo-gradient relative to the mean pre-synaptic activity.
+
+    The activity of softplus neurons and pixels is positive, so the mean over the layer dominates the pseudo-gradient
+    and limits the learning rate. Subtracting it, as feed-forward inhibition by one interneuron per layer would, removes
+    that direction.
+    """
+
+    name, sign, locality = "c", -1, "layer"
+    text, latex = "eₗ (yₗ₋₁ − ȳₗ₋₁)ᵀ", r"e_\ell\, (y_{\ell-1} - \bar{y}_{\ell-1})^\top"
+
+    def __call__(self, signals: Signals) -> Outer:
+        return Outer(signals.post_error, -(signals.pre - jnp.mean(signals.pre)))
+
+
+class NormalisedGradient(AbstractTerm):
+    """``-e_l y_{l-1}^T / (floor + mean(y_{l-1}^2))``: the pseudo-gradient with divisive normalisation of its input.
+
+    As in normalised least mean squares (Nagumo & Noda, 1967), the effect of a step on the preactivation does not depend
+    on how large the input is.
+    """
+
+    name, sign, locality = "n", -1, "layer"
+    text, latex = "eₗ yₗ₋₁ᵀ / ⟨yₗ₋₁²⟩", r"e_\ell\, y_{\ell-1}^\top / \langle y_{\ell-1}^2 \rangle"
+    floor: float = 1e-3
+
+    def __call__(self, signals: Signals) -> Outer:
+        return Outer(signals.post_error, -signals.pre / (self.floor + jnp.mean(signals.pre**2)))
+
+
 ALL_TERMS: tuple[type[AbstractTerm], ...] = (
-    PseudoGradient,
-    ActivityErrorHebb,
-    ErrorHebb,
-    WeightDecay,
-    PreError,
-    PopulationGatedGradient,
-    ProjectedErrorActivity,
-    ProjectedErrorGradient,
-    PreactivationErrorActivity,
-    Oja,
-)
-"""``F0`` to ``F9``, in the paper's order."""
+    PseudoGradient, ActivityErrorHebb, ErrorHebb, WeightDecay, PreError, PopulationGatedGradient,
+    ProjectedErrorActivity, ProjectedErrorGradient, PreactivationErrorActivity, Oja,
+)  # fmt: skip
+"""``F0`` to ``F9``, in the order of the paper."""
+
+FURTHER_TERMS: tuple[type[AbstractTerm], ...] = (CentredGradient, NormalisedGradient)
+"""Terms that are not among the candidates of the paper."""

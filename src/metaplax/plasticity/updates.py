@@ -1,8 +1,8 @@
-"""The small algebra of weight updates that plasticity terms are written in.
+"""The algebra of weight updates in which plasticity terms are written.
 
-Nearly every published plasticity rule is a sum of outer products of a post-synaptic and a
-pre-synaptic vector. Keeping the two vectors apart, instead of multiplying them out, is what lets
-an engine gather many steps into one matrix product, or undo a step exactly.
+Nearly every published plasticity rule is a sum of outer products of a post-synaptic and a pre-synaptic vector. Keeping
+the two vectors, in place of their product, allows an estimator to collect many steps in one matrix product, or to undo
+a step.
 """
 
 from abc import abstractmethod
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Coefficient = Float[Array, ""] | Float[Array, " post"] | Float[Array, "post pre"]
-"""A factor in front of an update: one for the layer, one per post-synaptic neuron, or one per synapse."""
+"""A factor in front of an update: one for the whole layer, one per post-synaptic neuron, or one per synapse."""
 
 
 class AbstractUpdate(eqx.Module):
@@ -23,53 +23,33 @@ class AbstractUpdate(eqx.Module):
 
     @abstractmethod
     def scaled(self, coefficient: Coefficient) -> "AbstractUpdate":
-        """The update multiplied by a coefficient, in the most structured form that can hold it."""
+        """The update times a coefficient, in the most structured form that can represent it."""
 
     @abstractmethod
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
         """The change as a full matrix, given the weights before the step."""
 
     def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
-        """What it holds of the size of the weights; by default every array of two dimensions."""
+        """The arrays in it that have the shape of the weights; by default every array of two dimensions."""
         return tuple(leaf for leaf in jax.tree.leaves(self) if leaf.ndim > 1)
 
 
 class Outer(AbstractUpdate):
-    """``post pre^T``: change every synapse by a product of one post- and one pre-synaptic number."""
+    """``post pre^T``: change every synapse by the product of one post- and one pre-synaptic number."""
 
     post: Float[Array, " post"]
     pre: Float[Array, " pre"]
 
-    def scaled(self, coefficient: Coefficient) -> "Outer | GatedOuter":
+    def scaled(self, coefficient: Coefficient) -> "Outer | Gated":
         # A scalar goes to the pre-synaptic side so that terms sharing a post-synaptic factor can be merged.
         if coefficient.ndim == 0:
             return Outer(self.post, coefficient * self.pre)
         if coefficient.ndim == 1:
             return Outer(coefficient * self.post, self.pre)
-        return GatedOuter(coefficient, self.post, self.pre)
+        return Gated(coefficient, self)
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        del weight
         return outer(self.post, self.pre)
-
-
-class GatedOuter(AbstractUpdate):
-    """``gate * (post pre^T)``: an outer product with a factor of its own for every synapse."""
-
-    gate: Float[Array, "post pre"]
-    post: Float[Array, " post"]
-    pre: Float[Array, " pre"]
-
-    def scaled(self, coefficient: Coefficient) -> "GatedOuter":
-        if coefficient.ndim == 0:
-            return GatedOuter(self.gate, self.post, coefficient * self.pre)
-        if coefficient.ndim == 1:
-            return GatedOuter(self.gate, coefficient * self.post, self.pre)
-        return GatedOuter(coefficient * self.gate, self.post, self.pre)
-
-    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        del weight
-        return self.gate * outer(self.post, self.pre)
 
 
 class BatchOuter(AbstractUpdate):
@@ -78,79 +58,59 @@ class BatchOuter(AbstractUpdate):
     post: Float[Array, "batch post"]
     pre: Float[Array, "batch pre"]
 
-    def scaled(self, coefficient: Coefficient) -> "BatchOuter | GatedBatchOuter":
+    def scaled(self, coefficient: Coefficient) -> "BatchOuter | Gated":
         if coefficient.ndim == 2:
-            return GatedBatchOuter(coefficient, self.post, self.pre)
-        return BatchOuter(_by_column(coefficient, self.post), self.pre)
+            return Gated(coefficient, self)
+        return BatchOuter(self.post * (coefficient if coefficient.ndim == 0 else coefficient[None]), self.pre)
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        del weight
         return self.post.T @ self.pre
 
     def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
         return ()
 
 
-class GatedBatchOuter(AbstractUpdate):
-    """``gate * sum_n post_n pre_n^T``: the same with a factor of its own for every synapse."""
-
-    gate: Float[Array, "post pre"]
-    post: Float[Array, "batch post"]
-    pre: Float[Array, "batch pre"]
-
-    def scaled(self, coefficient: Coefficient) -> "GatedBatchOuter":
-        if coefficient.ndim == 2:
-            return GatedBatchOuter(coefficient * self.gate, self.post, self.pre)
-        return GatedBatchOuter(self.gate, _by_column(coefficient, self.post), self.pre)
-
-    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        del weight
-        return self.gate * (self.post.T @ self.pre)
-
-    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
-        return (self.gate,)
-
-
 class Decay(AbstractUpdate):
     """``-rate W``: shrink weights towards zero, with one rate, one per post-synaptic neuron or one per synapse.
 
-    Without a rate it is one, which forgets the weights altogether, until a coefficient makes it less.
+    The default rate is one, which sets the weights to zero unless a coefficient scales it.
     """
 
     rate: Coefficient | None = None
 
-    def scaled(self, coefficient: Coefficient) -> "Decay | GatedDecay":
+    def scaled(self, coefficient: Coefficient) -> "Decay | Gated":
         if self.rate is None:
             return Decay(coefficient)
         if coefficient.ndim == 2 and self.rate.ndim == 1:
-            return GatedDecay(coefficient, self.rate)
+            return Gated(coefficient, self)
         return Decay(multiply(coefficient, self.rate))
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
         return -weight if self.rate is None else multiply(-self.rate, weight)
 
 
-class GatedDecay(AbstractUpdate):
-    """``-gate * rate W``: shrink weights with one rate per post-synaptic neuron, and a factor for every synapse."""
+class Gated(AbstractUpdate):
+    """``gate * update``: another update with a factor for every synapse."""
 
     gate: Float[Array, "post pre"]
-    rate: Float[Array, " post"]
+    update: Outer | BatchOuter | Decay
 
-    def scaled(self, coefficient: Coefficient) -> "GatedDecay":
+    def scaled(self, coefficient: Coefficient) -> "Gated":
         if coefficient.ndim == 2:
-            return GatedDecay(coefficient * self.gate, self.rate)
-        return GatedDecay(self.gate, coefficient * self.rate)
+            return Gated(coefficient * self.gate, self.update)
+        return Gated(self.gate, self.update.scaled(coefficient))
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        return -self.rate[:, None] * (self.gate * weight)
+        if isinstance(self.update, Decay):
+            return self.update.dense(self.gate * weight)
+        return self.gate * self.update.dense(weight)
 
-    def whole(self) -> Decay:
-        """The same with one rate per synapse."""
-        return Decay(multiply(self.rate, self.gate))
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return (self.gate, *self.update.matrices())
 
 
 class Dense(AbstractUpdate):
-    """Any matrix at all: always correct, but no engine can take advantage of it."""
+    """An arbitrary matrix: always correct, but estimators cannot exploit its structure."""
 
     matrix: Float[Array, "post pre"]
 
@@ -158,12 +118,11 @@ class Dense(AbstractUpdate):
         return Dense(multiply(coefficient, self.matrix))
 
     def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
-        del weight
         return self.matrix
 
 
-INVERTIBLE_UPDATES = (Outer, GatedOuter, BatchOuter, GatedBatchOuter, Decay, GatedDecay, Dense)
-"""What :func:`undo` knows how to undo; an update of another kind may depend on the weights in any way."""
+INVERTIBLE_UPDATES = (Outer, BatchOuter, Decay, Gated, Dense)
+"""The kinds of updates that ``undo`` can invert; an update of another kind may depend on the weights in any way."""
 
 Changes = tuple[AbstractUpdate, ...]
 """All updates of one matrix in one step."""
@@ -171,28 +130,28 @@ Changes = tuple[AbstractUpdate, ...]
 
 def outer(post: Float[Array, " post"], pre: Float[Array, " pre"]) -> Float[Array, "post pre"]:
     """``post pre^T``."""
-    # As a product without a contraction: it is fused into its consumer like a broadcast, but its derivatives
-    # are matrix-vector products, many times faster than the sums over a matrix that a broadcast leaves.
+    # A product without contraction is fused into its consumer like a broadcast, but its derivatives are matrix-vector
+    # products, which are faster than the sums over a matrix that the derivative of a broadcast needs.
     return jax.lax.dot_general(post, pre, (((), ()), ((), ())))
 
 
 def multiply(left: Coefficient, right: Coefficient) -> Coefficient:
-    """Product of two coefficients, where a vector means one number per row (post-synaptic neuron)."""
-    left, right = _by_row(left, right)
+    """Product of two coefficients, in which a vector holds one number per row (post-synaptic neuron)."""
+    left, right = _aligned(left, right)
     return left * right
 
 
 def merge(updates: Iterable[AbstractUpdate]) -> Changes:
-    """The same total change with fewer updates.
+    """The same total change in fewer updates.
 
-    Outer products with the very same post-synaptic factor are added, and so are decays.
+    Outer products with the very same post-synaptic array are added, and so are decays.
     """
     pre_by_post: dict[int, Outer] = {}
     decays, others = [], []
     for update in updates:
         if isinstance(update, Outer):
-            seen = pre_by_post.get(id(update.post))
-            pre_by_post[id(update.post)] = update if seen is None else Outer(seen.post, seen.pre + update.pre)
+            same = pre_by_post.get(id(update.post))
+            pre_by_post[id(update.post)] = update if same is None else Outer(same.post, same.pre + update.pre)
         else:
             (decays if isinstance(update, Decay) else others).append(update)
     decay = [Decay(reduce(_add, map(_rate, decays)))] if decays else []
@@ -200,21 +159,26 @@ def merge(updates: Iterable[AbstractUpdate]) -> Changes:
 
 
 def apply(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> Float[Array, "*shape"]:
-    """Weights after all updates; each is evaluated on the weights before any of them.
+    """Weights after all updates, each of which is evaluated on the weights before any of them.
 
-    What is no matrix can only stay as it is, without any updates.
+    An array that is not a matrix can only have an empty collection of updates, which leaves it unchanged.
     """
     changes = [update.dense(weight) for update in merge(updates)]
     return sum(changes, start=weight)
 
 
 def undo(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> Float[Array, "*shape"]:
-    """Weights before the updates, given those after them: :func:`apply` run backwards, up to rounding.
+    """Weights before the updates, given those after them: the inverse of ``apply``, up to rounding.
 
-    A decay with a rate of one forgets the weights and cannot be undone.
+    A decay with a rate of one sets weights to zero and cannot be undone.
     """
-    # All decays in one: their rates add up.
-    merged = merge(update.whole() if isinstance(update, GatedDecay) else update for update in updates)
+    # Gated decays are merged with the others too: the inverse needs the sum of all rates.
+    merged = merge(
+        Decay(multiply(_rate(update.update), update.gate))
+        if isinstance(update, Gated) and isinstance(update.update, Decay)
+        else update
+        for update in updates
+    )
     added = [update.dense(weight) for update in merged if not isinstance(update, Decay)]
     weight = weight - sum(added[1:], start=added[0]) if added else weight
     for decay in (update for update in merged if isinstance(update, Decay)):
@@ -225,7 +189,16 @@ def undo(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> F
 def pull_back(
     weight: Float[Array, "*shape"], updates: Changes, weight_bar: Float[Array, "*shape"]
 ) -> tuple[Float[Array, "*shape"], Changes]:
-    """The derivative of :func:`apply`, backwards: cotangents of the weights before the updates, and of the updates."""
+    """The reverse-mode derivative of ``apply``.
+
+    Args:
+        weight: weights before the updates.
+        updates: the updates, as returned by ``merge``.
+        weight_bar: cotangent of the weights after the updates.
+
+    Returns:
+        Cotangents of the weights before the updates, and of the updates.
+    """
     outers = tuple(update for update in updates if isinstance(update, Outer))
     others = tuple(update for update in updates if not isinstance(update, Outer))
     before_bar, others_bar = jax.vjp(apply, weight, others)[1](weight_bar)
@@ -242,20 +215,15 @@ def _rate(decay: Decay) -> Coefficient:
     return jnp.ones(()) if decay.rate is None else decay.rate
 
 
-def _by_column(coefficient: Coefficient, post: Float[Array, "batch post"]) -> Float[Array, "batch post"]:
-    """A batch of post-synaptic vectors times one number, or one for every neuron."""
-    return post * (coefficient if coefficient.ndim == 0 else coefficient[None])
+def _add(left: Coefficient, right: Coefficient) -> Coefficient:
+    left, right = _aligned(left, right)
+    return left + right
 
 
-def _by_row(left: Coefficient, right: Coefficient) -> tuple[Array, Array]:
-    """The two with as many dimensions as they need to be combined entry by entry."""
+def _aligned(left: Coefficient, right: Coefficient) -> tuple[Array, Array]:
+    """Both with the dimensions needed to combine them entry by entry: a vector becomes a column beside a matrix."""
     if left.ndim == 1 and right.ndim == 2:
         return left[:, None], right
     if left.ndim == 2 and right.ndim == 1:
         return left, right[:, None]
     return left, right
-
-
-def _add(left: Coefficient, right: Coefficient) -> Coefficient:
-    left, right = _by_row(left, right)
-    return left + right

@@ -1,4 +1,4 @@
-"""Two runs side by side."""
+"""Compares two runs."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from metaplax.reports.recorded import Recorded
 
 
 def compare(first: Recorded, second: Recorded) -> list[dict[str, Any]]:
-    """For every quantity that both runs measured: both, their difference, and whether the intervals overlap.
+    """For every quantity that both runs measured: both means and intervals, their difference, and whether they overlap.
 
     The difference is the second minus the first.
     """

@@ -15,18 +15,22 @@ from metaplax.reports.figures import as_svg, distinct_label, equation, panels
 from metaplax.reports.recorded import Recorded, read
 from metaplax.runs import RunFolder
 
+MISSING = {"mean": None, "ci_low": None, "ci_high": None, "n": 0, "published": None}
+"""Stands for a quantity that a study has not measured."""
 
-def write(folders: Sequence[Path], target: Path) -> Path:
+
+def write(folders: Sequence[Path | str], target: Path | str) -> Path:
     """Draw the figures of one or more runs and write the report.
 
-    If it goes into a run folder, the figures go to ``figures/`` there as well.
+    If the report of one run goes into its folder, the figures go to ``figures/`` there as well.
 
     Raises:
-        RunFolderError: a folder is none of ours or damaged, or the report cannot be written.
+        RunFolderError: a folder is not a run folder or damaged, or the report cannot be written.
     """
+    target = Path(target)
     runs = [read(folder) for folder in folders]
     drawn = panels(runs)
-    svgs = {panel.name: panel.svg() for panel in drawn}
+    svgs = {panel.name: as_svg(panel.figure) for panel in drawn}
     if len(runs) == 1 and target.parent.absolute() == runs[0].path.absolute():
         for name, svg in svgs.items():
             RunFolder(runs[0].path).write_text(f"figures/{name}.svg", svg)
@@ -61,7 +65,7 @@ def _environment() -> Environment:
 
 
 def _run(run: Recorded, runs: Sequence[Recorded]) -> dict[str, Any]:
-    done = {rule: len(next(iter(series.values()))) for rule, series in run.series.items()}
+    unit = f"{run.options.axis}s" if run.options.stride == 1 else "scores"
     return {
         "title": run.title,
         "path": run.path.name,
@@ -69,11 +73,13 @@ def _run(run: Recorded, runs: Sequence[Recorded]) -> dict[str, Any]:
         "preset": run.config["preset"],
         "source": run.config["source"],
         "data": run.data,
-        "averaged": f"{run.averaged} {'episodes' if run.stride == 1 else 'scores'}",
+        "unit": unit,
+        "averaged": run.options.averaged,
+        "headline": [name.replace("_", " ") for name in run.headline],
         "finished": bool(run.result),
         "seconds": run.result.get("seconds"),
         "episodes_per_second": run.result.get("episodes_per_second"),
-        "rules": [_rule(run, rule, distinct_label(run, rule, runs), done[rule]) for rule in run.labels],
+        "studies": [_study(run, study, distinct_label(run, study, runs)) for study in run.labels],
         "findings": run.findings,
         "quantities": list(run.quantities.values()),
         "config": json.dumps(run.config["config"], indent=1, ensure_ascii=False),
@@ -81,37 +87,35 @@ def _run(run: Recorded, runs: Sequence[Recorded]) -> dict[str, Any]:
     }
 
 
-def _rule(run: Recorded, rule: str, label: str, done: int) -> dict[str, Any]:
-    terms = run.terms(rule)
-    names = {f"theta{term.name}" for term in terms}
+def _study(run: Recorded, study: str, label: str) -> dict[str, Any]:
+    terms = run.terms(study)
+    kinds = {f"theta{term.name}" for term in terms}
     coefficients = [
-        quantity
+        {**quantity, "name": name.removesuffix(f".{study}").replace("theta", "θ")}
         for name, quantity in run.quantities.items()
-        if name.endswith(f".{rule}") and name.split(".")[0] in names
+        if name.endswith(f".{study}") and name.split(".")[0] in kinds
     ]
     return {
         "label": label,
-        "done": done,
-        "equation": _equation(run, rule) if terms else None,
-        "text": run.equation(rule) if terms else "",
+        "done": len(next(iter(run.series[study].values()))),
+        "equation": _equation(run, study) if terms else None,
+        "text": run.equation(study) if terms else "",
         "coefficients": coefficients,
-        "headline": [
-            run.quantities[f"{name}.{rule}"] for name in ("accuracy", "loss") if f"{name}.{rule}" in run.quantities
-        ],
+        "headline": [run.quantities.get(f"{name}.{study}", MISSING) for name in run.headline],
     }
 
 
-def _equation(run: Recorded, rule: str) -> Markup | None:
-    """The rule as a drawing; ``None`` if its LaTeX uses what matplotlib's mathtext does not know."""
+def _equation(run: Recorded, study: str) -> Markup | None:
+    """The rule as a drawing; ``None`` if its LaTeX uses commands that matplotlib's mathtext does not know."""
     try:
-        svg = as_svg(equation(run.latex(rule)))
+        svg = as_svg(equation(run.latex(study)))
     except ValueError:
         return None
-    return inline(svg, f"equation-{run.path.name}-{rule}")
+    return inline(svg, f"equation-{run.path.name}-{study}")
 
 
 def inline(svg: str, prefix: str) -> Markup:
-    """An SVG that can share a page with others: its ids get a prefix of their own."""
+    """An SVG element whose ids have a prefix of their own, so that it can share a page with others."""
     safe = re.sub(r"[^A-Za-z0-9_-]", "-", prefix)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{safe}-\1"', svg)
     svg = re.sub(r'(xlink:href|href)="#([^"]+)"', rf'\1="#{safe}-\2"', svg)

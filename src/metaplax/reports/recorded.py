@@ -1,16 +1,19 @@
-"""What a run folder holds, ready to be drawn or printed."""
+"""Reads a run folder into a form that can be drawn or printed."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from metaplax.analysis import LAST, Published, quantities
+from metaplax.analysis import Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
-from metaplax.runs import RunFolder
+from metaplax.runs import ReportOptions, RunFolder, StudyDescription
 
-NOT_SERIES = {"rule", "step", "seconds", "cpu_seconds", "final", "episodes"}
+NOT_SERIES = {"study", "step", "seconds", "cpu_seconds", "final", "meta_batch"}
+Stored = TypeVar("Stored", ReportOptions, StudyDescription)
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,13 @@ class Recorded:
 
     Attributes:
         path: the run folder.
-        config: ``config.json``.
+        config: ``config.json``, with today's names.
         env: ``env.json``.
         result: ``result.json``; empty while the run is not finished.
         quantities: for each name, mean, interval, unit and what was published.
-        series: for each rule and name, an array of shape ``(steps, trials)``; NaN where nothing finite came out.
-        spent: for each rule, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
-        example_tasks: for each rule that has one, one task before and after adaptation.
+        series: for each study and name, an array of shape ``(steps, trials)``; NaN where the value was not finite.
+        spent: for each study, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
+        example_tasks: for each study that has one, one task before and after adaptation.
     """
 
     path: Path
@@ -39,124 +42,119 @@ class Recorded:
 
     @property
     def title(self) -> str:
-        """What the experiment shows."""
-        return self.config["title"]
+        """The title of the experiment, or its name."""
+        return self.config["title"] or self.config["experiment"]
 
-    @property
-    def axis(self) -> str:
-        """What steps count."""
-        return self.config.get("axis", "episode")
+    @cached_property
+    def options(self) -> ReportOptions:
+        """How reports show the studies."""
+        return stored(ReportOptions, self.config["report"])
 
-    @property
-    def stride(self) -> int:
-        """How far a step goes on the axis."""
-        return self.config.get("stride", 1)
-
-    @property
-    def places(self) -> list[float] | None:
-        """Where steps stand on a logarithmic axis; ``None`` if they just follow each other."""
-        return self.config.get("places")
+    @cached_property
+    def studies(self) -> dict[str, StudyDescription]:
+        """What every study measures, by name."""
+        return {name: stored(StudyDescription, entry) for name, entry in self.config["studies"].items()}
 
     @property
     def headline(self) -> list[str]:
-        """Quantities of every rule that tables show; the first with its interval."""
-        return list(self.config.get("headline", ("accuracy", "loss")))
-
-    @property
-    def scan(self) -> tuple[str, dict[str, float]] | None:
-        """If rules differ in one number: what it is called, and its value for each of them."""
-        found = self.config.get("scan")
-        return (found["name"], found["values"]) if found else None
+        """The quantities that tables show: those of the options that some main study has measured."""
+        return [
+            name for name in self.options.headline if any(f"{name}.{study}" in self.quantities for study in self.labels)
+        ]
 
     @property
     def findings(self) -> list[str]:
-        """What follows from the quantities, in sentences."""
+        """Conclusions from the quantities, in sentences."""
         return self.result.get("findings", [])
 
     @property
-    def averaged(self) -> int:
-        """Last steps that a quantity is averaged over."""
-        return self.config.get("averaged", LAST)
-
-    @property
     def data(self) -> str:
-        """What results are reported on."""
+        """Name of the data set."""
         return self.config["data"]
 
     @property
     def labels(self) -> dict[str, str]:
-        """For each rule that was run, what to call it; :attr:`transfers` has those that were only used elsewhere."""
-        known = self.config["rules"]
-        return {rule: known[rule]["label"] for rule in self.series if rule in known and "." not in rule}
+        """The label of every main study that was run: one per arm, without those in further conditions."""
+        return {
+            name: self.studies[name].label
+            for name in self.series
+            if name in self.studies and not self.studies[name].condition
+        }
 
-    @property
-    def transfers(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """For each rule, and each condition it was used in as it was, the accuracy."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
-        for name, quantity in self.quantities.items():
-            what, _, study = name.partition(".")
-            rule, _, condition = study.partition(".")
-            if what == "accuracy" and condition:
-                found.setdefault(rule, {})[condition] = quantity
+    def by_group(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Names of studies by the label of their group, such as the condition in which arms are measured."""
+        found: dict[str, list[str]] = {}
+        for name in names:
+            if name in self.studies:
+                found.setdefault(self.studies[name].group, []).append(name)
         return found
 
-    def terms(self, rule: str) -> list[PrintedTerm]:
-        """How the rule is written."""
-        return [PrintedTerm(**term) for term in self.config["rules"][rule]["terms"]]
+    def measured(self, what: str) -> list[str]:
+        """Names of the studies in further conditions that measured a quantity, such as ``accuracy``."""
+        return [
+            name
+            for name, study in self.studies.items()
+            if study.condition and self.quantities.get(f"{what}.{name}", {}).get("mean") is not None
+        ]
 
-    def coefficients(self, rule: str) -> list[float] | None:
-        """Mean over trials of the learned coefficients, if there is one per term."""
-        names = [f"theta{term.name}.{rule}" for term in self.terms(rule)]
+    def arms(self, names: Iterable[str]) -> dict[str, int]:
+        """The arms of studies, in order, with a number for each that selects its colour."""
+        arms = dict.fromkeys(self.studies[name].arm for name in names)
+        return {arm: number for number, arm in enumerate(arms)}
+
+    def terms(self, study: str) -> list[PrintedTerm]:
+        """The terms of the rule of a study."""
+        return [PrintedTerm(**term) for term in self.config["studies"][study]["terms"]]
+
+    def coefficients(self, study: str) -> list[float] | None:
+        """Means over trials of the learned coefficients, if there is one per term."""
+        names = [f"theta{term.name}.{study}" for term in self.terms(study)]
         if not names or any(name not in self.quantities for name in names):
             return None
         return [self.quantities[name]["mean"] for name in names]
 
-    def latex(self, rule: str) -> str:
+    def latex(self, study: str) -> str:
         """The learned rule as LaTeX."""
-        return as_latex(self.terms(rule), self.coefficients(rule))
+        return as_latex(self.terms(study), self.coefficients(study))
 
-    def equation(self, rule: str) -> str:
+    def equation(self, study: str) -> str:
         """The learned rule as plain text."""
-        return f"{self.labels[rule]}: {as_text(self.terms(rule), self.coefficients(rule))}"
+        return f"{self.labels[study]}: {as_text(self.terms(study), self.coefficients(study))}"
 
     def equations(self) -> list[str]:
-        """The learned rules as plain text, one per line."""
-        return [self.equation(rule) for rule in self.labels if self.terms(rule)]
+        """The learned rules as plain text."""
+        return [self.equation(study) for study in self.labels if self.terms(study)]
 
 
-def read(path: Path) -> Recorded:
-    """Read a run folder.
+def stored(kind: type[Stored], entry: dict[str, Any]) -> Stored:
+    """A dataclass from what ``config.json`` stores of it; unknown entries are ignored."""
+    known = {field.name: entry[field.name] for field in fields(kind) if field.name in entry}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+
+
+def read(path: Path | str) -> Recorded:
+    """Read a run folder, also one of an earlier version.
 
     Raises:
-        RunFolderError: it is none, or damaged.
+        RunFolderError: it is not a run folder, or damaged.
     """
     folder = RunFolder.open(path)
     config, rows = folder.config(), folder.rows()
-    published = {name: Published(**value) for name, value in config["published"].items()}
     series: dict[str, dict[str, np.ndarray]] = {}
     spent: dict[str, np.ndarray] = {}
-    for rule in dict.fromkeys(row["rule"] for row in rows):
-        steps = [row for row in rows if row["rule"] == rule and not row.get("final")]
+    for study in dict.fromkeys(row["study"] for row in rows):
+        steps = [row for row in rows if row["study"] == study and not row.get("final")]
         if steps:
             names = [name for name in steps[0] if name not in NOT_SERIES]
             if all("cpu_seconds" in row for row in steps):
-                spent[rule] = np.cumsum([row["cpu_seconds"] for row in steps])
-            series[rule] = {name: np.asarray([row[name] for row in steps], float) for name in names}
-    result = folder.read_json("result.json") if (path / "result.json").is_file() else {}
-    found = [
-        quantity.as_json()
-        for quantity in quantities(rows, published, config.get("averaged", LAST), config.get("loss_unit", "nats"))
-    ]
-    example_tasks = [path / "example_tasks" / f"{rule}.json" for rule in config["rules"]]
-    return Recorded(
-        path=path,
-        config=config,
-        env=folder.read_json("env.json"),
-        result=result,
-        quantities={quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)},
-        series=series,
-        spent=spent,
-        example_tasks={
-            file.stem: folder.read_json(f"example_tasks/{file.name}") for file in example_tasks if file.is_file()
-        },
-    )
+                spent[study] = np.cumsum([row["cpu_seconds"] for row in steps])
+            series[study] = {name: np.asarray([row[name] for row in steps], float) for name in names}
+    result = folder.read_json("result.json") if (folder.path / "result.json").is_file() else {}
+    recorded = Recorded(folder.path, config, folder.read_json("env.json"), result, {}, series, spent)
+    published = {name: Published(**value) for name, value in config["published"].items()}
+    found = [quantity.as_json() for quantity in quantities(rows, recorded.studies, recorded.options, published)]
+    recorded.quantities.update({quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)})
+    for study in config["studies"]:
+        if (folder.path / "example_tasks" / f"{study}.json").is_file():
+            recorded.example_tasks[study] = folder.read_json(f"example_tasks/{study}.json")
+    return recorded

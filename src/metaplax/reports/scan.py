@@ -1,4 +1,4 @@
-"""The figure of rules that differ in one number, such as the strength of a penalty: the regularisation path."""
+"""The figure of arms that differ in one number, such as the factor of a penalty: the regularisation path."""
 
 from typing import Any
 
@@ -7,52 +7,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import COLOURS, STYLE, points
+from metaplax.reports.style import STYLE, dots, plain
 
 SCAN_CAPTION = (
-    "Learned coefficients against what was scanned, and accuracy against how many terms are left: those whose 98 %"
-    " interval over trials does not hold zero."
+    "Learned coefficients against the number that was varied, and accuracy against the number of terms whose 98 %"
+    " interval over trials does not contain zero."
 )
 
 
+@rc_context(STYLE)
 def scan(run: Recorded) -> Figure | None:
-    """Coefficients against the scanned number, accuracy against how many terms are left; ``None`` if nothing was."""
-    if run.scan is None:
+    """Coefficients against the scanned number, accuracy against the number of terms left; ``None`` without a scan."""
+    scanned = {study: run.studies[study].scanned for study in run.labels if f"accuracy.{study}" in run.quantities}
+    values = {study: value for study, value in scanned.items() if value is not None}
+    if not values:
         return None
-    name, values = run.scan
-    rules = [rule for rule in values if rule in run.labels and f"accuracy.{rule}" in run.quantities]
-    if not rules:
-        return None
-    with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-        path, price = figure.subplots(1, 2, width_ratios=(3, 2))
-        for k, term in enumerate(run.terms(rules[0])):
-            quantities = [run.quantities[f"theta{term.name}.{rule}"] for rule in rules]
-            means, errors = points(quantities)
-            colour = COLOURS[k % len(COLOURS)]
-            path.errorbar([values[rule] for rule in rules], means, yerr=errors, fmt="o-", ms=3, color=colour)
-            path.lines[-1].set_label(f"θ{term.name}")
-        path.axhline(0, color="#999999", linewidth=0.8)
-        path.set_xscale("log")
-        path.set_xlabel(name)
-        path.set_ylabel("coefficient")
-        path.legend(fontsize=8, ncols=2)
-        _price(price, run, rules)
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    path, price = figure.subplots(1, 2, width_ratios=(3, 2))
+    for number, term in enumerate(run.terms(next(iter(values)))):
+        quantities = [run.quantities[f"theta{term.name}.{study}"] for study in values]
+        dots(path, list(values.values()), quantities, number, f"θ{term.name}", "o-")
+    path.axhline(0, color="#999999", linewidth=0.8)
+    path.set_xscale("log")
+    path.set_xlabel(run.options.scanned)
+    path.set_ylabel("coefficient")
+    path.legend(fontsize=8, ncols=2)
+    _price(price, run, list(values))
     return figure
 
 
-def _price(axes: Axes, run: Recorded, rules: list[str]) -> None:
-    """Accuracy against the number of terms that are left."""
-    for k, rule in enumerate(rules):
-        means, errors = points([run.quantities[f"accuracy.{rule}"]])
-        left = sum(_differs(run.quantities[f"theta{term.name}.{rule}"]) for term in run.terms(rule))
-        axes.errorbar([left], means, yerr=errors, fmt="o", color=COLOURS[k % len(COLOURS)])
-        axes.annotate(run.labels[rule], (left, means[0]), xytext=(6, 4), textcoords="offset points", fontsize=8)
+def _price(axes: Axes, run: Recorded, studies: list[str]) -> None:
+    """Draw accuracy against the number of terms that are left."""
+    for number, study in enumerate(studies):
+        accuracy = run.quantities[f"accuracy.{study}"]
+        left = sum(_differs(run.quantities[f"theta{term.name}.{study}"]) for term in run.terms(study))
+        dots(axes, [left], [accuracy], number)
+        place = (left, accuracy["mean"])
+        axes.annotate(plain(run.labels[study]), place, xytext=(6, 4), textcoords="offset points", fontsize=8)
     axes.set_xlabel("terms left")
     axes.set_ylabel("accuracy")
     axes.set_ylim(0, 1)
 
 
 def _differs(quantity: dict[str, Any]) -> bool:
-    """Whether the interval does not hold zero."""
+    """Whether the interval does not contain zero."""
     return not quantity["ci_low"] <= 0 <= quantity["ci_high"]

@@ -1,37 +1,32 @@
-"""The figure of rules used elsewhere, as they are."""
+"""The figure of accuracies in further conditions."""
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import COLOURS, STYLE, plain, points
+from metaplax.reports.style import STYLE, beside, dots, plain
+
+TRANSFERS_CAPTION = "Accuracy of what was meta-learned, unchanged, in further conditions, with 98 % intervals."
 
 
+@rc_context(STYLE)
 def transfers(run: Recorded) -> Figure | None:
-    """Accuracy of every rule in every condition, with intervals; ``None`` if there was but meta-training."""
-    found = run.transfers
-    if not found:
+    """Accuracy of every arm in every condition, with intervals; ``None`` if there was only meta-training."""
+    studies = run.measured("accuracy")
+    if not studies:
         return None
-    conditions = list(dict.fromkeys(condition for by_condition in found.values() for condition in by_condition))
-    with rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.2 + 0.3 * len(conditions) * max(1, len(found) / 5)), layout="constrained")
-        axes = figure.subplots()
-        for row, (rule, by_condition) in enumerate(found.items()):
-            known = [
-                (k, by_condition[c])
-                for k, c in enumerate(conditions)
-                if by_condition.get(c, {}).get("mean") is not None
-            ]
-            places = np.asarray([k for k, _ in known]) + 0.6 * (row / max(len(found) - 1, 1) - 0.5)
-            means, errors = points([quantity for _, quantity in known])
-            colour = COLOURS[row % len(COLOURS)]
-            axes.errorbar(
-                means, places, xerr=errors, fmt="o", ms=4, color=colour, label=plain(run.labels.get(rule, rule))
-            )
-        axes.set_yticks(range(len(conditions)), [condition.replace("_", " ") for condition in conditions])
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("accuracy")
-        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    conditions, arms = list(run.by_group(studies)), run.arms(studies)
+    figure = Figure(figsize=(7.2, 1.2 + 0.3 * len(conditions) * max(1, len(arms) / 5)), layout="constrained")
+    axes = figure.subplots()
+    for arm, number in arms.items():
+        known = [study for study in studies if run.studies[study].arm == arm]
+        y = np.asarray([conditions.index(run.studies[study].group) for study in known]) + beside(number, len(arms))
+        found = [run.quantities[f"accuracy.{study}"] for study in known]
+        dots(axes, y, found, number, run.studies[known[0]].arm_label, sideways=True)
+    axes.set_yticks(range(len(conditions)), [plain(condition) for condition in conditions])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("accuracy")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -5,15 +5,16 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 KEEP = 3
@@ -24,6 +25,11 @@ class CheckpointError(Exception):
     """A checkpoint cannot be used or written; the message is one sentence."""
 
 
+def fingerprint(tree: PyTree) -> str:
+    """The structure of a pytree as text that is the same in every process: no values of arrays, no memory addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", eqx.tree_pformat(tree))
+
+
 class Checkpoints:
     """The checkpoints of one meta-training.
 
@@ -32,11 +38,11 @@ class Checkpoints:
 
     Args:
         folder: where they are.
-        fingerprint: what they belong to, as text; checkpoints of something else are refused.
+        fingerprint: text that says what they belong to; checkpoints of something else are refused.
     """
 
-    def __init__(self, folder: Path, fingerprint: str):
-        self.folder = folder.absolute()
+    def __init__(self, folder: Path | str, fingerprint: str):
+        self.folder = Path(folder).absolute()
         self.fingerprint = fingerprint
 
     def steps(self) -> list[int]:
@@ -45,11 +51,13 @@ class Checkpoints:
         return sorted(int(path.parent.name) for path in found if path.parent.name.isdigit())
 
     def save(self, done: int, state: PyTree) -> None:
-        """Write the state after ``done`` steps, then forget the oldest checkpoints.
+        """Write the state after ``done`` steps, then delete the oldest checkpoints.
 
         Raises:
             CheckpointError: it cannot be written; the earlier ones are untouched.
         """
+        import orbax.checkpoint as ocp  # slow to import
+
         target = self.folder / str(done)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,9 +77,9 @@ class Checkpoints:
                 shutil.rmtree(old, ignore_errors=True)
 
     def latest(self, start: PyTree) -> tuple[int, PyTree]:
-        """Steps done and state of the newest intact checkpoint; ``(0, start)`` if there is none at all.
+        """Number of steps done and state of the newest intact checkpoint; ``(0, start)`` if there is no checkpoint.
 
-        A damaged checkpoint is passed over with a warning on standard error.
+        A damaged checkpoint is skipped with a warning on standard error.
 
         Raises:
             CheckpointError: there are checkpoints but none is intact, or they belong to something else.
@@ -84,7 +92,7 @@ class Checkpoints:
             print(f"warning: the checkpoint {self.folder / str(done)} is damaged ({damage})", file=sys.stderr)
         if steps:
             raise CheckpointError(
-                f"none of the checkpoints in {self.folder} is intact: delete that folder to start this rule again"
+                f"none of the checkpoints in {self.folder} is intact: delete that folder to start this study again"
             )
         return 0, start
 
@@ -104,13 +112,13 @@ class Checkpoints:
         return None
 
     def _restore(self, done: int, start: PyTree) -> PyTree:
+        import orbax.checkpoint as ocp  # slow to import
+
         target = self.folder / str(done)
         found = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))["fingerprint"]
         if found != self.fingerprint:
             was, now = _difference(found, self.fingerprint)
-            raise CheckpointError(
-                f"the checkpoint {target} belongs to another rule or learner: it has {was}, not {now}"
-            )
+            raise CheckpointError(f"the checkpoint {target} belongs to another study: it has {was}, not {now}")
         leaves, structure = jax.tree.flatten(start)
         try:
             with _silent(), ocp.StandardCheckpointer() as checkpointer:
@@ -132,7 +140,7 @@ class Checkpoints:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep orbax from logging its own account of a failure, which we say in one sentence."""
+    """Keep orbax from logging a failure, which the caller reports in one sentence."""
     logger = logging.getLogger("absl")
     before = logger.disabled
     logger.disabled = True
@@ -143,7 +151,7 @@ def _silent() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """What the operating system said, also where a library has wrapped it in its own words."""
+    """The operating system's message, also where a library has wrapped it in its own words."""
     said = getattr(error, "strerror", None) or str(error).split("\n")[0]
     known = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)]
     return next((reason for reason in known if reason in said), said)

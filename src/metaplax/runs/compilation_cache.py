@@ -1,4 +1,4 @@
-"""Compiled programs kept on disk, so that the second run of an experiment starts at once."""
+"""Keeps compiled programs on disk, so that the second run of an experiment starts at once."""
 
 import os
 import stat
@@ -6,33 +6,32 @@ import warnings
 from pathlib import Path
 
 import jax
-import pooch
 
 VARIABLE = "METAPLAX_COMPILATION_CACHE"
-"""Environment variable: another folder for compiled programs, or ``off``."""
+"""Environment variable that names another folder for compiled programs, or says ``off``."""
 LEAST_SECONDS = 1.0
 
 
 class UnsafeFolderError(RuntimeError):
-    """Others could put programs into the folder; the message is one sentence."""
+    """Other users could put programs into the folder; the message is one sentence."""
 
 
-def use_compilation_cache(folder: Path | None = None) -> Path | None:
+def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     """Keep compiled programs in a folder that nobody else can write to.
 
-    Programs from the cache are run without a further check, so a folder that others could write to is not used;
-    neither is one that cannot be made. Both are warned of.
+    Programs from the cache are run without a further check, so a folder that other users could write to is not used,
+    and neither is one that cannot be made; a warning says so.
 
     Args:
         folder: by default ``METAPLAX_COMPILATION_CACHE``, else a folder in the user's cache.
 
     Returns:
-        the folder, or nothing if compiled programs are not kept.
+        the folder, or ``None`` if compiled programs are not kept.
     """
     asked = os.environ.get(VARIABLE, "")
     if folder is None and asked == "off":
         return None
-    folder = folder or Path(asked or Path(pooch.os_cache("metaplax")) / "compiled")
+    folder = Path(folder or asked or _default_folder())
     try:
         make_private(folder)
     except (UnsafeFolderError, OSError) as error:
@@ -43,11 +42,17 @@ def use_compilation_cache(folder: Path | None = None) -> Path | None:
     return folder
 
 
+def _default_folder() -> Path:
+    import pooch  # slow to import
+
+    return Path(pooch.os_cache("metaplax")) / "compiled"
+
+
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner can use, unless it is there.
+    """Make a folder that only its owner can use, unless it exists already.
 
     Raises:
-        UnsafeFolderError: it is there, but it is a link, or somebody else owns it or can write to it.
+        UnsafeFolderError: it exists, but it is a link, or somebody else owns it or can write to it.
         OSError: it cannot be made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Interrupted(Exception):
-    """A run was asked to stop and did, after a checkpoint.
+    """A run was asked to stop, and has stopped after writing a checkpoint.
 
     Attributes:
         reason: name of the signal.
@@ -21,13 +21,13 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Remembers that somebody asked to stop."""
+    """Whether the run was asked to stop: ``requested`` is the name of the signal, or empty."""
 
     requested: str = ""
 
     @contextmanager
     def listening(self) -> Iterator["Interruption"]:
-        """Turn SIGTERM and SIGINT into requests; a second one of them stops at once."""
+        """Turn SIGTERM and SIGINT into requests to stop after the current step; a second signal stops at once."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield self

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress of a study: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 import sys
 import time
@@ -17,12 +17,12 @@ Advance = Callable[[Row], None]
 
 
 class AbstractProgress(ABC):
-    """Shows how far meta-training is."""
+    """Shows how many steps of a study are done."""
 
     @abstractmethod
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
-        """Start at step ``first`` of ``steps``; the function given is called with the row of each step."""
+        """Start at step ``first`` of ``steps``; yields a function to call with the row of every step."""
         yield lambda row: None
 
 
@@ -36,7 +36,7 @@ class NoProgress(AbstractProgress):
 
 
 class PlainProgress(AbstractProgress):
-    """One line every so many seconds: for logs.
+    """Prints a line every few seconds; suits log files.
 
     Args:
         title: start of every line.
@@ -70,7 +70,7 @@ class PlainProgress(AbstractProgress):
 
 
 class RichProgress(AbstractProgress):
-    """A bar with rate and estimated time left: for terminals."""
+    """Shows a bar with rate and estimated time left; suits terminals."""
 
     def __init__(self, title: str = "", console: Console | None = None):
         self.title, self.console = title, console or Console(stderr=True)
@@ -99,19 +99,19 @@ class RichProgress(AbstractProgress):
 
 
 class Rate:
-    """Steps per second since the first step was done, so that compiling does not count."""
+    """Steps per second since the end of the first step, so that compilation does not count."""
 
     def __init__(self):
         self._steps, self._began = -1, 0.0
 
     def count(self) -> None:
-        """One more step is done."""
+        """Count one more step."""
         self._steps += 1
         if self._steps == 0:
             self._began = time.monotonic()
 
     def text(self, left: int) -> str:
-        """Rate and estimated time for the steps that are left."""
+        """Rate, and estimated time for the remaining steps."""
         if self._steps < 1:
             return ""
         rate = self._steps / max(time.monotonic() - self._began, 1e-9)
@@ -119,17 +119,17 @@ class Rate:
 
 
 def default_progress(title: str) -> AbstractProgress:
-    """A bar if standard error is a terminal, else plain lines."""
+    """A bar if standard error is a terminal, otherwise plain lines."""
     return RichProgress(title) if sys.stderr.isatty() else PlainProgress(title)
 
 
 def _summary(row: Row) -> str:
     shown = [f"{name} {_mean(row[name]):.3f}" for name in ("loss", "accuracy") if name in row]
     masked = int(np.sum(row.get("masked", 0)))
-    return "  ".join(shown) + (f"  ({masked} not finite)" if masked else "")
+    return "  ".join([*shown, *([f"{masked} of {np.size(row['masked'])} trials left out"] if masked else [])])
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean over the trials whose episode was finite."""
-    there = values[np.isfinite(values)]
-    return float(np.mean(there)) if there.size else float("nan")
+    """Mean over the trials whose value is finite."""
+    finite = values[np.isfinite(values)]
+    return float(np.mean(finite)) if finite.size else float("nan")

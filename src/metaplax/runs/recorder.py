@@ -1,4 +1,4 @@
-"""Where a meta-training leaves its rows and checkpoints: in memory, or in a run folder."""
+"""Recorders: where a study keeps its rows and checkpoints, in memory or in a run folder."""
 
 import time
 from abc import ABC, abstractmethod
@@ -12,23 +12,23 @@ from metaplax.runs.checkpoints import Checkpoints
 from metaplax.runs.run_folder import RunFolder
 
 Row = dict[str, np.ndarray]
-"""What one meta-step records: for every name, one number per trial."""
+"""The record of one meta-step: for every name, one number per trial, shape ``(trials,)``."""
 
 
 class AbstractRecorder(ABC):
-    """Receives what happens during meta-training."""
+    """Keeps the records and checkpoints of one study."""
 
     @abstractmethod
     def resume(self, start: PyTree) -> tuple[int, PyTree]:
-        """Steps already done and the state after them; ``(0, start)`` for a fresh start."""
+        """Number of steps already done and the state after them; ``(0, start)`` for a fresh start."""
 
     @abstractmethod
     def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
-        """Keep the row of a step, and what it took."""
+        """Keep the record of a step, with its wall-clock and processor time."""
 
     @abstractmethod
     def is_due(self, done: int, steps: int) -> bool:
-        """Whether to checkpoint after ``done`` of ``steps``."""
+        """Whether to write a checkpoint after ``done`` of ``steps`` steps."""
 
     @abstractmethod
     def checkpoint(self, done: int, state: PyTree) -> None:
@@ -40,7 +40,7 @@ class AbstractRecorder(ABC):
 
     @abstractmethod
     def attach(self, name: str, value: dict[str, Any]) -> None:
-        """Keep something beside the rows, such as what a figure is drawn from, under a name of its own."""
+        """Keep further data under a name of their own, such as those that a figure is drawn from."""
 
     @abstractmethod
     def rows(self) -> list[Row]:
@@ -51,7 +51,7 @@ class MemoryRecorder(AbstractRecorder):
     """Keeps rows in a list, and no checkpoints.
 
     Attributes:
-        attached: what was kept beside the rows, by name.
+        attached: further data that were kept, by name.
     """
 
     def __init__(self):
@@ -81,29 +81,29 @@ class MemoryRecorder(AbstractRecorder):
 
 
 class FolderRecorder(AbstractRecorder):
-    """Appends rows to ``metrics.jsonl`` and writes checkpoints, for one rule of an experiment.
+    """Appends rows to ``metrics.jsonl`` and writes checkpoints, for one study of an experiment.
 
     Args:
         folder: the run folder.
-        rule: name of the rule; rows carry it.
-        fingerprint: what the checkpoints belong to, see :class:`Checkpoints`.
+        study: name of the study; rows carry it.
+        fingerprint: text that says what the checkpoints belong to, see ``Checkpoints``.
         seconds: least time between two checkpoints.
     """
 
-    def __init__(self, folder: RunFolder, rule: str, fingerprint: str, seconds: float = 20.0):
-        self.folder, self.rule, self.seconds = folder, rule, seconds
-        self.checkpoints = Checkpoints(folder.path / "checkpoints" / rule, fingerprint)
+    def __init__(self, folder: RunFolder, study: str, fingerprint: str, seconds: float = 20.0):
+        self.folder, self.study, self.seconds = folder, study, seconds
+        self.checkpoints = Checkpoints(folder.path / "checkpoints" / study, fingerprint)
         self._last = time.monotonic()
 
     def resume(self, start: PyTree) -> tuple[int, PyTree]:
         done, state = self.checkpoints.latest(start)
-        self.folder.drop_rows(self.rule, done)
+        self.folder.drop_rows(self.study, done)
         return done, state
 
     def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
         values: dict[str, Any] = {name: value.tolist() for name, value in row.items()}
         spent = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu_seconds, 4)}
-        self.folder.append({"rule": self.rule, "step": step, **spent, **values})
+        self.folder.append({"study": self.study, "step": step, **spent, **values})
 
     def is_due(self, done: int, steps: int) -> bool:
         return done == steps or time.monotonic() - self._last >= self.seconds
@@ -114,18 +114,18 @@ class FolderRecorder(AbstractRecorder):
         self._last = time.monotonic()
 
     def finish(self, steps: int, scalars: Row) -> None:
-        self.folder.drop_rows(self.rule, steps)
+        self.folder.drop_rows(self.study, steps)
         values = {name: value.tolist() for name, value in scalars.items()}
-        self.folder.append({"rule": self.rule, "step": steps, "final": True, **values})
+        self.folder.append({"study": self.study, "step": steps, "final": True, **values})
         self.folder.flush()
 
     def attach(self, name: str, value: dict[str, Any]) -> None:
         self.folder.write_json(name, value)
 
     def rows(self) -> list[Row]:
-        skipped = {"rule", "step", "seconds", "cpu_seconds"}
+        skipped = {"study", "step", "seconds", "cpu_seconds"}
         return [
             {name: np.asarray(value, float) for name, value in row.items() if name not in skipped}
             for row in self.folder.rows()
-            if row["rule"] == self.rule and not row.get("final")
+            if row["study"] == self.study and not row.get("final")
         ]

@@ -1,7 +1,7 @@
-"""The run folder: everything that a run leaves behind, in files that anything can read.
+"""The run folder: all that a run keeps, in files that any program can read.
 
-``config.json`` (what was asked for), ``env.json`` (where it ran), ``metrics.jsonl`` (one object per meta-step and
-rule, and a last one per rule with ``"final": true`` and the coefficients after the last step), ``checkpoints/``,
+``config.json`` (the configuration), ``env.json`` (versions and machine), ``metrics.jsonl`` (one object per study and
+step, and a last one per study with ``"final": true`` and the values after the last step), ``checkpoints/``,
 ``figures/``, ``result.json`` and ``report.html``.
 """
 
@@ -23,10 +23,11 @@ import jax
 from filelock import FileLock, Timeout
 
 from metaplax._version import __version__
+from metaplax.runs.old_names import translate_config, translate_row
 
 CONFIG_KEYS = {
-    "checkpoint_seconds", "config", "data", "data_dir", "data_sha256", "experiment", "preset", "published", "rules",
-    "source", "title",
+    "checkpoint_seconds", "config", "data", "data_dir", "data_sha256", "experiment", "preset", "published", "report",
+    "source", "studies", "title",
 }  # fmt: skip
 LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
 
@@ -37,7 +38,7 @@ class RunFolderError(Exception):
 
 @contextmanager
 def explaining(path: Path, doing: str = "written") -> Iterator[None]:
-    """Say in one sentence what the operating system refused."""
+    """Turn an error of the operating system into one sentence."""
     try:
         yield
     except OSError as error:
@@ -47,23 +48,23 @@ def explaining(path: Path, doing: str = "written") -> Iterator[None]:
 class RunFolder:
     """A run folder on disk.
 
-    Only one process may write to it at a time: see :meth:`writing`.
+    Only one process may write to it at a time: see ``writing``.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
         self._metrics: IO[str] | None = None
 
     @staticmethod
-    def create(parent: Path, experiment: str, config: dict[str, Any]) -> "RunFolder":
-        """Make a new folder ``<experiment>-<time>-<id>`` in ``parent`` and write down what was asked for.
+    def create(parent: Path | str, experiment: str, config: dict[str, Any]) -> "RunFolder":
+        """Make a new folder ``<experiment>-<time>-<id>`` in ``parent`` and write its configuration.
 
         Raises:
             RunFolderError: the folder cannot be written.
         """
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = parent / f"{experiment.replace('/', '-')}-{stamp}-{secrets.token_hex(2)}"
-        with explaining(parent):
+        path = Path(parent) / f"{experiment.replace('/', '-')}-{stamp}-{secrets.token_hex(2)}"
+        with explaining(Path(parent)):
             path.mkdir(parents=True)
         folder = RunFolder(path)
         folder.write_json("env.json", environment())
@@ -72,19 +73,20 @@ class RunFolder:
         return folder
 
     @staticmethod
-    def open(path: Path) -> "RunFolder":
+    def open(path: Path | str) -> "RunFolder":
         """An existing run folder.
 
         Raises:
-            RunFolderError: there is none at this path.
+            RunFolderError: the path is not that of a run folder.
         """
-        if not (path / "config.json").is_file():
+        folder = RunFolder(path)
+        if not (folder.path / "config.json").is_file():
             raise RunFolderError(f"{path} is not a run folder: it holds no config.json")
-        return RunFolder(path)
+        return folder
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the folder for writing; the hold ends with the process, however that dies.
+        """Lock the folder for writing; the lock is released when the process ends, for whatever reason.
 
         Raises:
             RunFolderError: another process holds it.
@@ -112,16 +114,20 @@ class RunFolder:
 
     @property
     def metrics_path(self) -> Path:
-        """The file with one object per meta-step and rule."""
+        """The file with one object per study and step."""
         return self.path / "metrics.jsonl"
 
     def config(self) -> dict[str, Any]:
-        """What was asked for.
+        """The configuration, with today's names also if an earlier version wrote it.
 
         Raises:
             RunFolderError: the file is missing, damaged, or not that of a run.
         """
         config = self.read_json("config.json")
+        try:
+            config = translate_config(config)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunFolderError(f"{self.path / 'config.json'} is not that of a run: {error!r}") from error
         missing = sorted(CONFIG_KEYS - config.keys())
         if missing:
             raise RunFolderError(f"{self.path / 'config.json'} is not that of a run: it has no {', '.join(missing)}")
@@ -179,7 +185,7 @@ class RunFolder:
                 os.fsync(self._metrics.fileno())
 
     def rows(self) -> list[dict[str, Any]]:
-        """All complete lines of the metrics; a last line that a crash cut short is left out."""
+        """All complete lines of the metrics, with today's names; a last line that a crash cut short is left out."""
         if not self.metrics_path.exists():
             return []
         with explaining(self.metrics_path, "read"):
@@ -188,26 +194,27 @@ class RunFolder:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-                if not isinstance(row, dict) or not {"rule", "step"} <= row.keys():
-                    raise ValueError("no rule and step")
+                row = translate_row(row) if isinstance(row, dict) else {}
+                if not {"study", "step"} <= row.keys():
+                    raise ValueError("it has no study and step")
                 rows.append(row)
             except ValueError as error:
                 if number < len(lines):
                     raise RunFolderError(f"line {number} of {self.metrics_path} is damaged: {error}") from error
         return rows
 
-    def drop_rows(self, rule: str, done: int) -> None:
-        """Forget what was recorded of a rule after its first ``done`` steps.
+    def drop_rows(self, study: str, done: int) -> None:
+        """Delete the rows of a study after its first ``done`` steps.
 
         Raises:
             RunFolderError: fewer than ``done`` steps were recorded.
         """
         rows = self.rows()
-        kept = [row for row in rows if row["rule"] != rule or row["step"] < done]
-        recorded = sum(row["rule"] == rule for row in kept)
+        kept = [row for row in rows if row["study"] != study or row["step"] < done]
+        recorded = sum(row["study"] == study for row in kept)
         if recorded != done:
             raise RunFolderError(
-                f"{self.metrics_path} holds {recorded} of the {done} steps of {rule!r} that its checkpoint has done"
+                f"{self.metrics_path} holds {recorded} of the {done} steps of {study!r} that its checkpoint has done"
             )
         if len(kept) < len(rows) or not _ends_with_newline(self.metrics_path):
             self.close()
@@ -224,7 +231,7 @@ def finite(value: Any) -> Any:
 
 
 def environment() -> dict[str, Any]:
-    """Where a run takes place: versions, machine, command."""
+    """Versions, machine and command of this process."""
     devices, program = jax.devices(), Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
     return {

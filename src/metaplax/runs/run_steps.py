@@ -44,9 +44,12 @@ def run_steps(
         the state after the last step.
 
     Raises:
+        ValueError: more steps are done already than are asked for.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
         Exception: what ``trouble`` returned; a checkpoint was written before.
     """
+    if first > steps:
+        raise ValueError(f"{first} steps are done already, so that {steps} cannot be asked for")
     refuse(trouble(state, first))
     with progress.track(steps, first) as advance:
         if interruption.requested:
@@ -57,7 +60,8 @@ def run_steps(
         for index in range(first, steps):
             began, cpu_began = time.perf_counter(), time.process_time()
             state, record = take(index, state)
-            row: dict[str, Any] = {name: np.asarray(value) for name, value in record.items()}
+            # A copy: a view would keep the buffer of the device alive.
+            row: dict[str, Any] = {name: np.array(value) for name, value in record.items()}
             recorder.record(index, row, time.perf_counter() - began, time.process_time() - cpu_began)
             advance(row)
             done, stop = index + 1, interruption.requested

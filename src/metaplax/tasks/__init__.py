@@ -11,20 +11,7 @@ from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns
 from metaplax.tasks.table import Table
 
 __all__ = [
-    "AbstractContinualTask",
-    "AbstractSpikingTask",
-    "AbstractTask",
-    "ClassBank",
-    "ContinualImages",
-    "Episode",
-    "Examples",
-    "FewShot",
-    "HoldOut",
-    "ImageStream",
-    "OnlineClassification",
-    "Order",
-    "Sinusoids",
-    "SpikingPatterns",
-    "SpikingSinusoids",
-    "Table",
-]
+    "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",
+    "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Sinusoids", "SpikingPatterns",
+    "SpikingSinusoids", "Table",
+]  # fmt: skip

@@ -3,18 +3,22 @@
 from abc import abstractmethod
 
 import equinox as eqx
-from jaxtyping import Array, Key, Num, PyTree
+from jaxtyping import Array, Int, Key, Num, PyTree
 
 
 class Examples(eqx.Module):
-    """Inputs and targets; the leading axis of both counts examples, unless it is a single one."""
+    """Inputs and targets; the leading axis of both counts examples, unless there is only a single example."""
 
     x: Num[Array, "..."]
     y: Num[Array, "..."]
 
+    def take(self, rows: Int[Array, " n"] | slice) -> "Examples":
+        """Some of the examples."""
+        return Examples(self.x[rows], self.y[rows])
+
 
 class Episode(eqx.Module):
-    """One task: what to learn from, in the order it is seen, and what to be scored on.
+    """One task: what a learner adapts to, in the order it sees it, and what it is scored on.
 
     Both parts are pytrees of arrays with static shapes whose leading axis counts examples.
     """
@@ -28,14 +32,16 @@ class AbstractTask(eqx.Module):
 
     @property
     def classes(self) -> int | None:
-        """How many classes targets are drawn from; ``None`` if they are no classes."""
+        """Number of classes that targets are labels of; ``None`` if targets are not class labels."""
         return None
 
     def resample(self, key: Key[Array, ""]) -> "AbstractTask":
-        """The distribution as it is in one trial, in the same structure.
+        """Draw what stays the same over all episodes of one trial, such as which images are held back.
 
-        Here it may draw what stays the same over all episodes of a trial, such as a division of the data; by default
-        it is as it is.
+        Called once per trial, before its first episode. By default nothing is drawn.
+
+        Returns:
+            the distribution for this trial, with arrays of the same shapes.
         """
         del key
         return self

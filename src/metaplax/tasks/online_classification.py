@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 from metaplax.data import ImageSet
+from metaplax.data.checks import check_sizes
 from metaplax.tasks.class_bank import ClassBank
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 
@@ -30,7 +31,7 @@ class OnlineClassification(AbstractTask):
             code does, instead of fresh ones.
 
     Raises:
-        ValueError: a number is below one, or the data have too few classes or images per class.
+        ValueError: a size is below one, or the data have too few classes or images per class.
 
     Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1.
     """
@@ -53,11 +54,8 @@ class OnlineClassification(AbstractTask):
         fixed_images: bool = False,
         allowed: Sequence[int] | None = None,
     ):
-        for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        self.bank = ClassBank(data, allowed)
-        self.bank.require(data, ways, shots + queries, replacement=replacement)
+        check_sizes(ways=ways, shots=shots, queries=queries)
+        self.bank = ClassBank(data, ways, shots + queries, allowed, replacement=replacement)
         self.ways, self.shots, self.queries = ways, shots, queries
         self.replacement, self.fixed_images = replacement, fixed_images
 
@@ -67,7 +65,7 @@ class OnlineClassification(AbstractTask):
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         class_key, image_key, order_key = jax.random.split(key, 3)
-        classes = self.bank.classes(class_key, self.ways, replacement=self.replacement)
+        classes = jax.random.choice(class_key, self.bank.labels, (self.ways,), replace=self.replacement)
         rows = jax.vmap(self._draw)(classes, jax.random.split(image_key, self.ways))
         support, query = rows[:, : self.shots], rows[:, self.shots :]
         order = jax.random.permutation(order_key, self.ways * self.shots)

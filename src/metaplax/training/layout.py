@@ -13,8 +13,10 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
+from metaplax.runs import Step
+
 Trial = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], PyTree]
-Batching = Literal["auto", "vmap", "map"]
+Layout = Literal["auto", "vmap", "map"]
 
 
 def use_all_cores() -> None:
@@ -55,11 +57,11 @@ class AbstractLayout(ABC):
 
     @abstractmethod
     def pad(self, tree: PyTree) -> PyTree:
-        """States or keys with as many trials as are run; those of many steps are pad up once, not at every step."""
+        """States or keys with as many trials as are run, the last one repeated; done once for many steps."""
 
     @abstractmethod
     def unpad(self, tree: PyTree) -> PyTree:
-        """Without what :meth:`pad` added."""
+        """Without what ``pad`` added."""
 
 
 class VmapLayout(AbstractLayout):
@@ -83,7 +85,7 @@ class MapLayout(AbstractLayout):
     """Every CPU device takes its share, one after the other.
 
     On a CPU, batching small matrix-vector products makes them slower than one after the other. There is one
-    device per core, see :func:`use_all_cores`. Several devices may share the episodes of a trial.
+    device per core, see ``use_all_cores``. Several devices may share the episodes of a trial.
     """
 
     count: int
@@ -141,7 +143,7 @@ class MapLayout(AbstractLayout):
         return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
 
 
-def choose_layout(trials: int, episodes: int = 1, batching: Batching = "auto") -> AbstractLayout:
+def choose_layout(trials: int, episodes: int = 1, layout: Layout = "auto") -> AbstractLayout:
     """The layout that is fastest here.
 
     On a CPU the one that leaves the fewest episodes to each device; where several do, trials are shared out before
@@ -150,23 +152,52 @@ def choose_layout(trials: int, episodes: int = 1, batching: Batching = "auto") -
     Args:
         trials: independent trials.
         episodes: episodes per trial and step.
-        batching: ``"vmap"`` or ``"map"`` (in turn, on all devices) to decide against what was measured:
+        layout: ``"vmap"`` or ``"map"`` (in turn, on all devices) to decide against what was measured:
             ``"map"`` on a CPU, ``"vmap"`` elsewhere.
 
     Raises:
-        ValueError: ``batching`` is none of these.
+        ValueError: ``layout`` is none of these.
     """
-    if batching not in ("auto", "vmap", "map"):
-        raise ValueError(f"batching is 'auto', 'vmap' or 'map', not {batching!r}")
+    if layout not in ("auto", "vmap", "map"):
+        raise ValueError(f"layout is 'auto', 'vmap' or 'map', not {layout!r}")
     devices = jax.local_devices()
-    if batching == "vmap" or (batching == "auto" and devices[0].platform != "cpu"):
+    if layout == "vmap" or (layout == "auto" and devices[0].platform != "cpu"):
         return VmapLayout()
     layouts = [
         MapLayout(trials, across, min(episodes, len(devices) // across))
         for across in range(min(trials, len(devices)), 0, -1)
     ]
-    return min(layouts, key=lambda layout: layout.episodes_each(episodes))
+    return min(layouts, key=lambda found: found.episodes_each(episodes))
 
 
 def _pad(leaf: Array, surplus: int) -> Array:
     return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], surplus, axis=0)]) if surplus else leaf
+
+
+def compile_step(
+    layout: AbstractLayout,
+    function: Trial,
+    arrays: PyTree,
+    keys: Key[Array, " trials"],
+    state: PyTree,
+    *,
+    donate: bool = False,
+) -> Step:
+    """Compile the step of one trial into one of all trials, for ``run_steps``.
+
+    Args:
+        layout: of the trials.
+        function: ``f(arrays, index, state, key)`` of one trial, which gives its next state and what to record.
+        arrays: what the trials share, such as the arrays of a task.
+        keys: of the trials.
+        state: padded; its shapes are compiled for.
+        donate: whether the memory of a state is used again for the next one.
+    """
+    padded, program = layout.pad(keys), jax.jit(layout.trials(function), donate_argnums=2 if donate else ())
+    take = program.lower(arrays, jnp.int32(0), state, padded).compile()
+
+    def step(index: int, state: PyTree) -> tuple[PyTree, dict[str, Array]]:
+        state, row = take(arrays, jnp.int32(index), state, padded)
+        return state, layout.unpad(row)
+
+    return step

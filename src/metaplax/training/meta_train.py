@@ -1,7 +1,8 @@
 """The only outer loop: draw episodes, estimate the meta-gradient, take one optax step, record."""
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -11,61 +12,87 @@ import optax
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
-from metaplax.learners import AbstractLearner, join, split
-from metaplax.runs.interruption import Interruption
-from metaplax.runs.progress import AbstractProgress, NoProgress
-from metaplax.runs.recorder import AbstractRecorder, MemoryRecorder, Row
-from metaplax.runs.run_steps import Step, run_steps
+from metaplax.learners import AbstractLearner, split, with_trainable
+from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, run_steps
 from metaplax.tasks import AbstractTask
-from metaplax.training.layout import AbstractLayout, Batching, choose_layout
-from metaplax.training.rollback import Anchors, Best
-
-RESAMPLING = 2**32 - 1
-"""In the place of the index of a meta-step, what is drawn once per trial."""
-
-ANCHORS = 8
-"""How many earlier meta-steps can be gone back to, one every five finite steps."""
-
-
-class DivergedError(RuntimeError):
-    """Too many episodes in a row gave a loss or gradient that is not finite; the message is one sentence."""
+from metaplax.training.divergence import CAUSES, cause, divergence, wrong_labels
+from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step
+from metaplax.training.result import MetaTrained, resample_key, trial_learner
+from metaplax.training.rollback import Rollback
 
 
 class MetaState(eqx.Module):
-    """What meta-training carries from step to step; outside of one trial every leaf has a leading axis of trials."""
+    """What meta-training carries from step to step; outside of one trial every leaf has a leading axis of trials.
+
+    Attributes:
+        parameters: meta-parameters.
+        optimizer: state of the outer optimiser.
+        rollback: state of the :class:`Rollback`, if there is one.
+        streak: meta-steps in a row in which every episode exploded.
+        causes: why episodes of these were left out, how many for each cause.
+        masked: episodes left out so far.
+    """
 
     parameters: PyTree
     optimizer: PyTree
-    anchors: Anchors
-    best: Best
+    rollback: PyTree
     streak: Int[Array, "*trials"]
+    causes: Int[Array, "*trials causes"]
     masked: Int[Array, "*trials"]
 
 
-@dataclass(frozen=True)
-class MetaTrained:
-    """What meta-training returns.
-
-    Attributes:
-        learner: the learner with its meta-learned leaves, each with a leading axis of trials.
-        history: what was recorded, one row per meta-step.
-        masked: for each trial, how many episodes were left out because they were not finite.
-    """
+@dataclass(frozen=True, eq=False)
+class MetaStep:
+    """One meta-step of one trial; its attributes are the arguments of :func:`meta_train`."""
 
     learner: AbstractLearner
-    history: list[Row]
-    masked: tuple[int, ...]
+    tasks: AbstractTask
+    estimator: AbstractEstimator
+    optimizer: optax.GradientTransformation
+    meta_batch: int
+    resample: bool
+    rollback: Rollback | None
+    layout: AbstractLayout
 
-    def scalars(self) -> Row:
-        """Meta-parameters worth plotting after the last meta-step, for each trial."""
-        parameters, constants = split(self.learner)
-        found = jax.vmap(lambda one: join(one, constants).scalars())(parameters)
-        return {name: np.asarray(value) for name, value in found.items()}
+    @property
+    def ceiling(self) -> float:
+        """Outer loss above which an episode has exploded."""
+        return self.rollback.ceiling if self.rollback else float("inf")
 
-    def mean(self) -> AbstractLearner:
-        """The learner with every meta-learned leaf averaged over trials."""
-        parameters, constants = split(self.learner)
-        return eqx.combine(jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), parameters), constants)
+    def __call__(
+        self, task_arrays: PyTree, index: Int[Array, ""], state: MetaState, trial_key: Key[Array, ""]
+    ) -> tuple[MetaState, dict[str, Array]]:
+        """The state after meta-step ``index``, and what to record of it.
+
+        Arrays of the task are an argument, so that they are not compiled into the program.
+        """
+        task = eqx.combine(task_arrays, self.tasks).resample(resample_key(trial_key))
+        learner = trial_learner(self.learner, state.parameters, trial_key, self.resample)
+
+        def one_episode(key: Key[Array, ""]) -> PyTree:
+            task_key, learner_key = jax.random.split(key)
+            (loss, metrics), gradient = self.estimator.value_and_grad(learner, task.sample(task_key), learner_key)
+            return {"loss": loss, **metrics}, gradient, cause(loss, optax.tree.norm(gradient), self.ceiling)
+
+        keys = jax.random.split(jax.random.fold_in(trial_key, index), self.meta_batch)
+        records, gradients, causes = self.layout.episodes(one_episode, keys)
+        usable = ~jnp.any(causes, axis=1)
+        count = jnp.sum(usable)
+        gradient = jax.tree.map(lambda g: _masked_sum(g, usable) / jnp.maximum(count, 1), gradients)
+        means = {name: _masked_sum(value, usable) / count for name, value in records.items()}
+
+        before, memory = (state.parameters, state.optimizer), state.rollback
+        updates, optimizer_state = self.optimizer.update(gradient, state.optimizer, state.parameters)
+        stepped = (eqx.apply_updates(state.parameters, updates), optimizer_state)
+        after = jax.tree.map(lambda new, old: jnp.where(count > 0, new, old), stepped, before)
+        streak = jnp.where(count > 0, 0, state.streak + 1)
+        if self.rollback is not None:
+            after, memory = self.rollback.step(memory, before, after, means["loss"], streak)
+
+        causes = jnp.where(count > 0, 0, state.causes + jnp.sum(causes, axis=0))
+        row = {**means, "masked": self.meta_batch - count, **learner.scalars()}
+        row |= {} if self.meta_batch == 1 else {"meta_batch": jnp.int32(self.meta_batch)}
+        return MetaState(*after, memory, streak, causes, state.masked + self.meta_batch - count), row
 
 
 def meta_train(
@@ -78,94 +105,73 @@ def meta_train(
     key: Key[Array, ""],
     trials: int = 1,
     meta_batch: int = 1,
+    resample: bool = False,
+    trainable: PyTree | None = None,
     patience: int = 10,
-    ceiling: float = float("inf"),
-    margin: float = float("inf"),
-    batching: Batching = "auto",
+    rollback: Rollback | None = None,
+    layout: Layout = "auto",
     recorder: AbstractRecorder | None = None,
     progress: AbstractProgress | None = None,
     interruption: Interruption | None = None,
 ) -> MetaTrained:
     """Meta-learn a learner's parameters on a distribution of tasks.
 
-    The episodes are a pure function of (``key``, trial, step, index in the batch), so that a run can be
-    resumed without any state of a data loader, and two learners can be compared on the same episodes.
+    Meta-training starts from the learner as it is given and changes the arrays that
+    :func:`~metaplax.learners.trainable` marks, and no others. The episodes are a pure function of (``key``, trial,
+    meta-step, index in the batch), so that a run can be resumed without any state of a data loader, and two learners
+    can be compared on the same episodes.
 
-    An episode whose loss or gradient is not finite, or whose loss is above ``ceiling``, has exploded: it is left out
-    and counted. From the second meta-step in a row
-    without any other episode on, the parameters go back by some steps for each.
+    An episode whose loss or gradient is not finite has exploded: it is left out and counted.
 
     Args:
-        learner: where to start; its floating-point JAX arrays are meta-learned.
+        learner: where to start.
         tasks: distribution of episodes.
         estimator: how the meta-gradient is obtained.
         optimizer: the outer optimiser.
-        steps: number of meta-steps.
-        key: seed of everything.
-        trials: independent repetitions, each with episodes and initial networks of its own.
-        episodes: episodes per meta-step; their gradients are averaged.
+        meta_steps: number of outer steps.
+        key: seed of everything random.
+        trials: independent repetitions, each with episodes of its own.
+        meta_batch: episodes per meta-step; their meta-gradients are averaged.
+        resample: whether every trial starts with a fresh draw, :meth:`~metaplax.learners.AbstractLearner.resample`, in
+            place of the learner as it is given. What is frozen stays in any case.
+        trainable: which arrays are meta-learned, if not those that are so by default: booleans in the structure of the
+            learner, or a prefix of it, as ``equinox.filter`` takes them.
         patience: give up after so many meta-steps in a row in which every episode exploded.
-        ceiling: an outer loss that no episode should exceed, such as one and a half times that of an untrained
-            network. The gradients of such episodes are huge and lead nowhere.
-        margin: how far the running mean of the loss over about ten meta-steps may rise above its lowest value; then
-            the parameters go back to where it was lowest. An exploded episode counts with the ceiling.
-        batching: how trials and episodes are laid out over the machine, see :func:`metaplax.training.layout`.
+        rollback: when to go back to earlier parameters; by default never.
+        layout: how trials and episodes are laid out over devices, see :func:`~metaplax.training.choose_layout`.
         recorder: where rows and checkpoints go; by default rows are kept in memory.
         progress: shows how far it is.
         interruption: asked after every step whether to stop.
 
     Raises:
-        IncompatibleError: task, learner and estimator do not fit together (before anything compiles).
-        ValueError: ``steps``, ``trials`` or ``episodes`` is below one, or ``batching`` is unknown.
-        DivergedError: ``patience`` meta-steps in a row without a finite episode.
+        IncompatibleError: task, learner and estimator do not fit together, or the meta-gradient would be zero by
+            construction (before anything compiles).
+        ValueError: a number is below one, ``layout`` is unknown, or more steps are done already than are asked for.
+        DivergedError: ``patience`` meta-steps in a row had no episode that counts; the message names the cause.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
     """
-    for name, value in (("steps", steps), ("trials", trials), ("episodes", episodes)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, not {value}")
-    learner.check(jax.eval_shape(tasks.sample, key), tasks.classes)
-    estimator.check(learner)
-    layout = choose_layout(trials, episodes, batching)
-    recorder = MemoryRecorder() if recorder is None else recorder
-    progress = NoProgress() if progress is None else progress
-    interruption = Interruption() if interruption is None else interruption
-
-    constants = split(learner)[1]
-    trial_keys = keys_of_trials(key, trials)
-    first, state = recorder.resume(start(learner, optimizer, trial_keys))
-
-    # Arrays are arguments of the compiled step; Python numbers stay what they are.
-    task_arrays, task_constants = eqx.partition(tasks, eqx.is_array)
-
-    def one_trial(task_arrays, step, state, trial_key):
-        tasks = eqx.combine(task_arrays, task_constants).resample(resample_key(trial_key))
-        key = jax.random.fold_in(trial_key, step)
-        return _meta_step(constants, tasks, estimator, optimizer, episodes, layout, (ceiling, margin), state, key)
-
-    def compiled(state: MetaState) -> Step:
-        keys = layout.pad(trial_keys)
-        take = jax.jit(layout.trials(one_trial)).lower(task_arrays, jnp.int32(0), state, keys).compile()
-
-        def step(index: int, state: MetaState) -> tuple[MetaState, dict[str, Array]]:
-            state, record = take(task_arrays, jnp.int32(index), state, keys)
-            return state, layout.unpad(record)
-
-        return step
-
-    state = run_steps(
-        compiled,
-        layout.pad(state),
-        first,
-        steps,
-        recorder=recorder,
-        progress=progress,
-        interruption=interruption,
-        trouble=lambda state, done: _divergence(layout.unpad(state.streak), done, patience),
-        kept=layout.unpad,
+    _require_positive(meta_steps=meta_steps, trials=trials, meta_batch=meta_batch)
+    learner = learner if trainable is None else with_trainable(learner, trainable)
+    shapes = jax.eval_shape(tasks.sample, key)
+    learner.check(shapes, tasks.classes)
+    estimator.check(learner, shapes)
+    began, recorder, trial_keys = time.perf_counter(), recorder or MemoryRecorder(), keys_of_trials(key, trials)
+    place = choose_layout(trials, meta_batch, layout)
+    step = MetaStep(learner, tasks, estimator, optimizer, meta_batch, resample, rollback, place)
+    hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
+    trouble = lambda state, done: divergence(  # noqa: E731
+        *place.unpad((state.streak, state.causes)), done, patience=patience, ceiling=step.ceiling, hint=hint
     )
-    learned = eqx.combine(state.parameters, constants)
-    trained = MetaTrained(learned, recorder.rows(), tuple(int(n) for n in state.masked))
-    recorder.finish(steps, trained.scalars())
+    first, state = recorder.resume(initial_state(learner, optimizer, trial_keys, resample, rollback))
+    compiled = partial(compile_step, place, step, eqx.filter(tasks, eqx.is_array), trial_keys, donate=True)
+    state = run_steps(
+        compiled, place.pad(state), first, meta_steps, recorder=recorder, progress=progress or NoProgress(),
+        interruption=interruption or Interruption(), trouble=trouble, kept=place.unpad,
+    )  # fmt: skip
+    masked, seconds = tuple(int(n) for n in state.masked), time.perf_counter() - began
+    found = eqx.combine(state.parameters, split(learner)[1])
+    trained = MetaTrained(found, recorder.rows(), masked, seconds, learner, trial_keys, resample)
+    recorder.finish(meta_steps, trained.scalars())
     return trained
 
 
@@ -174,61 +180,26 @@ def keys_of_trials(key: Key[Array, ""], trials: int) -> Key[Array, " trials"]:
     return jax.vmap(lambda trial: jax.random.fold_in(key, trial))(jnp.arange(trials))
 
 
-def resample_key(trial_key: Key[Array, ""]) -> Key[Array, ""]:
-    """The key of what is drawn once per trial."""
-    return jax.random.fold_in(trial_key, RESAMPLING)
-
-
-def start(
-    learner: AbstractLearner, optimizer: optax.GradientTransformation, trial_keys: Key[Array, " trials"]
+def initial_state(
+    learner: AbstractLearner,
+    optimizer: optax.GradientTransformation,
+    trial_keys: Key[Array, " trials"],
+    resample: bool = False,
+    rollback: Rollback | None = None,
 ) -> MetaState:
-    """The state before the first meta-step, with a leading axis of trials."""
+    """The state before the first meta-step, with a leading axis of trials; arguments as in :func:`meta_train`."""
+
+    # Arrays of an earlier result are spread over devices, which the compiled step does not expect of its first input.
+    learner = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_inexact_array(leaf) else leaf, learner)
 
     def one(trial_key: Key[Array, ""]) -> MetaState:
-        parameters = split(learner.resample(resample_key(trial_key)))[0]
+        start = learner.resample(resample_key(trial_key)) if resample else learner
+        parameters = jax.tree.map(jnp.asarray, split(start)[0])
         current = (parameters, optimizer.init(parameters))
-        return MetaState(*current, Anchors.start(current, ANCHORS), Best.start(current), jnp.int32(0), jnp.int32(0))
+        memory = rollback.start(current) if rollback else None
+        return MetaState(*current, memory, jnp.int32(0), jnp.zeros(len(CAUSES), jnp.int32), jnp.int32(0))
 
     return jax.vmap(one, out_axes=0)(trial_keys)
-
-
-def _meta_step(
-    constants: AbstractLearner,
-    tasks: AbstractTask,
-    estimator: AbstractEstimator,
-    optimizer: optax.GradientTransformation,
-    meta_batch: int,
-    layout: AbstractLayout,
-    limits: tuple[float, float],
-    state: MetaState,
-    key: Key[Array, ""],
-) -> tuple[MetaState, dict[str, Any]]:
-    """One meta-step of one trial. Episodes that are not finite do not count; see :mod:`metaplax.training.rollback`."""
-    learner, (ceiling, margin) = eqx.combine(state.parameters, constants), limits
-
-    def one_episode(key):
-        task_key, learner_key = jax.random.split(key)
-        (loss, metrics), gradient = estimator.value_and_grad(learner, tasks.sample(task_key), learner_key)
-        # The norm, not just the entries: one whose square overflows would stop Adam for good.
-        finite = jnp.isfinite(loss) & (loss <= ceiling) & jnp.isfinite(optax.tree.norm(gradient))
-        return {"loss": loss, **metrics}, gradient, finite
-
-    records, gradients, finite = layout.episodes(one_episode, jax.random.split(key, episodes))
-    count = jnp.sum(finite)
-    gradient = jax.tree.map(lambda g: _masked_sum(g, finite) / jnp.maximum(count, 1), gradients)
-    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
-    masked, before = state.masked + episodes - count, (state.parameters, state.optimizer)
-    stepped = eqx.apply_updates(state.parameters, updates)
-    means = {name: _masked_sum(value, finite) / count for name, value in records.items()}
-    taken = (stepped, optimizer_state), state.anchors.passed(before), jnp.int32(0)
-    left = (*state.anchors.exploded(before, state.streak + 1), state.streak + 1)
-    current, anchors, streak = jax.tree.map(lambda a, b: jnp.where(count > 0, a, b), taken, left)
-    (parameters, optimizer_state), best = state.best.after(
-        jnp.where(count > 0, means["loss"], ceiling), current, margin
-    )
-    new_state = MetaState(parameters, optimizer_state, anchors, best, streak, masked)
-    row = {**means, "masked": episodes - count, **join(state.parameters, constants).scalars()}
-    return new_state, row if episodes == 1 else {**row, "episodes": jnp.int32(episodes)}
 
 
 def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
@@ -237,12 +208,7 @@ def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
     return jnp.sum(jnp.where(mask.reshape(shape), values, 0), axis=0)
 
 
-def _divergence(streaks: Int[Array, " trials"], done: int, patience: int) -> DivergedError | None:
-    """The error, if too many meta-steps in a row have given nothing finite."""
-    trials = [str(i) for i, n in enumerate(np.asarray(streaks)) if n >= patience]
-    if not trials:
-        return None
-    return DivergedError(
-        f"meta-training diverged: {patience} meta-steps in a row up to step {done - 1} gave no finite loss and"
-        f" gradient (trial {', '.join(trials)}); try a smaller meta-learning rate or clip the meta-gradient harder"
-    )
+def _require_positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")

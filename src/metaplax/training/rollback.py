@@ -1,10 +1,13 @@
 """Going back when meta-training has walked into a region where episodes explode.
 
-Leaving out one explosive episode is enough when it was bad luck. When explosions follow each other, the
-parameters themselves are the problem, and no gradient is left to lead out: then the way back is the way we came
-(:class:`Anchors`). A region can also be bad without explosions, with losses that are finite, large and chaotic:
-then it is back to the best there was (:class:`Best`).
+Leaving out one explosive episode is enough when it was bad luck. When explosions follow each other, the parameters
+themselves are the problem, and no gradient is left to lead out: then meta-training goes back to earlier parameters. A
+region can also be bad without explosions, with losses that are finite, large and chaotic: then it goes back to the
+parameters with the lowest loss.
 """
+
+from dataclasses import dataclass
+from math import inf, isfinite
 
 import equinox as eqx
 import jax
@@ -12,75 +15,122 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 SPACING = 5
-"""Finite meta-steps between two anchors."""
+"""Finite meta-steps between two stored sets of parameters."""
 
-MEMORY = 0.9
+DECAY = 0.9
 """Decay per meta-step of the running mean of the loss."""
 
 TOLERATED = 1
 """Explosive meta-steps in a row that are put down to bad luck."""
 
 
-class Anchors(eqx.Module):
+class Earlier(eqx.Module):
     """Parameters and optimiser state at earlier meta-steps, the newest first.
 
     Attributes:
-        kept: each leaf has a leading axis of anchors.
-        since: finite meta-steps since the newest was kept.
+        stored: each leaf has a leading axis of meta-steps.
+        since: finite meta-steps since the newest was stored.
     """
 
-    kept: PyTree
+    stored: PyTree
     since: Int[Array, "*trials"]
 
-    @staticmethod
-    def start(current: PyTree, count: int) -> "Anchors":
-        """``count`` anchors, all at the start of meta-training."""
-        return Anchors(
-            jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], count, axis=0), current), jnp.int32(0)
-        )
+    def after(self, before: PyTree, after: PyTree, streak: Int[Array, "*trials"]) -> tuple[PyTree, "Earlier"]:
+        """After a meta-step: the parameters to go on from.
 
-    def passed(self, before: PyTree) -> "Anchors":
-        """After a finite meta-step from ``before``: keep that as an anchor if it is time for one."""
-        due = self.since + 1 >= SPACING
-        pushed = jax.tree.map(lambda old, new: jnp.concatenate([new[None], old[:-1]]), self.kept, before)
-        return Anchors(_choose(due, pushed, self.kept), jnp.where(due, 0, self.since + 1))
-
-    def exploded(self, current: PyTree, streak: Int[Array, "*trials"]) -> tuple[PyTree, "Anchors"]:
-        """After the ``streak``-th explosive meta-step in a row: stay, or go back by one more anchor."""
-        retreat = streak > TOLERATED
-        newest = jax.tree.map(lambda leaf: leaf[0], self.kept)
-        popped = jax.tree.map(lambda leaf: jnp.concatenate([leaf[1:], leaf[-1:]]), self.kept)
-        return _choose(retreat, newest, current), Anchors(_choose(retreat, popped, self.kept), self.since)
+        Args:
+            before: parameters and optimiser state before it.
+            after: those after it, equal to ``before`` if all its episodes exploded.
+            streak: explosive meta-steps in a row up to this one.
+        """
+        exploded, due = streak > 0, self.since + 1 >= SPACING
+        back = streak > TOLERATED
+        newest = jax.tree.map(lambda leaf: leaf[0], self.stored)
+        pushed = jax.tree.map(lambda old, new: jnp.concatenate([new[None], old[:-1]]), self.stored, before)
+        popped = jax.tree.map(lambda leaf: jnp.concatenate([leaf[1:], leaf[-1:]]), self.stored)
+        stored = _choose(back, popped, _choose(~exploded & due, pushed, self.stored))
+        since = jnp.where(exploded, self.since, jnp.where(due, 0, self.since + 1))
+        return _choose(back, newest, after), Earlier(stored, since)
 
 
 class Best(eqx.Module):
     """Parameters and optimiser state where the running mean of the loss was lowest.
 
     Attributes:
-        kept: those parameters and that state.
+        stored: those parameters and that state.
         lowest: the running mean there.
         recent: the running mean now.
     """
 
-    kept: PyTree
+    stored: PyTree
     lowest: Float[Array, "*trials"]
     recent: Float[Array, "*trials"]
-
-    @staticmethod
-    def start(current: PyTree) -> "Best":
-        """Before the first meta-step."""
-        unknown = jnp.asarray(jnp.inf, jnp.result_type(float))
-        return Best(jax.tree.map(jnp.asarray, current), unknown, unknown)
 
     def after(self, loss: Float[Array, ""], current: PyTree, margin: float) -> tuple[PyTree, "Best"]:
         """After a meta-step to ``current`` with this loss: stay, or go back if the mean has risen by ``margin``."""
         known = jnp.where(jnp.isfinite(loss), loss, self.recent)
-        recent = jnp.where(jnp.isfinite(self.recent), MEMORY * self.recent + (1 - MEMORY) * known, known)
-        lost = recent > self.lowest + margin
-        better = recent < self.lowest
-        kept = _choose(better, current, self.kept)
+        recent = jnp.where(jnp.isfinite(self.recent), DECAY * self.recent + (1 - DECAY) * known, known)
+        lost, better = recent > self.lowest + margin, recent < self.lowest
+        stored = _choose(better, current, self.stored)
         lowest = jnp.where(better, recent, self.lowest)
-        return _choose(lost, kept, current), Best(kept, lowest, jnp.where(lost, lowest, recent))
+        return _choose(lost, stored, current), Best(stored, lowest, jnp.where(lost, lowest, recent))
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """When meta-training goes back, and what it remembers for that.
+
+    From the second meta-step in a row on in which every episode exploded, the parameters go back to those of an
+    earlier meta-step, and further back with each further one.
+
+    Attributes:
+        ceiling: an outer loss that no episode should exceed, such as one and a half times that of an untrained
+            network; an episode above it counts as exploded and is left out. Its gradient is huge and leads nowhere.
+        margin: how far the running mean of the loss over about ten meta-steps may rise above its lowest value; then
+            the parameters go back to where it was lowest. An exploded episode counts with the ceiling. Infinite: never.
+        anchors: how many earlier sets of parameters and optimiser state are stored, one every five finite meta-steps.
+
+    Raises:
+        ValueError: ``anchors`` is below one.
+    """
+
+    ceiling: float = inf
+    margin: float = inf
+    anchors: int = 8
+
+    def __post_init__(self):
+        if self.anchors < 1:
+            raise ValueError(f"going back needs at least 1 stored set of parameters, not {self.anchors}")
+
+    def start(self, current: PyTree) -> tuple[Earlier, Best | None]:
+        """Its state before the first meta-step from ``current``, a pair of parameters and optimiser state."""
+        repeated = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], self.anchors, axis=0), current)
+        earlier, unknown = Earlier(repeated, jnp.int32(0)), jnp.asarray(jnp.inf, jnp.result_type(float))
+        is_watching = isfinite(self.margin)
+        return earlier, Best(jax.tree.map(jnp.asarray, current), unknown, unknown) if is_watching else None
+
+    def step(
+        self,
+        state: tuple[Earlier, Best | None],
+        before: PyTree,
+        after: PyTree,
+        loss: Float[Array, ""],
+        streak: Int[Array, ""],
+    ) -> tuple[PyTree, tuple[Earlier, Best | None]]:
+        """The parameters and optimiser state to go on from after a meta-step, and its own state then.
+
+        Args:
+            state: its state before.
+            before: parameters and optimiser state before the meta-step.
+            after: those after it, equal to ``before`` if all episodes exploded.
+            loss: mean over the episodes that did not explode.
+            streak: meta-steps in a row in which all of them did, this one included.
+        """
+        current, earlier = state[0].after(before, after, streak)
+        if state[1] is None:
+            return current, (earlier, None)
+        current, best = state[1].after(jnp.where(streak == 0, loss, self.ceiling), current, self.margin)
+        return current, (earlier, best)
 
 
 def _choose(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:

@@ -1,8 +1,8 @@
-"""Meta-learning coefficients in units of what they can do.
+"""Scales of coefficients in which one meta-learning rate is safe for all of them.
 
-The terms of a rule differ in strength by orders of magnitude: with one meta-learning rate for all, a step that is
-modest for one coefficient makes every episode explode through another. So it is measured first, term by term, how
-large a coefficient can get before episodes explode, and no meta-step may go further than a twentieth of that.
+The effect of the terms of a rule differs by orders of magnitude: with one meta-learning rate for all, a step that is
+modest for one coefficient makes every episode explode through another. Therefore it is measured first, term by term,
+how large a coefficient can get before episodes explode, and no meta-step may go further than a twentieth of that.
 """
 
 import equinox as eqx
@@ -21,7 +21,7 @@ EXPLODED = 1.5
 """An episode whose loss has grown by this factor counts as exploded."""
 
 STEPS = 20
-"""Meta-steps in the same direction that it must take to get to where episodes explode."""
+"""Fewest meta-steps in the same direction from the start to where episodes explode."""
 
 
 def stability_radii(
@@ -29,14 +29,14 @@ def stability_radii(
 ) -> tuple[float, ...]:
     """For each term, the smallest coefficient of either sign that, added to the rule, makes an episode explode.
 
-    Exploded is an episode whose outer loss is not finite, or half as large again as without the addition. Coefficients
+    An episode has exploded if its outer loss is not finite, or 1.5 times that without the addition. Coefficients
     are tried on a grid of half powers of ten from 1e-5 to 1; no inner loop is differentiated.
 
     Args:
-        learner: whose rule it is.
+        learner: the learner with the rule.
         tasks: distribution of episodes.
         key: randomness of episodes and initial networks.
-        episodes: how many are tried with each coefficient.
+        episodes: number of episodes with each coefficient.
 
     Returns:
         One number of the grid per term, or infinity where even a coefficient of one does no harm.
@@ -69,10 +69,10 @@ def _first_explosion(losses: np.ndarray) -> float:
 def stable_scales(
     learner: OnlinePlasticity, tasks: AbstractTask, key: Key[Array, ""], meta_learning_rate: float
 ) -> tuple[float, ...]:
-    """Units in which a step of the size of the meta-learning rate is safe for every coefficient.
+    """Scales in which a step of the size of the meta-learning rate is safe for every coefficient.
 
     Returns:
-        One number per term: 1 where twenty steps in the paper's units stay within the stability radius, and less
+        One number per term: 1 where twenty unscaled steps stay within the stability radius, and less
         where they do not.
     """
     radii = stability_radii(learner, tasks, key)

@@ -1,4 +1,4 @@
-"""What the experiments of this paper share: arms are meta-trained on short streams, and scored on further ones."""
+"""The base of this paper's experiments: arms are meta-trained on short streams, and scored on further ones."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,33 +17,36 @@ from metaplax.experiments.studies.stream_scores import StreamScores
 from metaplax.learners import AbstractStreamLearner
 from metaplax.networks import EncoderMLP
 from metaplax.optim import polyak_average
+from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractContinualTask, Order
+from metaplax.training import Rollback
 
 
 @dataclass(frozen=True)
 class AbstractStreamExperiment(AbstractExperiment):
-    """Arms are meta-trained on streams, and scored on further ones (``.test``).
+    """Arms are meta-trained on streams, and scored on further ones (condition "test").
 
     Attributes:
-        meta_steps: meta-steps.
+        meta_steps: number of meta-steps.
         meta_batch: episodes per meta-step.
         test_episodes: further streams that each trial is scored on.
-        average: whether what is scored are meta-parameters averaged over the last half of meta-training, in all arms.
-        clip: largest norm of the meta-gradient of each group of meta-parameters; 0 for any, as published.
+        average: whether to score meta-parameters averaged over the last half of meta-training, in all arms.
+        clip: largest norm of the meta-gradient of each group of meta-parameters; 0 for no clipping, as published.
         ceiling: outer loss above which an episode has exploded and is left out.
-        tuned_for: whose rates are used: ``"paper"``, as published, ``"quick"``, found for fewer meta-steps, or
-            ``"smoke"``.
-        as_released: do what the published code does: plasticity without bounds, meta-gradients that are not clipped,
-            gradients inside counted as given. Exploded episodes are still left out.
+        tuned_for: which learning rates are used: those published (paper), those found for fewer meta-steps (quick), or
+            smoke.
+        as_released: do what the published code does: plasticity without bounds, no clipping of meta-gradients, and
+            first-order meta-gradients through gradient descent inside. Exploded episodes are still left out.
     """
 
     source: ClassVar[str] = "Lindsey & Litwin-Kumar (2020)"
     labels: ClassVar[Mapping[str, str]] = LABELS
-    axis: ClassVar[str] = "meta-step"
-    averaged: ClassVar[int] = 100
+    settings: ClassVar[Mapping[str, Mapping[str, Arm]]]
+    """Arms by ``tuned_for``, and by short name."""
+
     order: ClassVar[Order]
     released_gradient: ClassVar[Mapping[str, Any]] = {"first_order": True}
-    """What is different about arms with gradients inside in the published code."""
+    """Options of arms with gradient descent inside that are different in the published code."""
 
     trials: int = 5
     meta_steps: int = 20000
@@ -58,19 +61,13 @@ class AbstractStreamExperiment(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("meta_steps", "meta_batch", "test_episodes", "ceiling")
-        if self.clip < 0:
-            raise ConfigError(f"clip must not be negative, but is {self.clip}")
-        if self.tuned_for not in self.recipes():
-            raise ConfigError(f"tuned_for is one of {', '.join(self.recipes())}, not {self.tuned_for!r}")
-
-    @classmethod
-    @abstractmethod
-    def recipes(cls) -> Mapping[str, Mapping[str, Arm]]:
-        """All arms, for each word that ``tuned_for`` may be."""
+        self.require_not_negative("clip")
+        if self.tuned_for not in self.settings:
+            raise ConfigError(f"tuned_for is one of {', '.join(self.settings)}, not {self.tuned_for!r}")
 
     @abstractmethod
     def network(self, plastic: int, data: ImageSet) -> EncoderMLP:
-        """The network with so many layers behind the encoder."""
+        """The network, with ``plastic`` layers behind the encoder."""
 
     @abstractmethod
     def training_task(self, data: ImageSet) -> AbstractContinualTask:
@@ -83,8 +80,8 @@ class AbstractStreamExperiment(AbstractExperiment):
         Args:
             data: the images meta-training draws from.
             load: loads others.
-            parts: how many things there are to learn.
-            order: mixed, or one after the other.
+            parts: number of classes or functions to learn.
+            order: whether they come mixed, or one after the other.
         """
 
     @property
@@ -94,10 +91,10 @@ class AbstractStreamExperiment(AbstractExperiment):
 
     def arms(self) -> Mapping[str, Arm]:
         """The arms by short name."""
-        arms = self.recipes()[self.tuned_for]
+        arms = self.settings[self.tuned_for]
         if not self.as_released:
             return arms
-        # What is first order anyway is not run twice.
+        # All gradient arms are first order then, and this one would be the same as "oml".
         return {name: self._released(arm) for name, arm in arms.items() if name != "oml_first"}
 
     def _released(self, arm: Arm) -> Arm:
@@ -105,10 +102,8 @@ class AbstractStreamExperiment(AbstractExperiment):
         more = self.released_gradient if arm.is_gradient else {"bound": None, "response_bound": None}
         return replace(arm, options={**arm.options, **more})
 
-    def label(self, study: str) -> str:
-        arm, _, where = study.partition(".")
-        label = self.arms()[arm].label if arm in self.arms() else super().label(arm)
-        return f"{label}, {where}" if where else label
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(axis="meta-step")
 
     def optimizer(self, arm: Arm) -> optax.GradientTransformation:
         """The outer optimiser of one arm."""
@@ -120,7 +115,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         return arm.learner(self.network(arm.plastic, data), self.seed)
 
     def trainings(self, data: ImageSet) -> dict[str, AbstractTraining]:
-        """The meta-training of every arm; of those without, where they start."""
+        """The meta-training of every arm, or its start if nothing of it is meta-learned."""
         task = self.training_task(data)
         found: dict[str, AbstractTraining] = {}
         for name, arm in self.arms().items():
@@ -134,8 +129,8 @@ class AbstractStreamExperiment(AbstractExperiment):
                 estimator=Checkpointed(),
                 optimizer=self.optimizer(arm),
                 meta_steps=self.meta_steps,
-                ceiling=self.ceiling,
                 meta_batch=self.meta_batch,
+                rollback=Rollback(ceiling=self.ceiling),
             )
         return found
 
@@ -162,7 +157,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         return {**trainings, **tests}
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
-        """What is known after each number of parts, where there are several."""
+        """Scores after each number of parts that test streams are scored after."""
         return [quantity for row in rows for quantity in self._after(row)]
 
     def _after(self, row: Mapping[str, Any]) -> list[Quantity]:
@@ -170,20 +165,20 @@ class AbstractStreamExperiment(AbstractExperiment):
             return []
         count = round(row["parts"][0])
         names = [name for name in ("accuracy", "accuracy_seen", "loss", "loss_seen") if name in row]
-        units = {"accuracy": "fraction", "loss": self.loss_unit}
-        return [over_trials(f"{n}_after{count}.{row['rule']}", row[n], units[n.removesuffix("_seen")]) for n in names]
+        units = {"accuracy": "fraction", "loss": self.report_options().loss_unit}
+        return [over_trials(f"{n}_after{count}.{row['study']}", row[n], units[n.removesuffix("_seen")]) for n in names]
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
         for name, study in studies.items():
             if not isinstance(study, StreamScores):
                 continue
-            count, (arm, _, place) = study.counts[-1], name.partition(".")
+            count, described = study.counts[-1], self.describe(name)
             accuracy = quantities.get(f"accuracy_after{count}.{name}")
             last = accuracy or quantities.get(f"loss_after{count}.{name}")
             if last:
-                what, where = "accuracy" if accuracy else "loss", "" if place == "test" else f" ({place})"
-                found.append(
-                    f"{self.label(arm)}: {what} {last.with_interval()} after {count} on further streams{where}"
-                )
+                what = "accuracy" if accuracy else "loss"
+                where = "" if described.condition == "test" else f" ({described.condition})"
+                score = f"{what} {last.with_interval()} after {count} on further streams{where}"
+                found.append(f"{described.arm_label}: {score}")
         return tuple(found)

@@ -1,4 +1,4 @@
-"""Do the updates of learned feedback get into each other's way less than gradients do?"""
+"""Measures how much single updates by learned feedback, and by gradients, interfere with each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
 from metaplax.experiments.lindsey2020.arms import Arm
-from metaplax.experiments.lindsey2020.omniglot import QUICK_PRESET, SMOKE_PRESET, AbstractImages
+from metaplax.experiments.lindsey2020.omniglot import AbstractImages
+from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.update_interference import UpdateInterference
 from metaplax.tasks import Order
 
@@ -19,31 +20,17 @@ ARMS = ("flp", "oja_readout", "oml", "maml", "bp")
 class Interference(AbstractImages):
     """Single updates after streams of classes, one after the other, by learned feedback, OML, MAML and backprop.
 
-    Of every arm (``.updates``), layer by layer: the cosine of an update to the negative gradient of that example's
-    loss (``descent_cosine``), the cosine between updates of different classes (``update_cosine``); and how an update
-    changes the loss of its own example (``own_change``) and of those of other classes (``other_change``). The paper
-    gives no definitions; these are ours. Backprop, which is not meta-learned, takes the third of the learning rates
-    that it is tuned over elsewhere.
+    For every arm (condition "updates") and layer: the cosine between an update and the negative gradient of that
+    example's loss (descent_cosine), the cosine between updates of different classes (update_cosine); and how an update
+    changes the loss of its own example (own_change) and of those of other classes (other_change). The paper gives no
+    definitions; these are ours. Backprop, which is not meta-learned, takes the third of the learning rates that it is
+    tuned over elsewhere.
     """
 
     name = "lindsey2020/interference"
     title = "Updates by learned feedback and by gradients: where they point, and what they do to other classes"
     order: ClassVar[Order] = "continual"
-    headline: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {**SMOKE_PRESET, "test_counts": (3,)},
-        "quick": {
-            **QUICK_PRESET,
-            "meta_steps": 600,
-            "test_episodes": 20,
-            "ways": 10,
-            "shots": 3,
-            "queries": 2,
-            "outputs": 20,
-            "test_counts": (10,),
-        },
-        "paper": {"test_episodes": 100, "ways": 20, "test_counts": (20,)},
-    }
+    presets = load_presets(__file__, "interference")
 
     def __post_init__(self):
         super().__post_init__()
@@ -72,8 +59,6 @@ class Interference(AbstractImages):
         for name in self.arms():
             own, others = (quantities.get(f"{what}_change.{name}.updates") for what in ("own", "other"))
             if own and others:
-                found.append(
-                    f"{self.label(name)}: one update changes the loss of its example by {own.mean:.3g}, that of other"
-                    f" classes by {others.with_interval()}"
-                )
+                changes = f"loss of its example by {own.mean:.3g}, that of other classes by {others.with_interval()}"
+                found.append(f"{self.label(name)}: one update changes the {changes}")
         return tuple(found)

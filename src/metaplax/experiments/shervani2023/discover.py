@@ -1,62 +1,63 @@
-"""Beyond the paper: looking for a rule that is as short as the published one and better."""
+"""Beyond the paper: searches for a rule that is as short as the published one and better."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from metaplax.analysis import Quantity
 from metaplax.experiments.base import AbstractStudy
+from metaplax.experiments.presets import load_presets
 from metaplax.experiments.shervani2023.generalisation import AbstractHeldOut
 from metaplax.experiments.shervani2023.online import LABELS
 from metaplax.feedback import AbstractFeedback, ChainAndDirect, Direct, PlasticFeedback
 from metaplax.plasticity import AbstractTerm, CentredGradient, ErrorHebb, Oja, PseudoGradient, Rule, as_text, rules
 
-TERMS: dict[str, tuple[type[AbstractTerm], ...]] = {
-    "f_bio": (PseudoGradient, ErrorHebb, Oja),
-    "centred": (CentredGradient, ErrorHebb, Oja),
-    "two": (CentredGradient, Oja),
-    "oja": (PseudoGradient, Oja),
-}
-FEEDBACK: dict[str, Callable[[], AbstractFeedback]] = {
-    "direct": Direct,
-    "both": ChainAndDirect,
-    "plastic": PlasticFeedback,
+F_BIO = (PseudoGradient, ErrorHebb, Oja)
+CENTRED = (CentredGradient, ErrorHebb, Oja)
+TWO = (CentredGradient, Oja)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rule and a feedback pathway that may be better than the published ones.
+
+    Attributes:
+        label: what figures and tables call it.
+        terms: terms of the rule.
+        feedback: the feedback pathway; by default the one of the experiment.
+        per_layer: whether every layer has coefficients of its own.
+    """
+
+    label: str
+    terms: tuple[type[AbstractTerm], ...]
+    feedback: type[AbstractFeedback] | None = None
+    per_layer: bool = False
+
+
+CANDIDATES = {
+    "f_bio_direct": Candidate("F_bio, direct feedback", F_BIO, Direct),
+    "centred_direct": Candidate("centred gradient, eHebb, Oja; direct feedback", CENTRED, Direct),
+    "two_direct": Candidate("centred gradient, Oja; direct feedback", TWO, Direct),
+    "oja_direct": Candidate("gradient, Oja; direct feedback", (PseudoGradient, Oja), Direct),
+    "centred": Candidate("centred gradient, eHebb, Oja", CENTRED),
+    "two": Candidate("centred gradient, Oja", TWO),
+    "f_bio_layer": Candidate("F_bio, coefficients per layer", F_BIO, per_layer=True),
+    "centred_both": Candidate(
+        "centred gradient, eHebb, Oja; chain and direct feedback, learned gains", CENTRED, ChainAndDirect
+    ),
+    "centred_plastic": Candidate("centred gradient, eHebb, Oja; feedback that learns", CENTRED, PlasticFeedback),
 }
 
 
 @dataclass(frozen=True)
 class Discover(AbstractHeldOut):
-    """Candidate rules, meta-trained on the same episodes and scored on classes that meta-training never saw.
-
-    Candidates are named ``terms``, ``terms_pathway`` or ``terms_layer``, see ``TERMS`` and ``FEEDBACK``."""
+    """Candidate rules, meta-trained on the same episodes and scored on classes that meta-training never saw."""
 
     name = "shervani2023/discover"
     title = "Rules beyond the paper's"
-    arms = (
-        "bp",
-        "f_bio",
-        "f_bio_direct",
-        "centred_direct",
-        "two_direct",
-        "oja_direct",
-        "centred",
-        "two",
-        "f_bio_layer",
-        "centred_both",
-        "centred_plastic",
-    )
-    labels: ClassVar[Mapping[str, str]] = {
-        **LABELS,
-        "f_bio_layer": "F_bio, coefficients per layer",
-        "f_bio_direct": "F_bio, direct feedback",
-        "centred": "centred gradient, eHebb, Oja",
-        "two": "centred gradient, Oja",
-        "centred_direct": "centred gradient, eHebb, Oja; direct feedback",
-        "oja_direct": "gradient, Oja; direct feedback",
-        "two_direct": "centred gradient, Oja; direct feedback",
-        "centred_both": "centred gradient, eHebb, Oja; chain and direct feedback, learned gains",
-        "centred_plastic": "centred gradient, eHebb, Oja; feedback that learns",
-    }
+    arms = ("bp", "f_bio", *CANDIDATES)
+    labels: ClassVar[Mapping[str, str]] = {**LABELS, **{arm: found.label for arm, found in CANDIDATES.items()}}
+    presets = load_presets(__file__, "discover")
 
     meta_steps: int = 400
     safeguards: bool = True
@@ -87,16 +88,15 @@ class Discover(AbstractHeldOut):
         )
 
     def rule(self, arm: str) -> Rule:
-        terms, _, variant = arm.partition("_") if not arm.startswith("f_bio") else ("f_bio", "", arm[6:])
-        if terms not in TERMS:
+        if arm not in CANDIDATES:
             return super().rule(arm)
-        return rules.make(
-            [term() for term in TERMS[terms]], "layer" if variant == "layer" else self.sharing, self.sizes
-        )
+        candidate = CANDIDATES[arm]
+        sharing = "layer" if candidate.per_layer else self.sharing
+        return rules.make([term() for term in candidate.terms], sharing, self.sizes)
 
     def pathway(self, arm: str) -> AbstractFeedback:
-        variant = arm.rpartition("_")[2]
-        return FEEDBACK[variant]() if variant in FEEDBACK else super().pathway(arm)
+        candidate = CANDIDATES.get(arm)
+        return candidate.feedback() if candidate and candidate.feedback else super().pathway(arm)
 
 
 def told_interval(quantity: Quantity) -> str:

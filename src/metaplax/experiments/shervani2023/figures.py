@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from metaplax.analysis import Published
-from metaplax.experiments.shervani2023.online import SMOKE, OnlineRuleLearning
+from metaplax.experiments.presets import load_presets
+from metaplax.experiments.shervani2023.online import OnlineRuleLearning
 
 BP_AND_FA = {
     "accuracy.bp": Published(0.70, "text on Fig. 3a, about 70 %"),
@@ -20,11 +21,7 @@ class Quickstart(OnlineRuleLearning):
     name = "quickstart"
     title = "A learned plasticity rule beside backprop and feedback alignment"
     arms = ("bp", "fa", "f_bio")
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": SMOKE,
-        "quick": {},
-        "paper": {"meta_steps": 600, "trials": 20},
-    }
+    presets = load_presets(__file__, "quickstart")
 
     meta_steps: int = 150
     trials: int = 4

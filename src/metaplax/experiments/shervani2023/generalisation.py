@@ -1,45 +1,43 @@
-"""Beyond the paper: what becomes of a learned rule, left as it is, on other classes, other images, other networks?"""
+"""Beyond the paper: uses learned rules, as they are, on other classes, other images and in other networks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import partial
 
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
-from metaplax.experiments.shervani2023.online import SMOKE, OnlineRuleLearning, meta_training_classes
+from metaplax.experiments.presets import load_presets
+from metaplax.experiments.shervani2023.online import OnlineRuleLearning, meta_training_classes
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.experiments.studies.transfer import Transfer
 from metaplax.tasks import OnlineClassification
 
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""By which the learning rates of BP, FA and DFA are multiplied when they are tuned to a condition."""
+"""Factors of the learning rates of BP, FA and DFA among which the best one is chosen for every condition."""
 
 DEPTHS = (3, 4, 6, 8, 10)
 WIDTHS = (0.5, 2.0, 4.0)
 
 
 def of_depth(sizes: tuple[int, ...], depth: int) -> tuple[int, ...]:
-    """Sizes of a network with so many layers of weights; hidden ones shrink evenly from the first to the last."""
+    """Sizes of a network with ``depth`` layers of weights, whose hidden layers shrink evenly."""
     first, last = sizes[1], sizes[-2]
     hidden = [round(first + (last - first) * i / max(depth - 2, 1)) for i in range(depth - 1)]
     return (sizes[0], *hidden, sizes[-1])
 
 
 def of_width(sizes: tuple[int, ...], factor: float) -> tuple[int, ...]:
-    """Sizes of a network whose hidden layers are so many times as wide."""
+    """Sizes of a network whose hidden layers are ``factor`` times as wide."""
     return (sizes[0], *(max(1, round(factor * size)) for size in sizes[1:-1]), sizes[-1])
 
 
-Resize = Callable[[tuple[int, ...]], tuple[int, ...]]
-CONDITIONS: dict[str, tuple[str, Resize]] = {
+CONDITIONS: dict[str, tuple[str, Callable[[tuple[int, ...]], tuple[int, ...]]]] = {
     "seen": ("seen", lambda sizes: sizes),
     "held_out": ("held_out", lambda sizes: sizes),
-    **{f"depth{depth}": ("held_out", lambda sizes, depth=depth: of_depth(sizes, depth)) for depth in DEPTHS},
-    **{
-        f"width{width:g}".replace(".", "_"): ("held_out", lambda sizes, w=width: of_width(sizes, w)) for width in WIDTHS
-    },
+    **{f"depth{depth}": ("held_out", partial(of_depth, depth=depth)) for depth in DEPTHS},
+    **{f"width{width:g}".replace(".", "_"): ("held_out", partial(of_width, factor=width)) for width in WIDTHS},
 }
-"""For every condition: on which images, and what becomes of the sizes of the network."""
+"""For every condition: the classes it is about, and the sizes of its network, given those of meta-training."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,6 @@ class AbstractHeldOut(OnlineRuleLearning):
         test_episodes: episodes that each trial is scored on.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {**SMOKE, "test_episodes": 1},
-        "quick": {"meta_steps": 150, "trials": 4},
-        "paper": {},
-    }
-
     held_out: int = 10
     test_episodes: int = 20
 
@@ -64,15 +56,18 @@ class AbstractHeldOut(OnlineRuleLearning):
         self.require_positive("test_episodes")
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
-        del load
         trainings = self.trainings(data)
-        unseen = self.held_out_task(data)
-        transfers = {f"{arm}.held_out": self.transfer(arm, study, unseen) for arm, study in trainings.items()}
+        transfers = {
+            f"{arm}.{condition}": self.transfer(arm, training, task, sizes)
+            for condition, (task, sizes) in self.elsewhere(data, load).items()
+            for arm, training in trainings.items()
+        }
         return {**trainings, **transfers}
 
-    def label(self, study: str) -> str:
-        arm, _, condition = study.partition(".")
-        return f"{super().label(arm)}, {condition.replace('_', ' ')}" if condition else super().label(arm)
+    def elsewhere(self, data: ImageSet, load: Load) -> dict[str, tuple[OnlineClassification, tuple[int, ...]]]:
+        """For every condition in which rules are scored: the task, and the sizes of the network."""
+        del load
+        return {"held_out": (self.held_out_task(data), self.sizes)}
 
     def held_out_task(self, data: ImageSet) -> OnlineClassification:
         """Episodes of the classes that meta-training never sees.
@@ -85,10 +80,10 @@ class AbstractHeldOut(OnlineRuleLearning):
         return self.episodes_of(data, tuple(label for label in range(classes) if label not in seen))
 
     def transfer(
-        self, arm: str, training: MetaTraining, task: OnlineClassification, sizes: tuple[int, ...] | None = None
+        self, arm: str, training: MetaTraining, task: OnlineClassification, sizes: tuple[int, ...]
     ) -> Transfer:
-        """The frozen rule of one arm on other episodes, in a network of other sizes if any are given."""
-        learner = replace(replace(self, sizes=sizes or self.sizes).learner(arm), probes=())
+        """The rule of one arm, as it was learned, on other episodes in a network of these sizes."""
+        learner = replace(replace(self, sizes=sizes).learner(arm), probes=())
         factors = FACTORS if len(learner.rule.terms) == 1 else (1.0,)
         return Transfer(arm, training, learner, task, self.test_episodes, factors)
 
@@ -98,27 +93,16 @@ class Generalisation(AbstractHeldOut):
     """Meta-train on some classes, then freeze the rule and use it elsewhere.
 
     Attributes:
-        conditions: where to use the rules, of those of ``CONDITIONS``.
-        other_data: data sets to use them on besides.
-        streams: lengths of streams, in images, to use them on besides; multiples of the number of classes.
-        streams_of: data set whose classes, all of them, are streamed.
+        conditions: classes and network sizes that the rules are used with.
+        other_data: other data sets that the rules are used on.
+        streams: lengths of streams that the rules are used on, in images; multiples of the number of classes.
+        streams_of: data set whose classes are streamed, all of them.
     """
 
     name = "shervani2023/generalisation"
     title = "A learned rule on classes, images and networks it was not learned for"
     arms = ("bp", "fa", "dfa", "f_bio")
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {
-            **SMOKE,
-            "test_episodes": 1,
-            "conditions": ("held_out", "depth4"),
-            "other_data": ("glyphs",),
-            "streams": (94,),
-            "streams_of": "glyphs",
-        },
-        "quick": {"meta_steps": 150, "trials": 4, "test_episodes": 2, "streams": (50, 250, 1000)},
-        "paper": {},
-    }
+    presets = load_presets(__file__, "generalisation")
 
     meta_steps: int = 300
     test_episodes: int = 5
@@ -133,23 +117,16 @@ class Generalisation(AbstractHeldOut):
             if name not in CONDITIONS:
                 raise ConfigError(f"there is no condition {name!r}: there are {', '.join(CONDITIONS)}")
 
-    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
-        trainings = self.trainings(data)
+    def elsewhere(self, data: ImageSet, load: Load) -> dict[str, tuple[OnlineClassification, tuple[int, ...]]]:
         tasks = {"seen": self.task(data), "held_out": self.held_out_task(data)}
-        places = {
+        return {
             **{name: (tasks[CONDITIONS[name][0]], CONDITIONS[name][1](self.sizes)) for name in self.conditions},
             **{name: (self.episodes_of(load(name), None), self.sizes) for name in self.other_data},
             **{f"stream{length}": (self.stream(load(self.streams_of), length), self.sizes) for length in self.streams},
         }
-        transfers = {
-            f"{arm}.{place}": self.transfer(arm, training, task, sizes)
-            for place, (task, sizes) in places.items()
-            for arm, training in trainings.items()
-        }
-        return {**trainings, **transfers}
 
     def stream(self, data: ImageSet, length: int) -> OnlineClassification:
-        """Streams of so many images of all classes of a data set.
+        """Streams of ``length`` images of all classes of a data set.
 
         Raises:
             ConfigError: the data do not suffice, or classes cannot all have the same number of images.

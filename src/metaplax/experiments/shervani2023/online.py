@@ -1,4 +1,4 @@
-"""Meta-learning the coefficients of plasticity rules on online character recognition.
+"""Meta-learns the coefficients of plasticity rules on online character recognition.
 
 Shervani-Tabar & Rosenbaum, Meta-learning biologically plausible plasticity rules with random feedback
 pathways, Nature Communications 14:1805 (2023), Algorithm 1: the network starts afresh in every episode.
@@ -19,7 +19,8 @@ import optax
 from metaplax.analysis import alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
 from metaplax.estimators import ESTIMATORS, EstimatorName
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
+from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
 from metaplax.learners import AbstractLearner, OnlinePlasticity, split
@@ -27,7 +28,7 @@ from metaplax.networks import MLP
 from metaplax.optim import clip_by_running_rms, rescaled
 from metaplax.plasticity import L1, AbstractPenalty, NoPenalty, Rule, rules
 from metaplax.tasks import OnlineClassification
-from metaplax.training import stable_scales
+from metaplax.training import Rollback, stable_scales
 
 PAPER = "Shervani-Tabar & Rosenbaum (2023)"
 RULES = {
@@ -60,13 +61,10 @@ CLIP = 2.0
 """With safeguards, how far a component of the meta-gradient may exceed its recent root mean square."""
 
 CEILING = 1.5
-"""With safeguards, the outer loss that is too much, in multiples of that of chance."""
+"""With safeguards, the outer loss above which an episode has exploded, in multiples of the loss of chance."""
 
 MARGIN = 0.5
 """With safeguards, how far the running mean of the outer loss may rise, in nats."""
-
-SMOKE = {"meta_steps": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4}
-PRESETS = {"smoke": SMOKE, "quick": {"meta_steps": 150, "trials": 4}, "paper": {}}
 
 
 @dataclass(frozen=True)
@@ -76,30 +74,29 @@ class OnlineRuleLearning(AbstractExperiment):
     Attributes:
         meta_steps: meta-steps per rule.
         ways: classes per episode.
-        shots: images per class to learn from, one pass.
+        shots: images per class to learn from, in one pass.
         queries: images per class to be scored on.
         sizes: neurons per layer, input first.
-        feedback: pathway of all rules but backprop.
+        feedback: feedback pathway of all rules but backprop.
         sharing: which synapses share a coefficient.
-        meta_learning_rate: of Adam on the coefficients.
-        meta_gradient_clip: largest norm of a meta-gradient; explosive episodes exceed it.
-        safeguards: keep meta-training away from where episodes explode: coefficients are meta-learned in units
-            that are measured before (:func:`metaplax.training.stable_scales`), components of the meta-gradient are
-            clipped to their recent size (:func:`metaplax.optim.clip_by_running_rms`), episodes that end with 1.5 times
-            the loss of chance are left out, and when the running mean of the loss has risen by 0.5 nats,
-            meta-training goes back to where it was lowest.
-        l1: strength of the L1 penalty on the coefficients, in the paper's units.
-        held_out: classes that meta-training never sees.
-        estimator: how the meta-gradient is computed; all give the same.
-        as_released: do what the published code does where that differs from the article: classes
-            with replacement, the first images of a class in every episode, a stale feedback matrix
-            in backprop's meta-gradient, and no clipping.
+        meta_learning_rate: learning rate of Adam on the coefficients.
+        meta_gradient_clip: largest norm of a meta-gradient.
+        safeguards: keep meta-training away from where episodes explode: every coefficient is meta-learned in a scale
+            that is measured before, components of the meta-gradient are clipped to twice their recent size, episodes
+            that end with 1.5 times the loss of chance are left out, and when the running mean of the loss has risen
+            by 0.5 nats, meta-training goes back to where it was lowest.
+        l1: factor of the L1 penalty on the coefficients.
+        held_out: number of classes that meta-training never sees.
+        estimator: how the meta-gradient is computed; all of them give the same result.
+        as_released: do what the published code does where that differs from the article: classes with replacement,
+            the first images of a class in every episode, a stale feedback matrix in backprop's meta-gradient, and no
+            clipping.
     """
 
     arms: ClassVar[tuple[str, ...]]
     source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = PRESETS
+    presets = load_presets(__file__, "online")
 
     meta_steps: int = 600
     ways: int = 5
@@ -119,9 +116,7 @@ class OnlineRuleLearning(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("meta_steps", "ways", "shots", "queries", "meta_learning_rate", "meta_gradient_clip")
-        for name in ("l1", "held_out"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+        self.require_not_negative("l1", "held_out")
         check_sizes(self.sizes)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
@@ -139,15 +134,13 @@ class OnlineRuleLearning(AbstractExperiment):
 
     def _study(self, arm: str, task: OnlineClassification) -> MetaTraining:
         learner = self.learner(arm)
-        unlimited = float("inf")
         return MetaTraining(
             learner=learner,
             task=task,
             estimator=ESTIMATORS[self.estimator](),
-            optimizer=self.optimizer(arm, learner, self.units(learner, task)),
+            optimizer=self.optimizer(arm, learner, self.scales(learner, task)),
             meta_steps=self.meta_steps,
-            ceiling=CEILING * log(self.sizes[-1]) if self.safeguards else unlimited,
-            margin=MARGIN if self.safeguards else unlimited,
+            rollback=Rollback(CEILING * log(self.sizes[-1]), MARGIN) if self.safeguards else Rollback(),
         )
 
     def learner(self, arm: str) -> OnlinePlasticity:
@@ -171,7 +164,7 @@ class OnlineRuleLearning(AbstractExperiment):
         return FEEDBACK["direct" if arm == "dfa" else self.feedback]()
 
     def penalty(self, arm: str) -> AbstractPenalty:
-        """What one arm is charged for its coefficients."""
+        """The penalty on the coefficients of one arm."""
         del arm
         return L1(self.l1) if self.l1 > 0 else NoPenalty()
 
@@ -189,48 +182,39 @@ class OnlineRuleLearning(AbstractExperiment):
         Raises:
             ConfigError: the data do not suffice.
         """
-        try:
-            return OnlineClassification(
-                data,
-                self.ways,
-                self.shots,
-                self.queries,
-                replacement=self.as_released,
-                fixed_images=self.as_released,
-                allowed=allowed,
-            )
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        released = {"replacement": self.as_released, "fixed_images": self.as_released}
+        with config_errors():
+            return OnlineClassification(data, self.ways, self.shots, self.queries, allowed=allowed, **released)
 
-    def units(self, learner: OnlinePlasticity, task: OnlineClassification) -> tuple[float, ...] | None:
-        """Units that coefficients are meta-learned in; ``None`` for the paper's."""
+    def scales(self, learner: OnlinePlasticity, task: OnlineClassification) -> tuple[float, ...] | None:
+        """A scale for the coefficient of every term; ``None`` to meta-learn coefficients as they are."""
         # A single coefficient is a learning rate: there is nothing to weigh it against.
         if not self.safeguards or len(learner.rule.terms) == 1:
             return None
         return stable_scales(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
 
     def optimizer(
-        self, arm: str, learner: OnlinePlasticity, units: tuple[float, ...] | None
+        self, arm: str, learner: OnlinePlasticity, scales: tuple[float, ...] | None
     ) -> optax.GradientTransformation:
         """The outer optimiser of one arm."""
         steps = (optax.adam(self.meta_learning_rate), *self.selection(arm))
         if self.as_released:
             return optax.chain(*steps)
-        if units is None:
+        if scales is None:
             return optax.chain(optax.clip_by_global_norm(self.meta_gradient_clip), *steps)
-        return rescaled(optax.chain(clip_by_running_rms(CLIP), *steps), per_coefficient(learner, units))
+        return rescaled(optax.chain(clip_by_running_rms(CLIP), *steps), per_coefficient(learner, scales))
 
     def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
-        """What comes after the step of the optimiser."""
+        """Transformations of what the optimiser returns, such as a selection of terms; by default none."""
         del arm
         return ()
 
 
 def check_sizes(sizes: tuple[int, ...]) -> None:
-    """Refuse networks that are none, or that no machine can hold.
+    """Refuse networks without weights, and networks that are too large for any machine.
 
     Raises:
-        ConfigError: they are.
+        ConfigError: the network is one of these.
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {sizes}")
@@ -247,6 +231,6 @@ def per_coefficient(learner: OnlinePlasticity, values: tuple[float, ...]) -> Abs
 
 
 def meta_training_classes(classes: int, held_out: int) -> tuple[int, ...]:
-    """Which classes meta-training sees when so many are held out: the same ones in every run."""
+    """Labels of the classes that meta-training sees if ``held_out`` of them are held out: the same in every run."""
     order = np.random.default_rng(0).permutation(classes)
     return tuple(sorted(int(label) for label in order[held_out:]))

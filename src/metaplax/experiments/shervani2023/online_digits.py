@@ -6,13 +6,15 @@ from typing import ClassVar
 
 from metaplax.analysis import Published, alignment_angles
 from metaplax.data import ImageSet
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.shervani2023.online import FEEDBACK, PAPER, check_sizes
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
+from metaplax.experiments.presets import load_presets
+from metaplax.experiments.shervani2023.online import PAPER, check_sizes
 from metaplax.experiments.studies.online_learning import OnlineLearning
-from metaplax.feedback import Symmetric
+from metaplax.feedback import Direct, RandomFixed, Symmetric
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
 from metaplax.plasticity import Rule, rules
+from metaplax.runs import ReportOptions
 from metaplax.tasks import ImageStream
 
 MOST_TEST_IMAGES = 10_000
@@ -23,9 +25,9 @@ class AbstractOnlineDigits(AbstractExperiment):
     """One network learns a stream of images once, by rules whose coefficients are given.
 
     Attributes:
-        images: length of the stream.
+        images: length of the stream, in images.
         every: images between two scores.
-        queries: images to be scored on, not in the stream.
+        queries: images to be scored on, which are not in the stream.
         sizes: neurons per layer, input first.
     """
 
@@ -33,13 +35,7 @@ class AbstractOnlineDigits(AbstractExperiment):
     """Learning rates of arms whose rule was not meta-learned."""
     arms: ClassVar[tuple[str, ...]]
     source: ClassVar[str] = PAPER
-    axis: ClassVar[str] = "image"
-    averaged: ClassVar[int] = 10
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {"images": 40, "every": 20, "trials": 2, "queries": 20, "sizes": (784, 24, 16, 47), "data": "glyphs"},
-        "quick": {"trials": 4},
-        "paper": {},
-    }
+    presets = load_presets(__file__, "digits")
 
     data: str = "mnist"
     images: int = 10_000
@@ -54,25 +50,21 @@ class AbstractOnlineDigits(AbstractExperiment):
             raise ConfigError(f"images must be a multiple of every = {self.every}, not {self.images}")
         check_sizes(self.sizes)
 
-    @property
-    def stride(self) -> int:
-        return self.every
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(averaged=10, axis="image", stride=self.every)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del load
-        try:
+        with config_errors():
             train, test = data.divided(min(MOST_TEST_IMAGES, max(self.queries, len(data.images) // 6)))
             stream = ImageStream(train, test, self.queries)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
         if self.images > len(train.images):
             raise ConfigError(f"{data.name} leaves {len(train.images)} images to learn from, fewer than {self.images}")
         pieces = self.images // self.every
         return {arm: OnlineLearning(self._learner(arm), stream, self.every, pieces) for arm in self.arms}
 
     def _learner(self, arm: str) -> OnlinePlasticity:
-        rule, _, _ = arm.partition("_hand")
-        feedback = Symmetric() if rule == "bp" else FEEDBACK["direct" if rule == "dfa" else "random"]()
+        feedback = {"bp": Symmetric(), "dfa": Direct()}.get(arm, RandomFixed())
         return OnlinePlasticity(MLP(self.sizes), self._rule(arm), feedback, probes=(alignment_angles,))
 
     def _rule(self, arm: str) -> Rule:

@@ -1,7 +1,7 @@
-"""Fig. 4 and what it leaves open: which of ten candidate terms survive, at which strength, under which regulariser."""
+"""Fig. 4, the path of its L1 penalty, and Fig. S5: which of ten candidate terms survive under which penalty."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import optax
@@ -12,6 +12,7 @@ from metaplax.experiments.shervani2023.figures import BP_AND_FA
 from metaplax.experiments.shervani2023.online import RULES, OnlineRuleLearning
 from metaplax.optim import hard_threshold
 from metaplax.plasticity import L1, L2, AbstractPenalty, ElasticNet, NoPenalty, Rule
+from metaplax.runs import ReportOptions, StudyDescription
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,28 @@ class Fig4(AbstractPoolLearning):
         return super().penalty(arm) if arm == "pool" else NoPenalty()
 
 
-STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
-# A dot in the name of a study is for rules that are used elsewhere.
-STRENGTH_OF = {f"pool_l1_{strength:g}".replace(".", "_"): strength for strength in STRENGTHS}
+FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+# In the name of a study a dot stands between arm and condition.
+FACTOR_OF = {f"pool_l1_{factor:g}".replace(".", "_"): factor for factor in FACTORS}
 
 
 @dataclass(frozen=True)
 class Fig4Path(AbstractPoolLearning):
-    """The pool under L1 penalties of different strength."""
+    """The pool under L1 penalties with different factors."""
 
     name = "shervani2023/fig4-path"
     title = "The regularisation path of ten local terms"
-    arms = tuple(STRENGTH_OF)
-    labels: ClassVar[Mapping[str, str]] = {arm: f"λ = {strength:g}" for arm, strength in STRENGTH_OF.items()}
-    scan = ("λ", STRENGTH_OF)
+    arms = tuple(FACTOR_OF)
+    labels: ClassVar[Mapping[str, str]] = {arm: f"λ = {factor:g}" for arm, factor in FACTOR_OF.items()}
+
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(scanned="λ")
+
+    def describe(self, study: str) -> StudyDescription:
+        return replace(super().describe(study), scanned=FACTOR_OF[study])
 
     def penalty(self, arm: str) -> AbstractPenalty:
-        return L1(STRENGTH_OF[arm])
+        return L1(FACTOR_OF[arm])
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,8 @@ class FigS5(AbstractPoolLearning):
     """The pool under different regularisers.
 
     Attributes:
-        l2: strength of the L2 penalty, alone and in the elastic net.
-        keep: how many coefficients are left by hard selection; with one per term, how many terms.
+        l2: factor of the L2 penalty, alone and in the elastic net.
+        keep: number of coefficients that hard selection leaves; with one per term, the number of terms.
     """
 
     name = "shervani2023/figS5"
@@ -97,8 +103,7 @@ class FigS5(AbstractPoolLearning):
         super().__post_init__()
         if not 1 <= self.keep <= 10:
             raise ConfigError(f"keep must be one to ten terms, not {self.keep}")
-        if not 0 <= self.l2 < float("inf"):
-            raise ConfigError(f"l2 must be a finite number that is not negative, not {self.l2}")
+        self.require_not_negative("l2")
 
     def penalty(self, arm: str) -> AbstractPenalty:
         penalties = {

@@ -8,6 +8,7 @@ from metaplax.analysis import Published
 from metaplax.experiments.base import ConfigError
 from metaplax.experiments.shervani2023.online import OnlineRuleLearning
 from metaplax.plasticity import Rule, rules
+from metaplax.runs import ReportOptions
 
 EHEBB_IN: dict[str, tuple[int, ...]] = {
     "none": (),
@@ -39,7 +40,6 @@ class Table1(OnlineRuleLearning):
     name = "shervani2023/table1"
     title = "Hebbian plasticity on the errors of a layer aligns the teaching signal below it"
     arms = tuple(EHEBB_IN)
-    averaged = 400
     labels: ClassVar[Mapping[str, str]] = {
         row: "eHebb in no layer"
         if not layers
@@ -51,11 +51,6 @@ class Table1(OnlineRuleLearning):
         for row, angles in DEGREES.items()
         for layer, degrees in enumerate(angles)
     }
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {"meta_steps": 4, "trials": 2, "sizes": (784, 24, 16, 47), "shots": 8, "queries": 4},
-        "quick": {"meta_steps": 150, "trials": 4},
-        "paper": {},
-    }
 
     meta_steps: int = 500
     sizes: tuple[int, ...] = (784, 130, 70, 47)
@@ -66,6 +61,9 @@ class Table1(OnlineRuleLearning):
             raise ConfigError(
                 f"Table 1 is about networks of three layers of weights, so sizes are four, not {self.sizes}"
             )
+
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(averaged=400)
 
     def rule(self, arm: str) -> Rule:
         active = tuple((True, layer in EHEBB_IN[arm]) for layer in (1, 2, 3))

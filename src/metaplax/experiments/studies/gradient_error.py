@@ -1,4 +1,4 @@
-"""Studies that measure how far a meta-gradient is from the exact one."""
+"""Measures the error of a meta-gradient relative to the exact one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractStudy, Conditions
+from metaplax.experiments.studies.trials import conduct_trials
 from metaplax.learners import AbstractLearner
-from metaplax.runs import Row, Step
+from metaplax.runs import Row, fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import choose_layout, resample_key
+from metaplax.training import resample_key
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Problem:
     """A learner on a task.
 
     Attributes:
-        learner: whose meta-gradient is wanted.
-        task: what it learns.
+        learner: the learner.
+        task: distribution of episodes.
     """
 
     learner: AbstractLearner
@@ -40,11 +41,11 @@ class GradientError(AbstractStudy):
     Attributes:
         exact: makes the problem on which the reference is computed.
         problem: makes the problem on which the estimator is used, such as one whose inner loop is inexact.
-        reference: estimator that is exact on the former.
-        estimator: what is measured.
-        field: which of its numbers is varied; none if empty.
-        values: of that number, one for each step.
-        fitted: indices of the first and the last value between which the slope is fitted.
+        reference: estimator that is exact on the former problem.
+        estimator: estimator that is measured.
+        field: name of the field of the estimator that is varied; empty for none.
+        values: values of that field, one per step.
+        fitted: indices of the first and the last value between which the slope of the error is fitted.
     """
 
     exact: Callable[[], Problem]
@@ -62,7 +63,7 @@ class GradientError(AbstractStudy):
     @property
     def fingerprint(self) -> str:
         with jax.enable_x64(True):
-            return f"{self.estimator} on {eqx.tree_pformat(self.problem().learner)}"
+            return fingerprint((self.estimator, self.problem().learner))
 
     def check(self) -> None:
         with jax.enable_x64(True):
@@ -75,33 +76,27 @@ class GradientError(AbstractStudy):
             self._conduct(conditions)
 
     def _conduct(self, conditions: Conditions) -> None:
-        exact, given = self.exact(), self.problem()
-        layout, keys = choose_layout(conditions.trials), conditions.keys()
+        exact, given, values = self.exact(), self.problem(), jnp.asarray(self.values)
 
         def one_trial(
-            values: Float[Array, " steps"], index: Int[Array, ""], state: PyTree, key: Key[Array, ""]
+            task: AbstractTask, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]
         ) -> tuple[PyTree, dict[str, Any]]:
-            episode = given.task.resample(resample_key(key)).sample(key)
+            episode = task.sample(key)
             target = self.reference.value_and_grad(exact.learner.resample(resample_key(key)), episode, key)[1]
             found = self.at(values[index]).value_and_grad(given.learner.resample(resample_key(key)), episode, key)[1]
             return state, compared(found, target)
 
-        def compiled(state: PyTree) -> Step:
-            values = jnp.asarray(self.values)
-            take = jax.jit(layout.trials(one_trial)).lower(values, jnp.int32(0), state, keys).compile()
-            return lambda index, state: take(values, jnp.int32(index), state, keys)
-
-        conditions.run_steps(compiled, jnp.zeros(conditions.trials), self.steps)
+        conduct_trials(conditions, one_trial, given.task, jnp.zeros(conditions.trials), self.steps)
         conditions.recorder.finish(self.steps, self._summary(conditions.recorder.rows()))
 
     def at(self, value: Float[Array, ""]) -> AbstractEstimator:
-        """The estimator with one value of the number that is varied."""
+        """The estimator with one value of the field that is varied."""
         if not self.field:
             return self.estimator
         return eqx.tree_at(lambda tree: getattr(tree, self.field), self.estimator, value)
 
     def _summary(self, rows: list[Row]) -> Row:
-        """For each trial: the least error, where it is, and how fast the error grows before anything else matters."""
+        """For each trial: the least error, at which value it is, and the slope of the error in logarithmic axes."""
         errors = np.asarray([row["error"] for row in rows], float)
         least = {"least_error": np.min(errors, axis=0)}
         if not self.field:

@@ -1,8 +1,7 @@
-"""Studies that meta-train a learner, and what stands in for one that was not meta-trained."""
+"""Meta-trains a learner; or takes it as it starts, where nothing is meta-trained."""
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import optax
 from jaxtyping import Array, Key, PyTree
@@ -12,23 +11,22 @@ from metaplax.experiments.base import AbstractTraining, Conditions
 from metaplax.learners import AbstractLearner
 from metaplax.optim import averaged_params
 from metaplax.plasticity import PrintedTerm
-from metaplax.runs import CheckpointError, FolderRecorder
+from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import MetaTrained, meta_train, start
+from metaplax.training import MetaTrained, Rollback, initial_state, meta_train
 
 
 @dataclass(frozen=True)
 class MetaTraining(AbstractTraining):
-    """A learner is meta-trained, and what every episode gives is recorded.
+    """A learner is meta-trained, from a fresh start in every trial, and every meta-step is recorded.
 
     Attributes:
-        learner: where to start.
+        learner: the learner.
         task: distribution of episodes.
-        estimator: of the meta-gradient.
-        optimizer: the outer optimiser; if it keeps an average of the parameters, that is what is found.
+        estimator: estimator of the meta-gradient.
+        optimizer: the outer optimiser; if it keeps an average of the parameters, that is what is used elsewhere.
         meta_steps: number of meta-steps.
-        ceiling: outer loss above which an episode has exploded.
-        margin: how far the running mean of the loss may rise before the parameters go back.
+        rollback: when to go back to earlier meta-parameters, if ever.
         meta_batch: episodes per meta-step, whose meta-gradients are averaged.
     """
 
@@ -37,8 +35,7 @@ class MetaTraining(AbstractTraining):
     estimator: AbstractEstimator
     optimizer: optax.GradientTransformation
     meta_steps: int
-    ceiling: float = float("inf")
-    margin: float = float("inf")
+    rollback: Rollback | None = None
     meta_batch: int = 1
 
     @property
@@ -47,18 +44,18 @@ class MetaTraining(AbstractTraining):
 
     @property
     def fingerprint(self) -> str:
-        return eqx.tree_pformat(self.learner)
+        return fingerprint(self.learner)
 
     def check(self) -> None:
         shapes = jax.eval_shape(self.task.sample, jax.random.key(0))
         self.learner.check(shapes, self.task.classes)
-        self.estimator.check(self.learner)
+        self.estimator.check(self.learner, shapes)
 
     def conduct(self, conditions: Conditions) -> None:
         self.train(conditions)
 
     def train(self, conditions: Conditions) -> MetaTrained:
-        """Meta-train, and give what was learned."""
+        """Meta-train, from the recorder's last checkpoint on."""
         return meta_train(
             self.learner,
             self.task,
@@ -66,21 +63,21 @@ class MetaTraining(AbstractTraining):
             self.optimizer,
             self.meta_steps,
             key=conditions.key,
-            ceiling=self.ceiling,
-            margin=self.margin,
             trials=conditions.trials,
-            episodes=self.meta_batch,
+            meta_batch=self.meta_batch,
+            resample=True,
+            rollback=self.rollback,
             recorder=conditions.recorder,
             progress=conditions.progress,
             interruption=conditions.interruption,
         )
 
     def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
-        before = start(self.learner, self.optimizer, keys)
+        before = initial_state(self.learner, self.optimizer, keys, True, self.rollback)
         done, state = recorder.checkpoints.latest(before)
         if done < self.meta_steps:
             raise CheckpointError(
-                f"{recorder.rule!r} is not meta-trained yet: {done} of {self.meta_steps} meta-steps are done"
+                f"{recorder.study!r} is not meta-trained yet: {done} of {self.meta_steps} meta-steps are done"
             )
         average = averaged_params(state.optimizer)
         return state.parameters if average is None else average
@@ -91,10 +88,10 @@ class MetaTraining(AbstractTraining):
 
 @dataclass(frozen=True)
 class Untrained(AbstractTraining):
-    """No meta-training at all: its parameters are those a learner starts with in each trial.
+    """No meta-training at all: the parameters are those that the learner starts with in every trial.
 
     Attributes:
-        learner: whose parameters.
+        learner: the learner.
     """
 
     learner: AbstractLearner
@@ -105,7 +102,7 @@ class Untrained(AbstractTraining):
 
     @property
     def fingerprint(self) -> str:
-        return f"untrained: {eqx.tree_pformat(self.learner)}"
+        return f"untrained: {fingerprint(self.learner)}"
 
     def check(self) -> None: ...
 
@@ -114,4 +111,4 @@ class Untrained(AbstractTraining):
 
     def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
         del recorder
-        return start(self.learner, optax.identity(), keys).parameters
+        return initial_state(self.learner, optax.identity(), keys, True).parameters

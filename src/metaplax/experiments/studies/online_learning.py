@@ -1,19 +1,17 @@
-"""Studies without meta-training: one network learns one long stream by a rule that stays as it is."""
+"""Measures how one network learns one long stream by a given rule, without meta-training."""
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, Conditions
-from metaplax.learners import AbstractLearner, freeze, join, split
+from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.learners import AbstractLearner, join, split
 from metaplax.plasticity import PrintedTerm
-from metaplax.runs import Row, Step
+from metaplax.runs import Row, fingerprint
 from metaplax.tasks import Episode, ImageStream
-from metaplax.training import choose_layout
 
 ONSET = 0.25
 """Accuracy above which a network is said to have begun to learn."""
@@ -27,7 +25,7 @@ class OnlineLearning(AbstractStudy):
         learner: network and rule.
         stream: images.
         every: images between two scores.
-        pieces: how many times it is scored.
+        pieces: number of scores.
     """
 
     learner: AbstractLearner
@@ -41,7 +39,7 @@ class OnlineLearning(AbstractStudy):
 
     @property
     def fingerprint(self) -> str:
-        return eqx.tree_pformat(self.learner)
+        return fingerprint(self.learner)
 
     def check(self) -> None:
         key = jax.random.key(0)
@@ -51,36 +49,27 @@ class OnlineLearning(AbstractStudy):
         self.learner.check(shapes, self.stream.classes)
 
     def conduct(self, conditions: Conditions) -> None:
-        layout = choose_layout(conditions.trials)
-        parameters, constants = split(freeze(self.learner))
-        learner = join(parameters, constants)
-        arrays, statics = eqx.partition(self.stream, eqx.is_array)
-
-        keys = conditions.keys()
+        learner = join(*split(self.learner))
 
         def begin(key: Key[Array, ""]) -> tuple[Array, PyTree]:
             return self.stream.order(jax.random.split(key, 3)[0]), learner.init(jax.random.fold_in(key, 0))
 
         def one_trial(
-            arrays: PyTree, piece: Array, before: tuple[Array, PyTree], key: Key[Array, ""]
+            stream: ImageStream, piece: Array, before: tuple[Array, PyTree], key: Key[Array, ""]
         ) -> tuple[PyTree, PyTree]:
-            (order, state), stream = before, eqx.combine(arrays, statics)
+            order, state = before
             _, query_key, learner_key = jax.random.split(key, 3)
             examples = stream.piece(order, piece * self.every, self.every)
             state = learner.adapt(state, examples, jax.random.fold_in(learner_key, piece))
             loss, metrics = learner.evaluate(state, stream.query(query_key))
             return (order, state), {"loss": loss, **metrics}
 
-        def compiled(state: PyTree) -> Step:
-            take = jax.jit(layout.trials(one_trial)).lower(arrays, jnp.int32(0), state, keys).compile()
-            return lambda piece, state: take(arrays, jnp.int32(piece), state, keys)
-
-        conditions.run_steps(compiled, jax.vmap(begin)(keys), self.pieces)
+        conduct_trials(conditions, one_trial, self.stream, jax.vmap(begin)(conditions.keys()), self.pieces)
         scalars = {name: np.full(conditions.trials, value) for name, value in learner.scalars().items()}
         conditions.recorder.finish(self.pieces, {**scalars, "onset": self._onset(conditions.recorder.rows())})
 
     def _onset(self, rows: list[Row]) -> np.ndarray:
-        """For each trial, how many images it took to get above the threshold; NaN where it never did."""
+        """For each trial, the number of images after which the accuracy is above ``ONSET``; NaN where it never is."""
         above = np.asarray([row["accuracy"] for row in rows]) > ONSET
         return np.where(above.any(axis=0), (above.argmax(axis=0) + 1.0) * self.every, np.nan)
 

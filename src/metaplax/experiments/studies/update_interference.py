@@ -1,36 +1,32 @@
-"""Studies of single weight updates after a stream: where they point, and what they do to other classes."""
+"""Measures single weight updates after a stream: where they point, and what they do to other classes."""
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.analysis.single_updates import descent_cosines, interference, update_cosines
-from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
-from metaplax.experiments.studies.transfer import taken_over
-from metaplax.learners import AbstractStreamLearner, join
+from metaplax.experiments.base import Conditions
+from metaplax.experiments.studies.learned import AbstractLearnedStudy
+from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.learners import AbstractStreamLearner
 from metaplax.networks import EncoderWeights
-from metaplax.runs import Step
 from metaplax.tasks import AbstractContinualTask, Examples
-from metaplax.training import choose_layout, resample_key
 
 
 @dataclass(frozen=True)
-class UpdateInterference(AbstractStudy):
-    """After a stream of several classes, one further example of each: the updates they would give.
+class UpdateInterference(AbstractLearnedStudy):
+    """After a stream of several classes, one further example of each: the updates that these would give.
+
+    The first query of each class is its further example.
 
     Attributes:
-        origin: name of the study that meta-trains.
-        training: that study.
-        learner: the learner that takes over the meta-learned parameters.
-        task: distribution of streams; the first query of each class is the further example.
+        learner: the learner that takes over the meta-learned parameters; its own are ignored.
+        task: distribution of streams.
         episodes: streams per trial.
     """
 
-    origin: str
-    training: AbstractTraining
     learner: AbstractStreamLearner
     task: AbstractContinualTask
     episodes: int
@@ -39,32 +35,14 @@ class UpdateInterference(AbstractStudy):
     def steps(self) -> int:
         return self.episodes
 
-    @property
-    def fingerprint(self) -> str:
-        return f"updates of {self.origin} on {eqx.tree_pformat(self.learner)}"
-
-    def check(self) -> None:
-        self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
-
     def conduct(self, conditions: Conditions) -> None:
-        keys = conditions.keys()
-        learned, constants = taken_over(conditions, self.origin, self.training, self.learner)
-        layout = choose_layout(conditions.trials)
-        arrays, statics = eqx.partition(self.task, eqx.is_array)
-
         def one_trial(
-            arrays: PyTree, index: Int[Array, ""], parameters: PyTree, key: Key[Array, ""]
+            task: AbstractContinualTask, index: Int[Array, ""], parameters: PyTree, key: Key[Array, ""]
         ) -> tuple[PyTree, dict[str, Array]]:
-            task = eqx.combine(arrays, statics).resample(resample_key(key))
-            learner = join(parameters, constants)
-            assert isinstance(learner, AbstractStreamLearner)
+            learner = self.trial_learner(parameters, key)
             return parameters, self.measured(learner, task, jax.random.fold_in(key, index))
 
-        def compiled(parameters: PyTree) -> Step:
-            take = jax.jit(layout.trials(one_trial)).lower(arrays, jnp.int32(0), parameters, keys).compile()
-            return lambda index, parameters: take(arrays, jnp.int32(index), parameters, keys)
-
-        conditions.run_steps(compiled, learned, self.episodes)
+        conduct_trials(conditions, one_trial, self.task, self.learned(conditions), self.episodes)
         conditions.recorder.finish(self.episodes, {})
 
     def measured(

@@ -1,13 +1,14 @@
-"""How good is a meta-gradient? Its error against nudging strength and against what the inner loop misses.
+"""Measures the error of meta-gradients against the nudging factor beta, for inexact solutions of the inner problem.
 
 Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 4: the error is bounded by the sum of a
-term that grows with the nudging strength and one that grows with the inner solution error divided by it.
+term that grows with beta and one that grows with the distance to the solution of the inner problem divided by beta.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import product
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -19,40 +20,31 @@ from metaplax.analysis import Published
 from metaplax.data import ImageSet
 from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, ImplicitDirect, Neumann
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
+from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.gradient_error import GradientError, Problem
-from metaplax.experiments.zucchet2022.metaopt import PAPER
 from metaplax.experiments.zucchet2022.quadratic import Quadratic, RandomBowls
+from metaplax.experiments.zucchet2022.settings import PAPER
 from metaplax.learners import AbstractMinimiser, Inexact, MetaRegularised, Newton
 from metaplax.networks import AbstractReadout, EquinoxNetwork, SoftmaxCrossEntropy, SquaredError
+from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Table
 
 SIZE = 20
 """Parameters of the quadratic problem."""
 
-STRENGTH = 0.05
-"""Of the regulariser of real data, for every weight."""
+DECAY = 0.05
+"""Decay of every weight in the problems with real data."""
 
-ESTIMATORS: dict[str, AbstractEstimator] = {
-    "forward": Contrastive(1.0),
-    "symmetric": Contrastive(1.0, "symmetric"),
-    "second_order": Contrastive(1.0, "second_order"),
-    "cg": ConjugateGradient(10, throw=False),
-    "neumann": Neumann(0.1, 50, throw=False),
-    "t1t2": T1T2(throw=False),
+ESTIMATORS: dict[str, tuple[str, AbstractEstimator]] = {
+    "forward": ("contrastive", Contrastive(1.0)),
+    "symmetric": ("contrastive, symmetric", Contrastive(1.0, "symmetric")),
+    "second_order": ("contrastive, second order", Contrastive(1.0, "second_order")),
+    "cg": ("conjugate gradients, 10 steps", ConjugateGradient(10, throw=False)),
+    "neumann": ("Neumann series, 50 terms", Neumann(0.1, 50, throw=False)),
+    "t1t2": ("T1-T2", T1T2(throw=False)),
 }
-LABELS = {
-    "forward": "contrastive",
-    "symmetric": "contrastive, symmetric",
-    "second_order": "contrastive, second order",
-    "cg": "conjugate gradients, 10 steps",
-    "neumann": "Neumann series, 50 terms",
-    "t1t2": "T1-T2",
-}
-PROBLEMS = {
-    "quadratic": "quadratic",
-    "ridge": "ridge regression (diabetes)",
-    "logistic": "logistic regression (breast cancer)",
-}
+"""Every estimator with its label."""
+
 SLOPES = {"forward": 1.0, "symmetric": 2.0, "second_order": 2.0}
 
 
@@ -60,30 +52,25 @@ SLOPES = {"forward": 1.0, "symmetric": 2.0, "second_order": 2.0}
 class ErrorBound(AbstractExperiment):
     """Relative error of every estimator against the exact meta-gradient.
 
-    Arms are named ``problem_estimator``, with ``_miss<distance>`` where the inner loop ends so far from its solution.
+    Arms are named "problem_estimator", with "_miss" and a distance where the inner loop ends at that distance from its
+    solution.
 
     Attributes:
-        lowest: smallest nudging strength, as a power of ten.
-        highest: largest one.
-        points: how many there are, evenly spaced on the logarithmic axis.
-        misses: Euclidean distances by which the inner loop misses its solution; zero is always among them.
-        real: whether to use real data besides the quadratic, which needs scikit-learn.
+        lowest: smallest beta, as a power of ten.
+        highest: largest beta, as a power of ten.
+        points: number of values of beta, evenly spaced on a logarithmic axis.
+        misses: euclidean distances by which the inner loop misses its solution; zero is always added.
+        real: whether to use real data besides the quadratic problem, which needs scikit-learn.
     """
 
     name = "zucchet2022/error-bound"
     title = "The error of a meta-gradient, and what it depends on"
     source: ClassVar[str] = PAPER
-    axis: ClassVar[str] = "nudging strength"
-    headline: ClassVar[tuple[str, ...]] = ("slope", "least_error", "best_beta")
     published: ClassVar[Mapping[str, Published]] = {
-        f"slope.quadratic_{variant}": Published(slope, "theory: order of the finite difference in the strength")
+        f"slope.quadratic_{variant}": Published(slope, "theory: order of the finite difference in beta")
         for variant, slope in SLOPES.items()
     }
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {"trials": 2, "points": 7, "misses": (1e-3,), "real": False},
-        "quick": {"trials": 5, "points": 13},
-        "paper": {},
-    }
+    presets = load_presets(__file__, "error-bound")
 
     trials: int = 20
     data: str = "none"
@@ -104,25 +91,37 @@ class ErrorBound(AbstractExperiment):
             raise ConfigError(f"misses must be positive, not {self.misses}")
 
     @property
-    def places(self) -> tuple[float, ...]:
+    def betas(self) -> tuple[float, ...]:
+        """Nudging factors at which errors are measured."""
         return tuple(float(beta) for beta in np.logspace(self.lowest, self.highest, self.points))
 
-    def label(self, study: str) -> str:
-        problem, _, rest = study.partition("_")
-        estimator, _, miss = rest.partition("_miss")
-        return f"{PROBLEMS[problem]}: {LABELS[estimator]}" + (f", missed by {miss.replace('p', '.')}" if miss else "")
+    def report_options(self) -> ReportOptions:
+        headline = ("slope", "least_error", "best_beta")
+        return ReportOptions(axis="nudging factor beta", headline=headline, x_values=self.betas)
+
+    def describe(self, study: str) -> StudyDescription:
+        problem, miss, estimator = self._arms()[study]
+        variant = f"missed by {miss:g}" if miss else ""
+        return StudyDescription(study, "", ESTIMATORS[estimator][0], PROBLEMS[problem][0], variant)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        found = {}
-        for problem, make in self._problems().items():
-            for miss in (0.0, *self.misses):
-                for name, estimator in ESTIMATORS.items():
-                    arm = f"{problem}_{name}" + (f"_miss{miss:g}".replace(".", "p") if miss else "")
-                    found[arm] = self._study(make, estimator, miss)
-        return found
+        return {
+            arm: self._study(PROBLEMS[problem][1], ESTIMATORS[estimator][1], miss)
+            for arm, (problem, miss, estimator) in self._arms().items()
+        }
 
-    def _study(self, make: Callable[[AbstractMinimiser], Problem], estimator: AbstractEstimator, miss: float):
+    def _arms(self) -> dict[str, tuple[str, float, str]]:
+        """For every arm: the problem, the distance by which the inner loop misses its solution, and the estimator."""
+        problems = PROBLEMS if self.real else ("quadratic",)
+        return {
+            f"{problem}_{name}" + (f"_miss{miss:g}".replace(".", "p") if miss else ""): (problem, miss, name)
+            for problem, miss, name in product(problems, (0.0, *self.misses), ESTIMATORS)
+        }
+
+    def _study(
+        self, make: Callable[[AbstractMinimiser], Problem], estimator: AbstractEstimator, miss: float
+    ) -> GradientError:
         is_nudged = isinstance(estimator, Contrastive)
         return GradientError(
             exact=partial(make, Newton()),
@@ -130,19 +129,14 @@ class ErrorBound(AbstractExperiment):
             reference=ImplicitDirect(throw=False),
             estimator=estimator,
             field="beta" if is_nudged else "",
-            values=self.places if is_nudged else (0.0,),
+            values=self.betas if is_nudged else (0.0,),
             fitted=self._fitted(),
         )
 
     def _fitted(self) -> tuple[int, int]:
-        """Slopes are fitted from the smallest strength to about a hundred times that."""
-        near = [k for k, beta in enumerate(self.places) if beta <= 101 * self.places[0]]
+        """Slopes are fitted from the smallest beta to about a hundred times that."""
+        near = [k for k, beta in enumerate(self.betas) if beta <= 101 * self.betas[0]]
         return 0, max(near[-1], 1)
-
-    def _problems(self) -> dict[str, Callable[[AbstractMinimiser], Problem]]:
-        if not self.real:
-            return {"quadratic": quadratic}
-        return {"quadratic": quadratic, "ridge": ridge, "logistic": logistic}
 
 
 def quadratic(minimiser: AbstractMinimiser) -> Problem:
@@ -153,23 +147,23 @@ def quadratic(minimiser: AbstractMinimiser) -> Problem:
 
 
 def ridge(minimiser: AbstractMinimiser) -> Problem:
-    """Regression of the progress of diabetes on ten measurements, with a strength for every weight."""
+    """Regression of the progress of diabetes on ten measurements, with a decay for every weight."""
     x, y = table("load_diabetes")
     y = ((y - y.mean()) / y.std())[:, None]
     return Problem(linear(x.shape[1], 1, SquaredError(), minimiser), Table(x, jnp.asarray(y)))
 
 
 def logistic(minimiser: AbstractMinimiser) -> Problem:
-    """Classification of tumours by thirty measurements, with a strength for every weight."""
+    """Classification of tumours by thirty measurements, with a decay for every weight."""
     x, y = table("load_breast_cancer")
     task = Table(x, jnp.asarray(y, jnp.int32), outputs=2)
     return Problem(linear(x.shape[1], 2, SoftmaxCrossEntropy(), minimiser), task)
 
 
 def linear(features: int, outputs: int, readout: AbstractReadout, minimiser: AbstractMinimiser) -> MetaRegularised:
-    """A linear model with a strength for every weight."""
+    """A linear model with a decay for every weight."""
     network = EquinoxNetwork(lambda key: eqx.nn.Linear(features, outputs, key=key))
-    return MetaRegularised(network, readout, minimiser, STRENGTH)
+    return MetaRegularised(network, readout, minimiser, DECAY)
 
 
 def table(loader: str) -> tuple[Any, np.ndarray]:
@@ -184,3 +178,11 @@ def table(loader: str) -> tuple[Any, np.ndarray]:
         raise ConfigError('real data need scikit-learn: pip install "metaplax[theory]", or --no-real') from error
     x, y = getattr(sets, loader)(return_X_y=True)
     return jnp.asarray((x - x.mean(axis=0)) / x.std(axis=0)), np.asarray(y)
+
+
+PROBLEMS: dict[str, tuple[str, Callable[[AbstractMinimiser], Problem]]] = {
+    "quadratic": ("quadratic", quadratic),
+    "ridge": ("ridge regression (diabetes)", ridge),
+    "logistic": ("logistic regression (breast cancer)", logistic),
+}
+"""Every problem with its label."""

@@ -9,19 +9,22 @@ from typing import ClassVar
 
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
-from metaplax.estimators import AbstractEstimator, Checkpointed, ConjugateGradient, Contrastive, Reptile, Truncated
 from metaplax.experiments.base import (
     AbstractExperiment,
     AbstractStudy,
     AbstractTraining,
     ConfigError,
     Load,
+    config_errors,
 )
+from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.transfer import Transfer
 from metaplax.experiments.zucchet2022.few_shot_settings import EPOCH, QUOTED, SETTINGS, Fast
+from metaplax.experiments.zucchet2022.settings import PAPER
 from metaplax.learners import ComplexSynapse
 from metaplax.networks import AbstractFunctionalNetwork, ConvBlocks, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
+from metaplax.runs import ReportOptions
 from metaplax.tasks import FewShot
 
 LABELS = {
@@ -35,6 +38,8 @@ LABELS = {
     "anil": "ANIL",
     "scratch": "from scratch",
 }
+SPLITS = {"omniglot": ("background", "evaluation"), "miniimagenet": ("train", "test")}
+"""Parts of a data set for meta-training, and for further tasks; of other data the last third of the classes is kept."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +47,26 @@ class AbstractFewShot(AbstractExperiment):
     """Several ways of learning to learn from a few images of a few classes, scored on classes never seen.
 
     Attributes:
-        arms: which methods; by default all.
-        meta_steps: meta-steps.
+        arms: methods to compare; by default all of them.
+        meta_steps: number of meta-steps.
         meta_batch: tasks per meta-step.
         test_episodes: further tasks that each trial is scored on.
         ways: classes per task.
-        shots: images of each to learn from.
-        queries: images of each to be scored on in meta-training.
-        test_queries: images of each to be scored on in further tasks.
-        channels: of each block of the network.
-        templates: that modulated kernels are made of.
+        shots: images per class to learn from.
+        queries: images per class to be scored on in meta-training.
+        test_queries: images per class to be scored on in further tasks.
+        channels: channels of each block of the network.
+        templates: number of templates that modulated kernels are mixed from.
         polyak_from: meta-step from which on meta-parameters are averaged.
-        tuned_for: whose rates are used: as published for ``"5w1s"``, ``"5w5s"``, ``"20w1s"``, ``"20w5s"`` on Omniglot
-            and for ``"mini"``-ImageNet, ``"quick"``, ``"quick-wide"`` and ``"quick-20w1s"`` for fewer meta-steps, or
-            ``"smoke"``.
-        as_released: average as the published code does: counting starts again in every epoch.
+        tuned_for: which learning rates are used: the published ones for 5w1s, 5w5s, 20w1s or 20w5s (ways and shots on
+            Omniglot) or mini (mini-ImageNet), those found for fewer meta-steps (quick, quick-wide, quick-20w1s), or
+            smoke.
+        as_released: average meta-parameters as the published code does, which starts again in every epoch.
     """
 
-    source: ClassVar[str] = "Zucchet et al. (2022)"
+    source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
-    axis: ClassVar[str] = "meta-step"
-    averaged: ClassVar[int] = 50
-    by_cost: ClassVar[bool] = True
-    splits: ClassVar[tuple[str, str]]
+    condition_labels: ClassVar[Mapping[str, str]] = {"test": "further tasks"}
     rotations: ClassVar[bool]
     mean: ClassVar[tuple[float, ...]] = (0.0,)
     std: ClassVar[tuple[float, ...]] = (1.0,)
@@ -86,13 +88,10 @@ class AbstractFewShot(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_positive(
-            "meta_steps", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries",
-            "templates",
-        )  # fmt: skip
+        self.require_positive("meta_steps", "meta_batch", "test_episodes", "ways", "shots", "queries", "test_queries")
+        self.require_positive("templates")
         self.require_some("arms", LABELS)
-        if self.polyak_from < 0:
-            raise ConfigError(f"polyak_from must not be negative, but is {self.polyak_from}")
+        self.require_not_negative("polyak_from")
         if self.tuned_for not in SETTINGS:
             raise ConfigError(f"tuned_for is one of {', '.join(SETTINGS)}, not {self.tuned_for!r}")
 
@@ -101,21 +100,18 @@ class AbstractFewShot(AbstractExperiment):
         source = "in Rajeswaran et al. (2019), after whole meta-training"
         return {f"accuracy.{arm}.test": Published(quoted[arm], source) for arm in self.arms if arm in quoted}
 
-    def label(self, study: str) -> str:
-        arm, _, place = study.partition(".")
-        return f"{super().label(arm)}, further tasks" if place else super().label(study)
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(axis="meta-step", averaged=50, by_cost=True)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         seen, unseen = self._classes(data, load)
         train, test = self._task(*seen, self.queries, self.rotations), self._task(*unseen, self.test_queries, False)
         trainings = {arm: self._training(arm, train) for arm in self.arms}
-        return {
-            **trainings,
-            **{
-                f"{arm}.test": Transfer(arm, training, self.learner(arm, test, testing=True), test, self.test_episodes)
-                for arm, training in trainings.items()
-            },
+        transfers = {
+            f"{arm}.test": Transfer(arm, training, self.learner(arm, test, testing=True), test, self.test_episodes)
+            for arm, training in trainings.items()
         }
+        return {**trainings, **transfers}
 
     def _classes(self, data: ImageSet, load: Load) -> tuple[tuple[ImageSet, range | None], ...]:
         """Images and classes for meta-training, and others."""
@@ -125,12 +121,9 @@ class AbstractFewShot(AbstractExperiment):
         return (data, range(kept)), (data, range(kept, len(data.class_names)))
 
     def _task(self, data: ImageSet, allowed: range | None, queries: int, rotations: bool) -> FewShot:
-        try:
-            return FewShot(
-                data, self.ways, self.shots, queries, rotations=rotations, allowed=allowed, mean=self.mean, std=self.std
-            )
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        scale = {"mean": self.mean, "std": self.std}
+        with config_errors():
+            return FewShot(data, self.ways, self.shots, queries, rotations=rotations, allowed=allowed, **scale)
 
     def _training(self, arm: str, task: FewShot) -> AbstractTraining:
         settings = SETTINGS[self.tuned_for][arm]
@@ -139,8 +132,8 @@ class AbstractFewShot(AbstractExperiment):
         return MetaTraining(
             learner=self.learner(arm, task),
             task=task,
-            estimator=self.estimator(arm),
-            optimizer=settings.outer(self.polyak_from, EPOCH if self.as_released else None),
+            estimator=settings.estimator(),
+            optimizer=settings.outer_optimizer(self.polyak_from, EPOCH if self.as_released else None),
             meta_steps=self.meta_steps,
             meta_batch=self.meta_batch,
         )
@@ -158,31 +151,14 @@ class AbstractFewShot(AbstractExperiment):
         )
 
     def network(self, fast: Fast, task: FewShot) -> AbstractFunctionalNetwork:
-        """What is trained, with so much of it fast."""
+        """The network, of which the part called ``fast`` changes within a task."""
         images = task.bank.images
         colours = images.shape[3] if images.ndim == 4 else 1
-        try:
+        with config_errors():
             blocks = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
         if fast == "all":
             return blocks
         return FastReadout(blocks) if fast == "readout" else TemplateBlocks(blocks, self.templates)
-
-    def estimator(self, arm: str) -> AbstractEstimator:
-        """The meta-gradient of one arm."""
-        settings = SETTINGS[self.tuned_for][arm]
-        match settings.rule:
-            case "contrastive":
-                return Contrastive(settings.beta, "symmetric", settings.nudged_descent())
-            case "first_order":
-                return Truncated(0, reach_start=True)
-            case "reptile":
-                return Reptile()
-            case "imaml":
-                return ConjugateGradient(settings.solver_steps, settings.damping, throw=False)
-            case _:
-                return Checkpointed()
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
@@ -194,56 +170,14 @@ class AbstractFewShot(AbstractExperiment):
         return tuple(found)
 
 
-SPLITS = {"omniglot": ("background", "evaluation"), "miniimagenet": ("train", "test")}
-"""Classes for meta-training, and those that are kept for the end; of other data the last third is kept."""
-
-SMOKE = {
-    "trials": 2, "meta_steps": 2, "meta_batch": 2, "test_episodes": 2, "ways": 3, "queries": 2, "test_queries": 2,
-    "channels": (4, 4, 4, 4), "templates": 5, "polyak_from": 0, "tuned_for": "smoke", "data": "glyphs",
-}  # fmt: skip
-QUICK_PRESET = {
-    "trials": 3, "meta_steps": 1250, "meta_batch": 16, "queries": 3, "channels": (8, 16, 32, 64), "templates": 50,
-    "polyak_from": 1040, "tuned_for": "quick", "arms": ("cml", "maml", "fomaml"),
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class FewShotOmniglot(AbstractFewShot):
-    """Handwritten characters of alphabets that were never seen; turned ones count as classes in meta-training."""
+    """Handwritten characters of alphabets that were never seen; rotated ones count as classes in meta-training."""
 
     name = "zucchet2022/fewshot-omniglot"
     title = "Characters told apart after one or five examples"
     rotations = True
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": SMOKE,
-        "quick": QUICK_PRESET,
-        "quick-rivals": {**QUICK_PRESET, "arms": ("reptile", "imaml", "scratch")},
-        "quick-parts": {**QUICK_PRESET, "arms": ("cml_templates", "cml_head", "anil")},
-        "quick-wide": {
-            **QUICK_PRESET,
-            "channels": (16, 32, 64, 128),
-            "meta_steps": 2000,
-            "meta_batch": 8,
-            "polyak_from": 1500,
-            "tuned_for": "quick-wide",
-            "arms": ("cml",),
-        },
-        "quick-20w1s": {
-            **QUICK_PRESET,
-            "ways": 20,
-            "channels": (32, 32, 32, 32),
-            "meta_steps": 800,
-            "meta_batch": 2,
-            "queries": 1,
-            "polyak_from": 650,
-            "tuned_for": "quick-20w1s",
-            "arms": ("cml", "maml", "fomaml", "reptile", "imaml"),
-        },
-        "paper": {},
-        "paper-5w5s": {"shots": 5, "tuned_for": "5w5s"},
-        "paper-20w1s": {"ways": 20, "meta_batch": 16, "tuned_for": "20w1s"},
-        "paper-20w5s": {"ways": 20, "shots": 5, "meta_batch": 16, "tuned_for": "20w5s"},
-    }
+    presets = load_presets(__file__, "fewshot-omniglot")
 
     data: str = "omniglot"
 
@@ -257,11 +191,7 @@ class FewShotMiniImageNet(AbstractFewShot):
     rotations = False
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": SMOKE,
-        "quick": {**QUICK_PRESET, "channels": (4, 8, 16, 32), "meta_steps": 750, "polyak_from": 620},
-        "paper": {},
-    }
+    presets = load_presets(__file__, "fewshot-miniimagenet")
 
     data: str = "miniimagenet"
     meta_steps: int = 200 * EPOCH

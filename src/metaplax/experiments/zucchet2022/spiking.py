@@ -5,7 +5,7 @@ Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 5.4.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import optax
@@ -14,11 +14,14 @@ from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive, Truncated
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
+from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.experiments.studies.example_task import ExampleTask
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.learners import BPTT, AbstractInnerGradient, Descent, EProp, SpikingLearner
+from metaplax.experiments.zucchet2022.settings import PAPER, AbstractSettings
+from metaplax.learners import BPTT, AbstractInnerGradient, EProp, SpikingLearner
 from metaplax.networks import RecurrentLIF
+from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 
 LABELS = {
@@ -29,82 +32,66 @@ LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class SpikingSettings(AbstractSettings):
     """How one pair of an outer and an inner rule is run.
 
     Attributes:
-        inner: by which rule weights change within a task.
-        optimizer: of the inner loop.
-        rate: its learning rate.
-        steps: inner steps.
-        batch: samples per inner step; 0 for all of them.
-        outer_rate: learning rate of Adam on the consolidated weights.
-        meta_batch: tasks per outer step.
-        rate_penalty: of the regularisation of firing rates.
-        rate_target: in spikes per neuron and step.
-        strength: of the pull to the consolidated weights.
-        beta: nudging strength.
-        nudged_rate: learning rate of the nudged phases.
-        nudged_steps: steps of the nudged phases.
+        inner: rule by which weights change within a task.
+        batch: samples per inner step; by default all of them.
+        rate_penalty: factor of the penalty on firing rates.
+        rate_target: firing rate without any penalty, in spikes per neuron and step.
         last: inner steps that truncated BPTT goes through.
     """
 
+    # The gradient of a synapse that no spike has reached is exactly zero.
+    eps_root = 1e-12
+
     inner: Literal["eprop", "bptt"]
-    optimizer: Literal["adam", "sgd_nesterov"]
-    rate: float
-    steps: int
-    batch: int
-    outer_rate: float
-    meta_batch: int
+    batch: int | None = None
     rate_penalty: float
     rate_target: float
-    strength: float = 0.0
-    beta: float = 0.0
-    nudged_rate: float = 0.0
-    nudged_steps: int = 0
     last: int = 0
 
-    def minimiser(self, *, nudged: bool = False) -> Descent:
-        """How the inner loop, or a nudged phase, is settled."""
-        rate, steps = (self.nudged_rate, self.nudged_steps) if nudged else (self.rate, self.steps)
-        # The root has no derivative at zero, where synapses are that no spike has reached.
-        adam = self.optimizer == "adam"
-        optimizer = optax.adam(rate, eps_root=1e-12) if adam else optax.sgd(rate, momentum=0.9, nesterov=True)
-        return Descent(optimizer, steps, self.batch or None)
+
+SETTINGS: Mapping[str, Mapping[str, SpikingSettings]] = load_settings(
+    __file__, "spiking_settings.toml", SpikingSettings
+)
+"""Settings of every arm, by ``tuned_for``."""
 
 
 @dataclass(frozen=True)
 class AbstractSpikingExperiment(AbstractExperiment):
     """Consolidated weights of a spiking network are meta-learned by several pairs of an outer and an inner rule.
 
-    Every arm is scored on further tasks, with its meta-learned weights (``.test``) and with random ones
-    (``.untrained``); one task is drawn before and after adaptation (``.example_task``).
+    Every arm is scored on further tasks, with its meta-learned weights ("test") and with random ones ("untrained");
+    one task is drawn before and after adaptation ("example_task").
 
     Attributes:
-        meta_steps: outer steps.
+        meta_steps: number of meta-steps.
         test_episodes: tasks that each trial is scored on.
-        hidden: spiking neurons.
+        hidden: number of spiking neurons.
         adaptation: how much a spike raises the threshold: 0 for LIF neurons, more for ALIF neurons.
         shots: samples to learn from.
         queries: samples to be scored on.
-        steps: of time per sample.
-        form: of e-prop: from whole recordings, or along with time; the numbers are the same.
-        random_feedback: whether e-prop's errors reach the neurons by fixed random weights.
-        tuned_for: whose rates are used: ``"paper"``, as published for sinusoids; ``"quick"``, found for sinusoids and
-            fewer tasks; ``"pattern"``, found for curves over time; or ``"smoke"``, with next to no steps.
-        as_released: do what the published code does: the negative phase is not nudged, an outer step follows the last
-            task of its meta-batch only (the others are not computed here), voltages are paired with the input of their
-            own step, and arms whose outer rule is BPTT are scored with backpropagation through time inside.
+        steps: time steps per sample.
+        form: whether e-prop works on whole recordings or online, along with time; results are the same.
+        random_feedback: whether errors reach the neurons by fixed random weights in e-prop.
+        tuned_for: which learning rates are used: those published for sinusoids (paper), those found for sinusoids and
+            fewer tasks (quick), those found for curves over time (pattern), or next to no steps (smoke).
+        as_released: do what the published code does: the negative phase is not nudged, a meta-step follows the last
+            task of its meta-batch only, voltages are paired with the input of their own time step, and arms whose
+            outer rule is BPTT are scored with BPTT inside.
     """
 
-    source: ClassVar[str] = "Zucchet et al. (2022)"
+    source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
     arms: ClassVar[tuple[str, ...]] = tuple(LABELS)
-    axis: ClassVar[str] = "outer step"
-    averaged: ClassVar[int] = 20
-    headline: ClassVar[tuple[str, ...]] = ("loss", "firing_rate")
-    by_cost: ClassVar[bool] = True
+    condition_labels: ClassVar[Mapping[str, str]] = {
+        "test": "further tasks",
+        "untrained": "without meta-learning",
+        "example_task": "one task",
+    }
 
     trials: int = 5
     data: str = "none"
@@ -124,21 +111,15 @@ class AbstractSpikingExperiment(AbstractExperiment):
         super().__post_init__()
         self.require_positive("meta_steps", "test_episodes", "hidden", "shots", "queries")
         if self.steps < 2:
-            raise ConfigError(f"a sample needs at least 2 steps of time, not {self.steps}")
-        if not self.adaptation >= 0:
-            raise ConfigError(f"adaptation must not be negative, but is {self.adaptation}")
+            raise ConfigError(f"a sample needs at least 2 time steps, not {self.steps}")
+        self.require_not_negative("adaptation")
 
-    @property
-    def loss_unit(self) -> str:
-        return "squared error"
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(20, "meta-step", headline=("loss", "firing_rate"), loss_unit="squared error", by_cost=True)
 
     @abstractmethod
     def task(self) -> AbstractSpikingTask:
         """Distribution of tasks."""
-
-    def label(self, study: str) -> str:
-        arm, _, where = study.partition(".")
-        return f"{super().label(arm)}, {WHERE[where]}" if where in WHERE else super().label(study)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
@@ -167,10 +148,11 @@ class AbstractSpikingExperiment(AbstractExperiment):
         """The learner of one arm, at the start of meta-training or as it is scored."""
         settings, network = SETTINGS[self.tuned_for][arm], self.network()
         inner = "bptt" if testing and self.as_released and arm != "cml" else settings.inner
-        return SpikingLearner(network, self.inner_gradient(settings, inner), settings.minimiser(), settings.strength)
+        minimiser = settings.descent(batch=settings.batch)
+        return SpikingLearner(network, self.inner_gradient(settings, inner), minimiser, settings.strength)
 
-    def credit(self, settings: Settings, inner: Literal["eprop", "bptt"]) -> AbstractInnerGradient:
-        """What the network descends on, and by which direction."""
+    def inner_gradient(self, settings: SpikingSettings, inner: Literal["eprop", "bptt"]) -> AbstractInnerGradient:
+        """The rule by which weights change within a task."""
         rates = settings.rate_penalty, settings.rate_target
         if inner == "bptt":
             return BPTT(*rates)
@@ -178,14 +160,15 @@ class AbstractSpikingExperiment(AbstractExperiment):
         return EProp(*rates, form=self.form, random_feedback=seed, ahead=self.as_released)
 
     def network(self) -> RecurrentLIF:
-        """What is trained."""
+        """The spiking network."""
         return RecurrentLIF(self.task().neurons, self.hidden, adaptation=self.adaptation)
 
     def estimator(self, arm: str) -> AbstractEstimator:
         """The meta-gradient of one arm."""
         settings = SETTINGS[self.tuned_for][arm]
         if settings.beta:
-            return Contrastive(settings.beta, "symmetric", settings.minimiser(nudged=True), self.as_released)
+            nudged = settings.nudged_descent(batch=settings.batch)
+            return Contrastive(settings.beta, "symmetric", nudged, self.as_released)
         return Truncated(settings.last, reach_start=True) if settings.last else Checkpointed()
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
@@ -200,56 +183,13 @@ class AbstractSpikingExperiment(AbstractExperiment):
         return tuple(found)
 
 
-WHERE = {"test": "further tasks", "untrained": "without meta-learning", "example_task": "one task"}
-
-
-PUBLISHED = {
-    "cml": Settings(
-        "eprop", "adam", 1e-3, 500, 0, 3e-3, 25, 1e-5, 0.2, 1e-3, beta=3.0, nudged_rate=3e-3, nudged_steps=100
-    ),
-    "bptt_bptt": Settings("bptt", "sgd_nesterov", 3e-4, 10, 0, 3e-4, 10, 1e-6, 0.1),
-    "bptt_eprop": Settings("eprop", "sgd_nesterov", 1e-4, 10, 1, 3e-4, 10, 1e-2, 0.05),
-    "tbptt_eprop": Settings("eprop", "sgd_nesterov", 1e-4, 500, 0, 3e-4, 10, 1e-2, 0.05, last=100),
-}
-# For fewer tasks, with another seed: nudging strength, inner and outer rate of the contrastive rule were searched; of
-# its rivals the outer rate, of which the published one is the best of 3e-4, 1e-3 and 3e-3.
-QUICK = {
-    "cml": replace(PUBLISHED["cml"], rate=3e-3, steps=100, nudged_steps=50, meta_batch=10, beta=0.1, outer_rate=1e-2),
-    "bptt_bptt": PUBLISHED["bptt_bptt"],
-    "bptt_eprop": PUBLISHED["bptt_eprop"],
-    "tbptt_eprop": replace(PUBLISHED["tbptt_eprop"], steps=100, last=20),
-}
-SMOKE = {
-    arm: replace(
-        settings, steps=3, nudged_steps=min(settings.nudged_steps, 2), meta_batch=2, last=min(settings.last, 1)
-    )
-    for arm, settings in QUICK.items()
-}
-# For curves over time: few steps, which random weights do not get far with.
-PATTERN = {
-    "cml": replace(QUICK["cml"], steps=10, nudged_steps=10, beta=0.3, outer_rate=3e-3),
-    "bptt_eprop": QUICK["bptt_eprop"],
-}
-SETTINGS: Mapping[str, Mapping[str, Settings]] = {
-    "paper": PUBLISHED,
-    "quick": QUICK,
-    "pattern": PATTERN,
-    "smoke": SMOKE,
-}
-SMALL = {"trials": 2, "meta_steps": 2, "test_episodes": 1, "hidden": 8, "tuned_for": "smoke"}
-
-
 @dataclass(frozen=True)
 class SpikingSinusoid(AbstractSpikingExperiment):
     """Sinusoids of which ten noisy samples are seen."""
 
     name = "zucchet2022/spiking-sinusoid"
     title = "A spiking network learns to learn sinusoids with e-prop"
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {**SMALL, "shots": 3, "queries": 2, "steps": 6},
-        "quick": {"meta_steps": 100, "tuned_for": "quick"},
-        "paper": {},
-    }
+    presets = load_presets(__file__, "spiking-sinusoid")
 
     def task(self) -> SpikingSinusoids:
         return SpikingSinusoids(self.shots, self.queries, self.steps)
@@ -265,11 +205,7 @@ class SpikingPattern(AbstractSpikingExperiment):
     name = "zucchet2022/spiking-pattern"
     title = "A spiking network learns to learn curves over time with e-prop"
     arms: ClassVar[tuple[str, ...]] = ("cml", "bptt_eprop")
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {**SMALL, "shots": 2, "queries": 2, "steps": 8},
-        "quick": {"meta_steps": 60, "tuned_for": "pattern"},
-        "paper": {},
-    }
+    presets = load_presets(__file__, "spiking-pattern")
 
     adaptation: float = 0.01
     shots: int = 5

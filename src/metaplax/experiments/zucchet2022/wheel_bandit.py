@@ -6,6 +6,7 @@ Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 5.5.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import ClassVar, Literal
 
 import equinox as eqx
@@ -17,6 +18,7 @@ from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
+from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.experiments.zucchet2022.bandits import (
     AbstractAgent,
@@ -28,10 +30,10 @@ from metaplax.experiments.zucchet2022.bandits import (
     WheelTask,
 )
 from metaplax.experiments.zucchet2022.bandits.study import BanditStudy
-from metaplax.learners import AbstractNetworkLearner, ComplexSynapse, Descent, GainModulation
+from metaplax.experiments.zucchet2022.settings import PAPER, AbstractSettings, Optimizer, inner_optimizer
+from metaplax.learners import AbstractNetworkLearner, ComplexSynapse, GainModulation
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
-
-Learner = Literal["synapse", "learned_strength", "modulation", "start"]
+from metaplax.runs import ReportOptions, StudyDescription
 
 LABELS = {
     "cml_synapse": "contrastive, complex synapses",
@@ -43,101 +45,57 @@ LABELS = {
     "lin_full_post": "LinFullPost",
     "neural_linear": "NeuralLinear",
 }
-OPTIMISERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
-    # The root has no derivative at zero.
-    "adam": lambda rate: optax.adam(rate, eps_root=1e-8),
-    "sgd": optax.sgd,
-    "sgd_nesterov": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
-}
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class WheelSettings(AbstractSettings):
     """How one meta-learned agent is meta-trained and plays.
 
+    For complex synapses, the pull to the consolidated weights is a mean over them.
+
     Attributes:
-        learner: what is meta-learned.
-        inner: optimiser and learning rate of the inner loop.
-        steps: inner steps.
-        outer_rate: learning rate of Adam on the meta-parameters.
-        meta_batch: wheels per outer step.
+        learner: kind of learner.
         online: optimiser and learning rate of the descent between blocks of play.
-        online_steps: of that descent.
-        every: trials per block.
-        strength: of the pull to where a task starts; with complex synapses as a mean over them.
-        beta: nudging strength; 0 to differentiate through the inner loop.
-        nudged_rate: learning rate of the nudged phase.
-        nudged_steps: of the nudged phase.
+        online_steps: steps of that descent.
+        every: plays per block.
     """
 
-    learner: Learner
-    inner: tuple[str, float]
-    steps: int
-    outer_rate: float
-    meta_batch: int
-    online: tuple[str, float]
+    # The gradient of units that are never active is exactly zero.
+    eps_root = 1e-8
+
+    learner: Literal["synapse", "learned_strength", "modulation", "start"]
+    online: tuple[Optimizer, float]
     online_steps: int
     every: int
-    strength: float = 0.0
-    beta: float = 0.0
-    nudged_rate: float = 0.0
-    nudged_steps: int = 0
 
 
-SYNAPSE = Settings(
-    "synapse", ("adam", 1e-4), 250, 3e-2, 8, ("adam", 1e-4), 250, 50, strength=1000.0, beta=0.3, nudged_rate=3e-2,
-    nudged_steps=100,
-)  # fmt: skip
-# The pull of gains, shifts and readout to where they start is not in the published code; 0.01 and 1 were tried.
-GAIN = Settings(
-    "modulation", ("sgd", 3e-4), 1000, 3e-2, 16, ("sgd_nesterov", 1e-4), 500, 100, strength=1e-2, beta=10.0,
-    nudged_rate=1e-4, nudged_steps=100,
-)  # fmt: skip
-PUBLISHED = {
-    "cml_synapse": SYNAPSE,
-    "cml_strength": replace(SYNAPSE, learner="learned_strength"),
-    "cml_gain": GAIN,
-    "maml": Settings("start", ("sgd", 1e-2), 10, 0.1, 32, ("sgd", 1e-3), 100, 100),
-}
-SMOKE = {
-    arm: replace(settings, steps=3, nudged_steps=min(2, settings.nudged_steps), meta_batch=2, online_steps=2, every=10)
-    for arm, settings in PUBLISHED.items()
-}
-SETTINGS: Mapping[str, Mapping[str, Settings]] = {"paper": PUBLISHED, "smoke": SMOKE}
+SETTINGS: Mapping[str, Mapping[str, WheelSettings]] = load_settings(
+    __file__, "wheel_bandit_settings.toml", WheelSettings
+)
+"""Settings of every agent that is meta-learned, by ``tuned_for``."""
 
 
 @dataclass(frozen=True)
 class WheelBandit(AbstractExperiment):
-    """Agents play wheels of several ``delta``; some of them have been meta-trained on wheels of any.
+    """Agents play wheels of several radii delta; some of them have been meta-trained on wheels of any radius.
 
     Attributes:
-        players: who plays; by default all agents.
-        draws: wheels that meta-training draws in all; every agent takes as many outer steps as that makes with its
-            meta-batch.
+        players: agents that play; by default all of them.
+        draws: wheels that meta-training draws in all, divided into meta-batches.
         plays: contexts in a game.
-        rows: parts of a game whose regret is recorded.
-        deltas: where the rims of the wheels begin.
+        rows: number of parts of a game whose regret is recorded.
+        deltas: radii at which the rims of the wheels begin, between 0 and 1.
         hidden: neurons of each of the two hidden layers.
-        tuned_for: whose rates are used: ``"paper"``, as published, or ``"smoke"``, with next to no steps.
-        as_released: do what the published code does: with gain modulation, gains, shifts and readout start where they
-            were drawn. (Otherwise readouts are drawn to meta-learned ones.)
+        tuned_for: which learning rates are used: those published (paper), or next to no steps (smoke).
+        as_released: do what the published code does with gain modulation: gains, shifts and readout start where they
+            were drawn, in place of being pulled to meta-learned values.
     """
 
     name = "zucchet2022/wheel-bandit"
     title = "Agents with meta-learned synapses or modulation on the wheel bandit"
-    source: ClassVar[str] = "Zucchet et al. (2022)"
+    source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
-    axis: ClassVar[str] = "outer step"
-    averaged: ClassVar[int] = 20
-    headline: ClassVar[tuple[str, ...]] = ("regret", "loss")
-    by_cost: ClassVar[bool] = True
-    presets: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "smoke": {
-            "trials": 2, "draws": 4, "plays": 200, "rows": 2, "deltas": (0.5, 0.95), "hidden": 8, "tuned_for": "smoke",
-        },
-        "quick": {"trials": 5, "draws": 320, "plays": 4000, "rows": 20},
-        "paper": {},
-    }  # fmt: skip
+    presets = load_presets(__file__, "wheel-bandit")
 
     trials: int = 50
     data: str = "none"
@@ -159,36 +117,28 @@ class WheelBandit(AbstractExperiment):
         if len({where(delta) for delta in self.deltas}) < len(self.deltas):
             raise ConfigError(f"deltas must differ by at least 0.01, but are {self.deltas}")
 
-    @property
-    def loss_unit(self) -> str:
-        return "squared reward"
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(20, "meta-step", headline=("regret", "loss"), loss_unit="squared reward", by_cost=True)
 
-    def label(self, study: str) -> str:
-        arm, _, place = study.partition(".")
-        delta = {where(delta): delta for delta in self.deltas}.get(place)
-        return super().label(study) if delta is None else f"{super().label(arm)}, delta = {delta:g}"
+    def describe(self, study: str) -> StudyDescription:
+        found, deltas = super().describe(study), {where(delta): delta for delta in self.deltas}
+        return replace(found, group=f"delta = {deltas[found.condition]:g}") if found.condition in deltas else found
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        trainings = {arm: self._training(arm) for arm in PUBLISHED if arm in self.players}
+        trainings = {arm: self._training(arm) for arm in SETTINGS[self.tuned_for] if arm in self.players}
         found: dict[str, AbstractStudy] = dict(trainings)
-        for delta in self.deltas:
-            game = partial(BanditStudy, delta=delta, plays=self.plays, rows=self.rows)
-            for arm, agent in self.agents().items():
-                name = f"{arm}.{where(delta)}"
-                found[name] = (
-                    game(name, agent, origin=arm, training=trainings.get(arm))
-                    if arm in trainings
-                    else game(name, agent)
-                )
+        for delta, (arm, agent) in product(self.deltas, self.agents().items()):
+            name, learned = f"{arm}.{where(delta)}", (arm, trainings[arm]) if arm in trainings else (None, None)
+            found[name] = BanditStudy(name, agent, delta, self.plays, self.rows, *learned)
         return found
 
     def agents(self) -> dict[str, AbstractAgent]:
-        """Who plays."""
+        """The agents by short name."""
         small = self.tuned_for == "smoke"
         neural = NeuralLinear(10, self.hidden, steps=2) if small else NeuralLinear(width=self.hidden)
         known = {
-            **{arm: self._agent(arm) for arm in PUBLISHED},
+            **{arm: self._agent(arm, settings) for arm, settings in SETTINGS[self.tuned_for].items()},
             "uniform": Uniform(),
             "lin_greedy": LinGreedy(),
             "lin_full_post": LinFullPost(),
@@ -196,10 +146,9 @@ class WheelBandit(AbstractExperiment):
         }
         return {arm: known[arm] for arm in self.players}
 
-    def _agent(self, arm: str) -> NeuralGreedy:
-        settings = SETTINGS[self.tuned_for][arm]
-        kind, rate = settings.online
-        return NeuralGreedy(settings.every, self.learner(arm), OPTIMISERS[kind](rate), settings.online_steps)
+    def _agent(self, arm: str, settings: WheelSettings) -> NeuralGreedy:
+        online = inner_optimizer(*settings.online, settings.eps_root)
+        return NeuralGreedy(settings.every, self.learner(arm), online, settings.online_steps)
 
     def _training(self, arm: str) -> MetaTraining:
         settings = SETTINGS[self.tuned_for][arm]
@@ -215,8 +164,7 @@ class WheelBandit(AbstractExperiment):
     def learner(self, arm: str) -> AbstractNetworkLearner:
         """The learner of one arm, at the start of meta-training."""
         settings = SETTINGS[self.tuned_for][arm]
-        kind, rate = settings.inner
-        minimiser = Descent(OPTIMISERS[kind](rate), settings.steps)
+        minimiser = settings.descent()
         if settings.learner == "modulation":
             network = EquinoxNetwork(partial(_network, self.hidden, jax.nn.tanh))
             drawn = {} if self.as_released else {"learn_start": True, "strength": settings.strength}
@@ -236,10 +184,7 @@ class WheelBandit(AbstractExperiment):
     def estimator(self, arm: str) -> AbstractEstimator:
         """The meta-gradient of one arm."""
         settings = SETTINGS[self.tuned_for][arm]
-        if not settings.beta:
-            return Checkpointed()
-        nudged = Descent(OPTIMISERS[settings.inner[0]](settings.nudged_rate), settings.nudged_steps)
-        return Contrastive(settings.beta, "forward", nudged)
+        return Contrastive(settings.beta, "forward", settings.nudged_descent()) if settings.beta else Checkpointed()
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []

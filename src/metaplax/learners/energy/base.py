@@ -16,8 +16,8 @@ class EnergyState(eqx.Module):
 
     Attributes:
         fast: the parameters that are minimised over.
-        buffers: running statistics of the network, if it has any.
-        minimiser: what the minimiser remembers.
+        buffers: arrays of the network that are not minimised over, such as running statistics.
+        minimiser: memory of the minimiser.
     """
 
     fast: PyTree
@@ -26,13 +26,13 @@ class EnergyState(eqx.Module):
 
 
 class NudgedEnergy(eqx.Module):
-    """What is minimised: ``E + beta * cost(query)``.
+    """The function that is minimised: ``E + beta * outer_loss(query)``.
 
     Attributes:
-        learner: whose energy it is.
+        learner: the learner that defines ``E`` and the outer loss.
         support: examples to learn from.
         query: examples that nudge, if there are any.
-        beta: how much, and whether towards (positive) or away from (negative) their targets.
+        beta: factor of the nudging: towards (positive) or away from (negative) the targets of the query set.
     """
 
     learner: "AbstractEnergyLearner"
@@ -54,16 +54,16 @@ class AbstractMinimiser(eqx.Module):
 
     @abstractmethod
     def init(self, fast: PyTree) -> PyTree:
-        """What it remembers before the first step."""
+        """Memory before the first step."""
 
     @abstractmethod
     def minimise(self, energy: NudgedEnergy, state: EnergyState, key: Key[Array, ""], loop: Loop | None) -> EnergyState:
         """Minimise from where the state is.
 
         Args:
-            energy: what to minimise.
+            energy: the function to minimise.
             state: where to start.
-            key: of anything random, such as the order of the examples.
+            key: randomness, such as the order of the examples.
             loop: how to run the loop, if there is one.
         """
 
@@ -78,14 +78,14 @@ class AbstractMinimiser(eqx.Module):
         """Refuse to be differentiated in reverse step by step; by default not.
 
         Raises:
-            IncompatibleError: one sentence saying why that cannot be.
+            IncompatibleError: one sentence saying why that is impossible.
         """
 
 
 class AbstractEnergyLearner(AbstractLearner):
-    """Minimises ``E(fast) = misfit(support) + charge(fast)``; the outer loss is the cost of the query set.
+    """Minimises ``E(fast) = inner_loss(support) + regulariser(fast)``; the outer loss is that of the query set.
 
-    With ``beta`` the query set nudges: ``E + beta * cost(query)`` is minimised in place of ``E``.
+    With ``beta`` the query set nudges: ``E + beta * outer_loss(query)`` is minimised in place of ``E``.
 
     Source: Zucchet et al. (2022), Eqs. 1 to 3.
     """
@@ -93,9 +93,14 @@ class AbstractEnergyLearner(AbstractLearner):
     minimiser: AbstractVar[AbstractMinimiser]
 
     @property
-    def slow_in_network(self) -> bool:
-        """Whether meta-parameters occur in the misfit; if not, they occur in the charge only."""
+    def trains_network(self) -> bool:
+        """Whether meta-parameters occur in the inner loss; if not, they occur in the regulariser only."""
         return False
+
+    @property
+    def descends_gradient(self) -> bool:
+        """Whether ``direction`` is the gradient of the energy, so that its Jacobian is symmetric."""
+        return type(self).direction is AbstractEnergyLearner.direction
 
     @abstractmethod
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
@@ -103,7 +108,7 @@ class AbstractEnergyLearner(AbstractLearner):
 
     @abstractmethod
     def regulariser(self, fast: PyTree) -> Float[Array, ""]:
-        """What the fast parameters are charged, whatever the data."""
+        """The part of the energy that does not depend on the data."""
 
     @abstractmethod
     def inner_loss(
@@ -114,7 +119,7 @@ class AbstractEnergyLearner(AbstractLearner):
     def outer_loss(
         self, fast: PyTree, buffers: PyTree, query: PyTree, training: bool
     ) -> tuple[Float[Array, ""], PyTree]:
-        """Outer loss, and the buffers after that; by default the misfit of the query set."""
+        """Outer loss, and the buffers after that; by default the inner loss of the query set."""
         return self.inner_loss(fast, buffers, query, training)
 
     def nudged_energy(
@@ -127,7 +132,7 @@ class AbstractEnergyLearner(AbstractLearner):
         *,
         training: bool = True,
     ) -> tuple[Float[Array, ""], PyTree]:
-        """``E + beta * cost(query)`` with any sign of ``beta``, and the network's buffers after both."""
+        """``E + beta * outer_loss(query)`` with any sign of ``beta``, and the network's buffers after both."""
         inner, buffers = self.inner_loss(fast, buffers, support, training)
         energy = inner + self.regulariser(fast)
         if query is None:
@@ -143,9 +148,10 @@ class AbstractEnergyLearner(AbstractLearner):
         query: PyTree | None = None,
         beta: Float[Array, ""] | float = 0.0,
     ) -> tuple[PyTree, PyTree]:
-        """The direction in which a descent takes ``E + beta * cost(query)`` down, and the buffers after that.
+        """The direction against which a descent moves the fast parameters, and the buffers after that.
 
-        By default its derivative. A learner may give another direction, such as one that a local rule computes.
+        By default the gradient of ``E + beta * outer_loss(query)``. A learner may give another direction, such as one
+        that a local rule computes; implicit meta-gradients then linearise that direction.
         """
         return jax.grad(lambda fast: self.nudged_energy(fast, buffers, support, query, beta), has_aux=True)(fast)
 
@@ -158,7 +164,7 @@ class AbstractEnergyLearner(AbstractLearner):
         return EnergyState(fast, buffers, self.minimiser.init(fast))
 
     def update(self, state: EnergyState, example: PyTree, key: Key[Array, ""]) -> EnergyState:
-        """State after settling on some more examples."""
+        """State after minimising on some more examples."""
         return self.minimise(state, example, key)
 
     def minimise(
@@ -175,17 +181,18 @@ class AbstractEnergyLearner(AbstractLearner):
         """Minimise from where the state is, with the minimiser started afresh.
 
         Args:
-            state: where to start: warm if it has been settled before.
+            state: where to start.
             support: examples to learn from.
-            key: of anything random.
+            key: randomness of the minimiser.
             query: examples that nudge.
-            beta: how much, and whether towards (positive) or away from (negative) their targets.
-            minimiser: how, if not as the learner itself does.
+            beta: factor of the nudging, see ``NudgedEnergy``.
+            minimiser: by default that of the learner.
             loop: how to run the loop; by default a plain scan.
         """
         minimiser = minimiser or self.minimiser
         energy = NudgedEnergy(self, support, query, jnp.asarray(beta, jnp.result_type(float)))
-        return minimiser.minimise(energy, EnergyState(state.fast, state.buffers, minimiser.init(state.fast)), key, loop)
+        start = EnergyState(state.fast, state.buffers, minimiser.init(state.fast))
+        return minimiser.minimise(energy, start, key, loop)
 
     def adapt(self, state: EnergyState, support: PyTree, key: Key[Array, ""], loop: Loop | None = None) -> EnergyState:
         return self.minimise(state, support, key, loop=loop)
@@ -193,14 +200,12 @@ class AbstractEnergyLearner(AbstractLearner):
     def check_unrolled(self) -> None:
         self.minimiser.check_unrolled()
 
-    def check_charged(self) -> None:
-        """Refuse estimators that look at how the energy depends on the meta-parameters; by default not.
-
-        Raises:
-            IncompatibleError: one sentence saying that it does not depend on them.
-        """
-
 
 def count(examples: PyTree) -> int:
     """How many examples there are."""
     return jax.tree.leaves(examples)[0].shape[0]
+
+
+def sum_over(function, *trees: PyTree) -> Float[Array, ""]:
+    """The sum of a function of corresponding numbers of trees of one structure."""
+    return sum(jax.tree.leaves(jax.tree.map(lambda *leaves: jnp.sum(function(*leaves)), *trees)), start=jnp.zeros(()))

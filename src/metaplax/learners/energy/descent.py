@@ -8,13 +8,14 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.learners.base import AbstractInnerStep, IncompatibleError, Loop, plain_loop
 from metaplax.learners.energy.base import AbstractMinimiser, EnergyState, NudgedEnergy, count
+from metaplax.learners.energy.smooth_roots import with_smooth_roots
 
 
 class DescentState(eqx.Module):
-    """State of the optimiser, and the Euclidean norm of the last gradient if there is a tolerance."""
+    """State of the optimiser, and the Euclidean norm of the last direction if there is a tolerance."""
 
     optimizer: PyTree
-    slope: Float[Array, ""]
+    norm: Float[Array, ""]
 
 
 class Descent(AbstractMinimiser):
@@ -76,13 +77,13 @@ class Descent(AbstractMinimiser):
     def _to_tolerance(self, step: "DescentStep", state: EnergyState) -> EnergyState:
         """Steps with all examples until the gradient is small, or there have been enough."""
 
-        def unsettled(carry: tuple[EnergyState, Int[Array, ""]]) -> Array:
-            return (carry[0].minimiser.slope > self.tolerance) & (carry[1] < self.steps)
+        def going_on(carry: tuple[EnergyState, Int[Array, ""]]) -> Array:
+            return (carry[0].minimiser.norm > self.tolerance) & (carry[1] < self.steps)
 
         def once(carry: tuple[EnergyState, Int[Array, ""]]) -> tuple[EnergyState, Int[Array, ""]]:
             return step(carry[0], ((None, None), carry[1])), carry[1] + 1
 
-        return jax.lax.while_loop(unsettled, once, (state, jnp.int32(0)))[0]
+        return jax.lax.while_loop(going_on, once, (state, jnp.int32(0)))[0]
 
     def check(self, support: int) -> None:
         if self.batch is not None and self.batch > support:
@@ -110,10 +111,11 @@ class DescentStep(AbstractInnerStep):
         whole = self.energy
         nudge = None if whole.query is None else take(whole.query, query)
         energy = NudgedEnergy(whole.learner, take(whole.support, support), nudge, whole.beta)
-        gradient, buffers = energy.direction(state.fast, state.buffers)
-        updates, optimizer = self.descent.optimizer.update(gradient, state.minimiser.optimizer, state.fast)
-        slope = optax.tree.norm(gradient) if self.descent.tolerance else state.minimiser.slope
-        return EnergyState(eqx.apply_updates(state.fast, updates), buffers, DescentState(optimizer, slope))
+        direction, buffers = energy.direction(state.fast, state.buffers)
+        update = with_smooth_roots(self.descent.optimizer.update)
+        updates, optimizer = update(direction, state.minimiser.optimizer, state.fast)
+        norm = optax.tree.norm(direction) if self.descent.tolerance else state.minimiser.norm
+        return EnergyState(eqx.apply_updates(state.fast, updates), buffers, DescentState(optimizer, norm))
 
 
 def take(examples: PyTree, rows: Int[Array, " batch"] | None) -> PyTree:

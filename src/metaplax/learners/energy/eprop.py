@@ -1,8 +1,8 @@
 """e-prop: the gradient of a recurrent spiking network without backpropagation through time.
 
-What a synapse did to its own neuron (its eligibility) is multiplied by what that neuron is told (its learning signal).
-How a spike acts on other neurons is left out; everything else is exact. Two forms give the same numbers: one keeps
-the recording of a whole sequence and takes one matrix product; the other goes along with time and keeps nothing.
+The eligibility of a synapse, its effect on its own neuron, is multiplied by the learning signal of that neuron. The
+effect of a spike on other neurons is left out; everything else is exact. Two forms give the same numbers: one stores
+the activity of a whole sequence and takes one matrix product; the other runs forward in time and stores no history.
 
 Source: Bellec et al. (2020); Zucchet et al. (2022), supplement.
 """
@@ -21,9 +21,9 @@ Signal = Float[Array, "time batch hidden"]
 
 
 class Traces(eqx.Module):
-    """What synapses remember at every step: the eligibility of a synapse is ``pseudo`` times its pre-synaptic trace.
+    """Traces at every step: the eligibility of a synapse is ``pseudo`` times its pre-synaptic trace.
 
-    (With neurons that adapt it is less by what the synapse has done to the threshold.)
+    (With neurons that adapt, the effect of the synapse on the threshold is subtracted.)
 
     Attributes:
         pseudo: pseudo-derivative of the post-synaptic spikes.
@@ -48,10 +48,10 @@ def eprop_traces(
     """The traces of all synapses, from a recording.
 
     Args:
-        network: that was recorded.
-        recording: what happened.
-        x: what it saw.
-        pseudo: stands in for the derivative of a spike.
+        network: the network that was recorded.
+        recording: its activity.
+        x: its input.
+        pseudo: pseudo-derivative of a spike.
         ahead: pair a voltage with the input of its own step, which it does not depend on yet, as the published code.
     """
     return Traces(
@@ -75,23 +75,23 @@ def eprop_whole(
     signals, of which there is one per neuron.
 
     Args:
-        network: that was recorded.
-        traces: of its synapses.
+        network: the network that was recorded.
+        traces: traces of its synapses.
         error: outputs minus targets at every step.
-        feedback: how errors reach the neurons: the readout weights, or fixed random ones.
+        feedback: weights by which errors reach the neurons: the readout weights, or fixed random ones.
         rate_signal: a further learning signal that is the same at every step.
     """
     learning = leaky_sum(network.kappa, error @ feedback, backwards=True) + rate_signal[None]
-    told = traces.pseudo * (learning + _through_adaptation(network, traces.pseudo, learning))
+    local = traces.pseudo * (learning + _through_adaptation(network, traces.pseudo, learning))
     return SpikingWeights(
-        _summed_outer(told, traces.input),
-        _summed_outer(told, traces.recurrent),
+        _summed_outer(local, traces.input),
+        _summed_outer(local, traces.recurrent),
         _summed_outer(error, traces.readout),
     )
 
 
 def _through_adaptation(network: RecurrentLIF, psi: Signal, learning: Signal) -> Signal | float:
-    """What a spike is told because it raises its own neuron's threshold later; nothing if neurons do not adapt."""
+    """The part of the learning signal that comes through a raised threshold later; zero if neurons do not adapt."""
     if not network.adaptation:
         return 0.0
 
@@ -121,13 +121,13 @@ def eprop_online(
     """The same gradient, computed along with the network: memory does not grow with the number of steps.
 
     Args:
-        network: what runs.
-        weights: of it.
-        x: what it sees.
-        target: of the outputs at every step.
-        feedback: how errors reach the neurons.
-        pseudo: stands in for the derivative of a spike.
-        rate_signal: from a sequence's firing rates to a further learning signal.
+        network: the network.
+        weights: its weights.
+        x: its input.
+        target: targets of the outputs at every step.
+        feedback: weights by which errors reach the neurons.
+        pseudo: pseudo-derivative of a spike.
+        rate_signal: maps a sequence's firing rates to a further learning signal.
         ahead: as in :func:`eprop_traces`.
     """
 
@@ -156,12 +156,12 @@ def _online_of_one(network, weights, x, target, feedback, pseudo, rate_signal, a
         error = output - target
         psi = pseudo(network.distance(voltages, adaptation))[0]
         flow = [jnp.broadcast_to(pre[None], leaf.shape) for pre, leaf in zip((inputs, recurrent), adapted, strict=True)]
-        felt = [psi[:, None] * (pre - network.adaptation * slow) for pre, slow in zip(flow, adapted, strict=True)]
-        adapted = tuple(network.rho * slow + now for slow, now in zip(adapted, felt, strict=True))
-        eligible = tuple(network.kappa * old + now for old, now in zip(eligible, felt, strict=True))
-        total = tuple(map(jnp.add, total, felt))
-        told = error @ feedback
-        gradients = tuple(old + told[:, None] * now for old, now in zip(gradients, eligible, strict=True))
+        effect = [psi[:, None] * (pre - network.adaptation * slow) for pre, slow in zip(flow, adapted, strict=True)]
+        adapted = tuple(network.rho * slow + now for slow, now in zip(adapted, effect, strict=True))
+        eligible = tuple(network.kappa * old + now for old, now in zip(eligible, effect, strict=True))
+        total = tuple(map(jnp.add, total, effect))
+        local = error @ feedback
+        gradients = tuple(old + local[:, None] * now for old, now in zip(gradients, eligible, strict=True))
         readout = readout + error[:, None] * filtered[None]
         recurrent = network.alpha * recurrent + spikes[0]
         current = x @ weights.input.T + spikes[0] @ weights.recurrent.T

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.learners.base import IncompatibleError
-from metaplax.learners.energy.base import AbstractMinimiser
+from metaplax.learners.energy.base import AbstractMinimiser, sum_over
 from metaplax.learners.energy.network_learner import AbstractNetworkLearner
-from metaplax.learners.energy.synapses import sum_over
 from metaplax.networks import AbstractReadout, EquinoxNetwork
 
 
@@ -37,21 +36,22 @@ class Modulation(eqx.Module):
 
 
 class GainModulation(AbstractNetworkLearner):
-    """``E = misfit`` of a network in which every unit below the output computes ``act(gain (W x + b) + shift)``.
+    """``E`` is the loss of a network in which every unit below the output computes ``act(gain (W x + b) + shift)``.
 
-    Gains, shifts and the last layer are fast and start at ones, zeros and where they were drawn; all other weights
-    are slow. The slow weights occur in the network itself, so that the outer loss depends on them directly, too.
+    Gains, shifts and the last layer are fast and start at ones, zeros and their initial values; all other weights are
+    slow, that is, shared by all tasks. The slow weights occur in the network itself, so that the outer loss depends on
+    them directly, too.
 
     Args:
         network: an Equinox network with at least two linear or convolutional layers, listed in the order in which
             they compute.
         readout: loss of both the support and the query set.
         minimiser: how the energy is minimised.
-        learn_start: whether where gains, shifts and the last layer start is meta-learned, too. In the published code
-            it is not with the contrastive rule, so that all tasks share one random last layer to start from.
-        strength: of the pull of fast parameters to where they start, ``strength / 2 * |fast - start|^2``. Without it
-            estimators that look at the energy only, such as the contrastive rule, cannot tell where to start.
-        key: of the weights outside of meta-training.
+        learn_start: whether the initial values of gains, shifts and the last layer are meta-learned, too. In the
+            published code they are not with the contrastive rule, so that all tasks start from one random last layer.
+        strength: of the pull of fast parameters to their initial values, ``strength / 2 * |fast - start|^2``. Without
+            it estimators that see the energy only, such as the contrastive rule, cannot learn the initial values.
+        key: randomness of the weights.
 
     Raises:
         IncompatibleError: the network has fewer than two such layers.
@@ -63,6 +63,7 @@ class GainModulation(AbstractNetworkLearner):
     readout: AbstractReadout
     minimiser: AbstractMinimiser
     slow: PyTree
+    buffers: PyTree
     start: Modulation | None
     strength: float
 
@@ -78,24 +79,24 @@ class GainModulation(AbstractNetworkLearner):
     ):
         self.network = network  # pyright: ignore[reportIncompatibleVariableOverride]
         self.readout, self.minimiser, self.strength = readout, minimiser, strength
-        self.slow = network.init(jax.random.key(0) if key is None else key)[0]
-        if len(layers_of(network.module(self.slow))) < 2:
+        self.slow, self.buffers = network.init(jax.random.key(0) if key is None else key)
+        if len(layers_of(network.module(self.slow, self.buffers))) < 2:
             raise IncompatibleError("gain modulation needs a network with at least two layers: one, and a readout")
         self.start = self._unmodulated(self.slow) if learn_start else None
 
     @property
-    def slow_in_network(self) -> bool:
+    def trains_network(self) -> bool:
         return True
 
-    def resample(self, key: Key[Array, ""]) -> "GainModulation":
-        slow = self.network.init(key)[0]
+    def redrawn(self, key: Key[Array, ""]) -> "GainModulation":
+        slow, buffers = self.network.init(key)
         start = None if self.start is None else self._unmodulated(slow)
-        where = lambda learner: (learner.slow, learner.start)  # noqa: E731
-        return eqx.tree_at(where, self, (slow, start), is_leaf=lambda node: node is None)
+        where = lambda learner: (learner.slow, learner.buffers, learner.start)  # noqa: E731
+        return eqx.tree_at(where, self, (slow, buffers, start), is_leaf=lambda node: node is None)
 
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
         del key
-        return self._origin(), ()
+        return self._origin(), self.buffers
 
     def regulariser(self, fast: Modulation) -> Float[Array, ""]:
         if not self.strength:
@@ -103,12 +104,12 @@ class GainModulation(AbstractNetworkLearner):
         return 0.5 * self.strength * sum_over(lambda a, b: (a - b) ** 2, fast, self._origin())
 
     def _origin(self) -> Modulation:
-        """Where fast parameters start, and are drawn to."""
+        """Initial values of the fast parameters, to which they are pulled."""
         return self._unmodulated(jax.lax.stop_gradient(self.slow)) if self.start is None else self.start
 
     def _unmodulated(self, slow: PyTree) -> Modulation:
         """Gains of one, shifts of zero, and the last layer."""
-        *body, head = layers_of(self.network.module(slow))
+        *body, head = layers_of(self.network.module(slow, self.buffers))
         units = [layer.weight[:, *(0,) * (layer.weight.ndim - 1)] for layer in body]
         ones, zeros = ([fill(unit) for unit in units] for fill in (jnp.ones_like, jnp.zeros_like))
         return Modulation(ones, zeros, eqx.filter(head, eqx.is_inexact_array))
@@ -117,7 +118,7 @@ class GainModulation(AbstractNetworkLearner):
         self, fast: Modulation, buffers: PyTree, x: Float[Array, "batch ..."], training: bool
     ) -> tuple[Float[Array, "batch ..."], PyTree]:
         del training
-        model = self.network.module(self.slow)
+        model = self.network.module(self.slow, buffers)
         *body, head = layers_of(model)
         modulated = [Modulated(*parts) for parts in zip(body, fast.gains, fast.shifts, strict=True)]
         model = eqx.tree_at(layers_of, model, [*modulated, eqx.combine(fast.head, head)])

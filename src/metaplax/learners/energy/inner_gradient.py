@@ -1,4 +1,4 @@
-"""How a spiking network assigns credit in its inner loop: by e-prop, or by backpropagation through time."""
+"""The gradient that a spiking network descends in its inner loop: e-prop, or backpropagation through time."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -20,9 +20,9 @@ Target = Float[Array, "batch outputs"] | Float[Array, "batch time outputs"]
 
 
 class AbstractInnerGradient(eqx.Module):
-    """What a spiking network descends on, and by which direction.
+    """The inner loss of a spiking network, and the direction in which it descends.
 
-    Firing rates are regularised in the inner loop; the outer cost never is.
+    Firing rates are regularised in the inner loop, never in the outer loss.
     """
 
     rate_penalty: AbstractVar[float]
@@ -37,7 +37,7 @@ class AbstractInnerGradient(eqx.Module):
         y: Target,
         inner: bool,
     ) -> Float[Array, ""]:
-        """The error over a batch, and with ``inner`` what firing rates are charged."""
+        """The error over a batch, and with ``inner`` the penalty on firing rates."""
 
     @abstractmethod
     def direction(
@@ -48,11 +48,11 @@ class AbstractInnerGradient(eqx.Module):
         y: Target,
         inner: bool,
     ) -> SpikingWeights:
-        """The direction against which weights move: the derivative of :meth:`loss`, or what a rule takes for it."""
+        """The direction against which weights move: the gradient of :meth:`loss`, or what a local rule gives for it."""
 
-    def modulated(self, slope: SpikingWeights) -> SpikingWeights:
-        """The whole direction, pull included, with every part at its own rate; by default as it is."""
-        return slope
+    def modulated(self, direction: SpikingWeights) -> SpikingWeights:
+        """The whole direction, pull included, with a rate for each weight matrix; by default unchanged."""
+        return direction
 
     def __check_init__(self):
         if not self.rate_penalty >= 0:
@@ -74,7 +74,7 @@ class BPTT(AbstractInnerGradient):
     rate_target: float = 0.1
 
     def loss(self, network, weights, x, y, inner):
-        recording = record(network, weights, x)
+        recording = simulate(network, weights, x)
         error = squared_error(recording, y)
         if not inner:
             return error
@@ -123,8 +123,8 @@ class EProp(AbstractInnerGradient):
             raise ValueError(f"e-prop has the forms 'whole' and 'online', not {self.form!r}")
 
     def loss(self, network, weights, x, y, inner):
-        recording = record(network, weights, x)
-        error = 0.5 * jnp.sum((recording.outputs - every_step(y, x)) ** 2)
+        recording = simulate(network, weights, x)
+        error = 0.5 * jnp.sum((recording.outputs - every_step(y, x, weights)) ** 2)
         if not inner:
             return error
         deviation = jnp.mean(recording.spikes, 0) - self.rate_target
@@ -137,7 +137,7 @@ class EProp(AbstractInnerGradient):
             return strength * (rates - self.rate_target)
 
         pseudo = self.pseudo or Triangular(width=network.threshold)
-        feedback, target, spikes = self.feedback(network, weights), every_step(y, x), time_first(x)
+        feedback, target, spikes = self.feedback(network, weights), every_step(y, x, weights), time_first(x, weights)
         if self.form == "online":
             return eprop_online(network, weights, spikes, target, feedback, pseudo, rate_signal, self.ahead)
         recording = network(weights, spikes)
@@ -145,33 +145,36 @@ class EProp(AbstractInnerGradient):
         signal = rate_signal(jnp.mean(recording.spikes, 0))
         return eprop_whole(network, traces, recording.outputs - target, feedback, signal)
 
-    def modulated(self, slope):
+    def modulated(self, direction):
         fast, recurrent, readout = self.modulation
-        return SpikingWeights(fast * slope.input, recurrent * slope.recurrent, readout * slope.readout)
+        return SpikingWeights(fast * direction.input, recurrent * direction.recurrent, readout * direction.readout)
 
     def feedback(self, network: RecurrentLIF, weights: SpikingWeights) -> Float[Array, "outputs hidden"]:
         """How errors reach the neurons."""
         if self.random_feedback is None:
             return weights.readout
         # Not the key that the weights themselves may have been drawn with.
-        return network.init(jax.random.fold_in(jax.random.key(self.random_feedback), FEEDBACK)).readout
+        return network.init(jax.random.fold_in(jax.random.key(self.random_feedback), FEEDBACK)).readout.astype(
+            weights.readout.dtype
+        )
 
 
-def record(network: RecurrentLIF, weights: SpikingWeights, x: Num[Array, "batch time inputs"]) -> Recording:
-    """What happens when a batch is seen."""
-    return network(weights, time_first(x))
+def simulate(network: RecurrentLIF, weights: SpikingWeights, x: Num[Array, "batch time inputs"]) -> Recording:
+    """The activity of the network while it sees a batch."""
+    return network(weights, time_first(x, weights))
 
 
-def time_first(x: Num[Array, "batch time inputs"]) -> Float[Array, "time batch inputs"]:
-    """Inputs as networks take them."""
-    return jnp.swapaxes(x, 0, 1).astype(jnp.result_type(x, float))
+def time_first(x: Num[Array, "batch time inputs"], weights: SpikingWeights) -> Float[Array, "time batch inputs"]:
+    """Inputs as networks take them, in the precision of the weights."""
+    return jnp.swapaxes(x, 0, 1).astype(weights.input.dtype)
 
 
-def every_step(y: Target, x: Num[Array, "batch time inputs"]) -> Float[Array, "time batch outputs"]:
-    """Targets with time first, repeated if there is one for all steps."""
-    if y.ndim == 3:
-        return jnp.swapaxes(y, 0, 1)
-    return jnp.broadcast_to(y[None], (x.shape[1], *y.shape))
+def every_step(
+    y: Target, x: Num[Array, "batch time inputs"], weights: SpikingWeights
+) -> Float[Array, "time batch outputs"]:
+    """Targets with time first, repeated if there is one for all steps, in the precision of the weights."""
+    y = y.astype(weights.readout.dtype)
+    return jnp.swapaxes(y, 0, 1) if y.ndim == 3 else jnp.broadcast_to(y[None], (x.shape[1], *y.shape))
 
 
 def squared_error(recording: Recording, y: Target) -> Float[Array, ""]:

@@ -9,24 +9,25 @@ from jaxtyping import Array, Float, PyTree
 
 from metaplax.learners.base import IncompatibleError, Metrics
 from metaplax.learners.energy.base import AbstractEnergyLearner, EnergyState, count
+from metaplax.learners.examples import check_examples, first_line
 from metaplax.networks import AbstractFunctionalNetwork, AbstractReadout
 from metaplax.tasks import Episode, Examples
 
 
 class AbstractNetworkLearner(AbstractEnergyLearner):
-    """An energy learner whose misfit is the loss of a network's outputs."""
+    """An energy learner whose inner loss is that of a network's outputs."""
 
     network: AbstractVar[AbstractFunctionalNetwork]
     readout: AbstractVar[AbstractReadout]
 
     @property
-    def slow_in_network(self) -> bool:
+    def trains_network(self) -> bool:
         return bool(jax.tree.leaves(eqx.filter(self.network, eqx.is_inexact_array)))
 
     def outputs(
         self, fast: PyTree, buffers: PyTree, x: Float[Array, "batch ..."], training: bool
     ) -> tuple[Float[Array, "batch ..."], PyTree]:
-        """What the network answers, and its buffers after that."""
+        """Outputs of the network, and its buffers after that."""
         return self.network(fast, buffers, x, training)
 
     def inner_loss(
@@ -41,20 +42,26 @@ class AbstractNetworkLearner(AbstractEnergyLearner):
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
         for name, part in (("support", episode.support), ("query", episode.query)):
-            if not isinstance(part, Examples):
-                raise IncompatibleError(f"an energy learner needs inputs and targets, which the {name} set has not")
+            outputs = self._outputs_for(part) if isinstance(part, Examples) else 0
+            check_examples(name, part, readout=self.readout, outputs=outputs, classes=classes)
         self.minimiser.check(count(episode.support))
+
+    def output_size(self, episode: Episode) -> int:
+        return self._outputs_for(episode.query)
+
+    def _outputs_for(self, part: Examples) -> int:
+        """How many outputs the network gives for such inputs.
+
+        Raises:
+            IncompatibleError: it does not take them.
+        """
+        start = partial(self.begin, jax.random.key(0))
         try:
-            start = partial(self.begin, jax.random.key(0))
-            answers = jax.eval_shape(lambda x: self.outputs(*start(), x, training=False)[0], episode.query.x)
+            answers = jax.eval_shape(lambda x: self.outputs(*start(), x, training=False)[0], part.x)
         except (TypeError, ValueError) as error:
             raise IncompatibleError(
-                f"the network does not take inputs of shape {episode.query.x.shape[1:]}: {first_line(error)}"
+                f"the network does not take inputs of shape {part.x.shape[1:]}: {first_line(error)}"
             ) from error
-        if classes is not None and classes > answers.shape[-1]:
-            raise IncompatibleError(f"the task has {classes} classes, but the network {answers.shape[-1]} outputs")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if answers.ndim != 2:
+            raise IncompatibleError(f"the network must give a vector for each example, not {answers.shape[1:]}")
+        return answers.shape[1]

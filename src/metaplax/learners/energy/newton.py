@@ -1,4 +1,4 @@
-"""Minimising an energy to the last digit, and missing the minimum by a known distance: what theory is checked with."""
+"""Newton's method, and minima that are missed by a known distance: for checking theory."""
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ Vector = Float[Array, " fast"]
 
 
 class Newton(AbstractMinimiser):
-    """Newton's method on the gradient of the energy, with all examples; for small, convex problems.
+    """Newton's method on the direction of descent, with all examples; for small, convex problems.
 
     Args:
-        steps: at most so many.
-        tolerance: of the last change, relative to one plus the size of the parameters.
+        steps: largest number of steps.
+        tolerance: size of the last change at which it stops, relative to one plus the size of the parameters.
     """
 
     steps: int = 100
@@ -30,21 +30,23 @@ class Newton(AbstractMinimiser):
         del key, loop
         start, unravel = ravel_pytree(state.fast)
 
-        def value(fast: Vector) -> Float[Array, ""]:
-            return energy(unravel(fast), state.buffers, training=False)[0]
+        def direction(fast: Vector) -> Vector:
+            if energy.learner.descends_gradient:
+                return jax.grad(lambda fast: energy(unravel(fast), state.buffers, training=False)[0])(fast)
+            return ravel_pytree(energy.direction(unravel(fast), state.buffers)[0])[0]
 
-        def unsettled(carry: tuple[Vector, Float[Array, ""], Int[Array, ""]]) -> Array:
+        def going_on(carry: tuple[Vector, Float[Array, ""], Int[Array, ""]]) -> Array:
             return (carry[1] > self.tolerance) & (carry[2] < self.steps)
 
         def once(
             carry: tuple[Vector, Float[Array, ""], Int[Array, ""]],
         ) -> tuple[Vector, Float[Array, ""], Int[Array, ""]]:
             fast, _, step = carry
-            change = jnp.linalg.solve(jax.hessian(value)(fast), jax.grad(value)(fast))
+            change = jnp.linalg.solve(jax.jacfwd(direction)(fast), direction(fast))
             return fast - change, jnp.linalg.norm(change) / (1 + jnp.linalg.norm(fast)), step + 1
 
-        # optimistix has this too, but what it closes over it does not recognise where trials are spread over cores.
-        found, _, _ = jax.lax.while_loop(unsettled, once, (start, jnp.asarray(jnp.inf, start.dtype), jnp.int32(0)))
+        # optimistix has this too, but fails on arrays that are sharded over devices, as trials are.
+        found, _, _ = jax.lax.while_loop(going_on, once, (start, jnp.asarray(jnp.inf, start.dtype), jnp.int32(0)))
         return EnergyState(unravel(found), state.buffers, ())
 
     def check_unrolled(self) -> None:
@@ -52,10 +54,10 @@ class Newton(AbstractMinimiser):
 
 
 class Inexact(AbstractMinimiser):
-    """Another minimiser, whose solution is then missed by a distance in a random direction.
+    """Another minimiser, whose solution is then moved by a distance in a random direction.
 
     Args:
-        minimiser: what finds the solution.
+        minimiser: finds the solution.
         distance: Euclidean distance from it, the same in every phase; the direction differs.
     """
 

@@ -1,13 +1,13 @@
-"""A spiking network whose weights are drawn to consolidated ones while it learns a task."""
+"""A spiking network whose weights are pulled to consolidated ones while it learns a task."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.learners.base import IncompatibleError, Metrics, is_meta_parameter
-from metaplax.learners.energy.base import AbstractEnergyLearner, AbstractMinimiser, EnergyState, count
-from metaplax.learners.energy.inner_gradient import AbstractInnerGradient, record, squared_error
+from metaplax.learners.base import IncompatibleError, Metrics
+from metaplax.learners.energy.base import AbstractEnergyLearner, AbstractMinimiser, EnergyState, count, sum_over
+from metaplax.learners.energy.inner_gradient import BPTT, AbstractInnerGradient, simulate, squared_error
 from metaplax.networks import RecurrentLIF, SpikingWeights
 from metaplax.tasks import Episode, Examples
 
@@ -21,10 +21,10 @@ class SpikingLearner(AbstractEnergyLearner):
 
     Args:
         network: the network.
-        inner_gradient: what it descends on, and by which direction.
-        minimiser: how.
+        inner_gradient: the inner loss and the direction of descent.
+        minimiser: how the energy is minimised.
         strength: of the pull to the consolidated weights; 0 for none, as in MAML.
-        key: of ``omega`` outside of meta-training.
+        key: randomness of ``omega``.
 
     Raises:
         ValueError: ``strength`` is negative.
@@ -52,18 +52,21 @@ class SpikingLearner(AbstractEnergyLearner):
         self.network, self.inner_gradient, self.minimiser, self.strength = network, inner_gradient, minimiser, strength
         self.omega = network.init(jax.random.key(0) if key is None else key)
 
-    def resample(self, key: Key[Array, ""]) -> "SpikingLearner":
-        if not all(map(is_meta_parameter, jax.tree.leaves(self.omega))):
-            return self
+    def redrawn(self, key: Key[Array, ""]) -> "SpikingLearner":
         return eqx.tree_at(lambda tree: tree.omega, self, self.network.init(key))
+
+    @property
+    def descends_gradient(self) -> bool:
+        return isinstance(self.inner_gradient, BPTT)
 
     def begin(self, key: Key[Array, ""]) -> tuple[SpikingWeights, PyTree]:
         del key
         return self.omega, ()
 
     def regulariser(self, fast: SpikingWeights) -> Float[Array, ""]:
-        squares = jax.tree.map(lambda omega, weight: jnp.sum((omega - weight) ** 2), self.omega, fast)
-        return 0.5 * self.strength * sum(jax.tree.leaves(squares), start=jnp.zeros(()))
+        if not self.strength:
+            return jnp.zeros(())
+        return 0.5 * self.strength * sum_over(lambda omega, weight: (omega - weight) ** 2, self.omega, fast)
 
     def inner_loss(
         self, fast: SpikingWeights, buffers: PyTree, examples: Examples, training: bool
@@ -86,22 +89,16 @@ class SpikingLearner(AbstractEnergyLearner):
         beta: Float[Array, ""] | float = 0.0,
     ) -> tuple[SpikingWeights, PyTree]:
         found = self.inner_gradient.direction(self.network, fast, support.x, support.y, inner=True)
-        found = jax.tree.map(lambda d, weight, omega: d + self.strength * (weight - omega), found, fast, self.omega)
+        if self.strength:
+            found = jax.tree.map(lambda d, weight, omega: d + self.strength * (weight - omega), found, fast, self.omega)
         if query is not None:
             nudge = self.inner_gradient.direction(self.network, fast, query.x, query.y, inner=False)
             found = jax.tree.map(lambda d, n: d + beta * n, found, nudge)
         return self.inner_gradient.modulated(found), buffers
 
     def evaluate(self, state: EnergyState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
-        recording = record(self.network, state.fast, query.x)
+        recording = simulate(self.network, state.fast, query.x)
         return squared_error(recording, query.y), {"firing_rate": jnp.mean(recording.spikes)}
-
-    def check_charged(self) -> None:
-        if not self.strength:
-            raise IncompatibleError(
-                "without a pull to the consolidated weights (strength 0) the energy does not depend on them: give a"
-                " strength, or use Reverse or Checkpointed"
-            )
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
         network = self.network

@@ -1,1 +1,1 @@
-"""Convolutions and pooling written the way that is fastest inside loops on a CPU."""
+"""Convolutions and pooling, written in the way that is fastest inside loops on a CPU."""

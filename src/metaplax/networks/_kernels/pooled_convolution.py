@@ -1,4 +1,4 @@
-"""All that batch normalisation and max-pooling need of a convolution, found in the way that costs least."""
+"""Maxima and statistics of a convolution for max-pooling and batch normalisation, computed in the cheapest way."""
 
 from typing import NamedTuple
 
@@ -8,20 +8,18 @@ from jaxtyping import Array, Float
 
 from metaplax.networks._kernels.pooling import pool
 from metaplax.networks._kernels.winograd import patches_of_windows, winograd
-from metaplax.networks.convolution import convolve_batch_last
 
 MANY = 8
-"""From so many channels on Winograd's transforms cost less than the multiplications that they save: with gradient, on
-75 images of 28x28, 5.1 against 4.4 CPU-ms with 4 channels, 8.1 against 9.6 with 8."""
+"""Number of input channels from which on Winograd's transforms cost less than the multiplications that they save."""
 
 
 class Pooled(NamedTuple):
-    """A convolution, pooled.
+    """Maxima and statistics of a convolution.
 
     Attributes:
-        largest: pixel in every window of 2x2.
-        mean: of all pixels, per channel.
-        variance: of all pixels, per channel.
+        largest: the largest pixel in every window of 2x2.
+        mean: mean of all pixels, per channel.
+        variance: variance of all pixels, per channel.
     """
 
     largest: Float[Array, "out h w batch"]
@@ -38,19 +36,30 @@ def convolve_and_pool(x: Float[Array, "c height width batch"], kernel: Float[Arr
     """
     inputs, height, width, batch = x.shape
     if height % 2 or width % 2:
-        return _of_pixels(convolve_batch_last(x, kernel, border=1))
+        return _pooled_pixels(_convolve_batch_last(x, kernel))
     if inputs >= MANY:
         pixels = winograd(x, kernel)
         statistics = _statistics(pixels, channel=1)
     else:
         patches, matrix = patches_of_windows(x), kernel.reshape(9 * inputs, -1).T
-        pixels = jnp.stack([matrix @ place for place in patches])
+        pixels = jnp.stack([matrix @ part for part in patches])
         few = 9 * inputs <= 2 * len(matrix)
         statistics = _statistics_of_products(matrix, patches) if few else _statistics(pixels, channel=1)
     return Pooled(pool(pixels, (0,)).reshape(-1, height // 2, width // 2, batch), *statistics)
 
 
-def _of_pixels(y: Float[Array, "out height width batch"]) -> Pooled:
+def _convolve_batch_last(
+    x: Float[Array, "c height width batch"], kernel: Float[Array, "3 3 c out"]
+) -> Float[Array, "out height width batch"]:
+    """The convolution as patches times one matrix, which copies contiguous vectors only."""
+    channels, height, width, batch = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    patches = jnp.stack([x[:, i : i + height, j : j + width] for i in range(3) for j in range(3)])
+    matrix = kernel.reshape(9 * channels, -1).T
+    return (matrix @ patches.reshape(9 * channels, -1)).reshape(-1, height, width, batch)
+
+
+def _pooled_pixels(y: Float[Array, "out height width batch"]) -> Pooled:
     out, height, width, batch = y.shape
     cut = y[:, : height // 2 * 2, : width // 2 * 2]
     windows = cut.reshape(out, height // 2, 2, width // 2, 2, batch)
@@ -58,6 +67,7 @@ def _of_pixels(y: Float[Array, "out height width batch"]) -> Pooled:
 
 
 def _statistics(y: Float[Array, "..."], channel: int) -> tuple[Float[Array, " out"], Float[Array, " out"]]:
+    """Mean and variance over all axes but that of the channels."""
     others = tuple(axis for axis in range(y.ndim) if axis != channel)
     mean = jnp.mean(y, others)
     return mean, jnp.mean((y - jnp.expand_dims(mean, others)) ** 2, others)
@@ -66,9 +76,13 @@ def _statistics(y: Float[Array, "..."], channel: int) -> tuple[Float[Array, " ou
 def _statistics_of_products(
     matrix: Float[Array, "out size"], patches: Float[Array, "4 size pixels"]
 ) -> tuple[Float[Array, " out"], Float[Array, " out"]]:
-    # Patches have fewer entries than pixels have channels, so that their mean and covariance cost less than a pass over
-    # all products; neither these nor their derivatives are then read once more. A variance is a small difference where
-    # neighbouring pixels are alike and a kernel subtracts them, so that multiplications are not rounded further.
+    """Mean and variance of ``matrix @ patch`` over all patches, from the mean and covariance of the patches.
+
+    This is cheaper where patches have fewer entries than pixels have channels, because neither the products nor their
+    derivatives are read once more.
+    """
+    # The variance is a small difference of large numbers where neighbouring pixels are alike and a kernel subtracts
+    # them, so these products need full precision.
     with jax.default_matmul_precision("highest"):
         mean = jnp.mean(patches, (0, 2))
         around = patches - mean[None, :, None]

@@ -1,4 +1,4 @@
-"""What an agent is: it takes actions, sees their rewards, and now and then learns from all it has seen."""
+"""The interface of an agent, which takes actions, observes their rewards and learns from its history; a random one."""
 
 from abc import abstractmethod
 
@@ -8,73 +8,70 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS, known
+from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS, bandit_feedback
 from metaplax.tasks import Examples
 
 
-class Seen(eqx.Module):
-    """What has happened so far: the first ``count`` rows.
+class History(eqx.Module):
+    """All plays of a game so far, in the first ``count`` rows.
 
     Attributes:
-        contexts: one per trial.
-        actions: that were taken.
-        rewards: that they gave.
-        count: trials so far.
+        contexts: context of each play.
+        actions: action that was taken.
+        rewards: reward of that action.
+        count: number of plays so far.
     """
 
-    contexts: Float[Array, "trials 2"]
-    actions: Int[Array, " trials"]
-    rewards: Float[Array, " trials"]
+    contexts: Float[Array, "plays 2"]
+    actions: Int[Array, " plays"]
+    rewards: Float[Array, " plays"]
     count: Int[Array, ""]
 
     @staticmethod
-    def nothing(trials: int) -> "Seen":
-        """Room for so many trials, none of which has happened."""
-        return Seen(jnp.zeros((trials, 2)), jnp.zeros(trials, jnp.int32), jnp.zeros(trials), jnp.int32(0))
+    def empty(plays: int) -> "History":
+        """A history with room for a number of plays."""
+        return History(jnp.zeros((plays, 2)), jnp.zeros(plays, jnp.int32), jnp.zeros(plays), jnp.int32(0))
 
-    def after(self, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]) -> "Seen":
-        """With one more trial."""
+    def add(self, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]) -> "History":
+        """The history with one more play."""
         at = self.count
-        return Seen(
-            self.contexts.at[at].set(context),
-            self.actions.at[at].set(action),
-            self.rewards.at[at].set(reward),
-            at + 1,
+        return History(
+            self.contexts.at[at].set(context), self.actions.at[at].set(action), self.rewards.at[at].set(reward), at + 1
         )
 
-    def some(self, key: Key[Array, ""], size: int) -> Examples:
-        """Trials drawn with replacement, of which there must have been one: rewards are NaN but for what was done."""
+    def minibatch(self, key: Key[Array, ""], size: int) -> Examples:
+        """Draw plays with replacement, at least one of which must have been; targets are as ``bandit_feedback``."""
         rows = jax.random.randint(key, (size,), 0, jnp.maximum(self.count, 1))
         rewards = jnp.repeat(self.rewards[rows][:, None], ACTIONS, axis=1)
-        return Examples(self.contexts[rows], known(rewards, self.actions[rows]))
+        return Examples(self.contexts[rows], bandit_feedback(rewards, self.actions[rows]))
 
 
 class AbstractAgent(eqx.Module):
     """Chooses one of five actions for every context.
 
     Attributes:
-        every: trials from one call of :meth:`learn` to the next.
+        every: number of plays from one call of ``learn`` to the next.
     """
 
     every: AbstractVar[int]
 
     @abstractmethod
     def start(self, key: Key[Array, ""]) -> PyTree:
-        """What it knows before the first trial."""
+        """State of the agent before the first play."""
 
-    def learn(self, state: PyTree, seen: Seen, key: Key[Array, ""]) -> PyTree:
-        """What it knows after looking at everything again; by default nothing new. Called once something was seen."""
-        del seen, key
+    def learn(self, state: PyTree, history: History, key: Key[Array, ""]) -> PyTree:
+        """State after learning from the whole history, in which there is a play; by default the same state."""
+        del history, key
         return state
 
     @abstractmethod
     def act(self, state: PyTree, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
-        """The action it takes."""
+        """Choose an action."""
 
     def observe(
         self, state: PyTree, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]
     ) -> PyTree:
-        """What it knows after one more trial; by default nothing new."""
+        """State after one more play; by default the same state."""
         del context, action, reward
         return state
 
@@ -89,8 +86,3 @@ class Uniform(AbstractAgent):
 
     def act(self, state: PyTree, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
         return jax.random.randint(key, (), 0, ACTIONS)
-
-
-def with_intercept(context: Float[Array, "2"]) -> Float[Array, "3"]:
-    """A context with a one in front, for linear agents."""
-    return jnp.concatenate([jnp.ones_like(context[:1]), context])

@@ -1,71 +1,73 @@
-"""Agents for which rewards are linear in the context."""
+"""Agents that assume rewards to be linear in the context."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from metaplax.experiments.zucchet2022.bandits.agents import AbstractAgent, with_intercept
-from metaplax.experiments.zucchet2022.bandits.posterior import Posterior, one_each, updated
+from metaplax.experiments.zucchet2022.bandits.agents import AbstractAgent
+from metaplax.experiments.zucchet2022.bandits.posterior import Posterior, per_action, thompson_sample, update_action
 from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS
 
 
-class LinFullPost(AbstractAgent):
-    """Thompson sampling with a Bayesian linear regression of the rewards of every action.
+class AbstractLinearAgent(AbstractAgent):
+    """Has a Bayesian linear regression of the rewards of every action, which is updated after every play."""
+
+    every: int = eqx.field(default=1, init=False)
+
+    def observe(
+        self, state: Posterior, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]
+    ) -> Posterior:
+        return update_action(state, action, _with_intercept(context), reward)
+
+
+class LinFullPost(AbstractLinearAgent):
+    """Thompson sampling from the Bayesian linear regressions.
 
     Args:
-        precision: of the weights before any trial.
-        shape: of the inverse gamma distribution of the noise before any trial.
-        scale: likewise.
+        precision: precision of the prior of the weights.
+        shape: shape of the inverse gamma prior of the noise variance.
+        scale: scale of that prior.
 
     Source: Riquelme et al. (2018).
     """
 
-    every: int = eqx.field(default=1, init=False)
     precision: float = 0.25
     shape: float = 6.0
     scale: float = 6.0
 
     def start(self, key: Key[Array, ""]) -> Posterior:
         del key
-        return one_each(Posterior.prior(3, self.precision, self.shape, self.scale), ACTIONS)
+        return per_action(Posterior.prior(3, self.precision, self.shape, self.scale))
 
     def act(self, state: Posterior, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
-        keys = jax.random.split(key, ACTIONS)
-        return jnp.argmax(jax.vmap(lambda known, key: known.sample(key, with_intercept(context)))(state, keys))
-
-    def observe(
-        self, state: Posterior, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]
-    ) -> Posterior:
-        return updated(state, action, with_intercept(context), reward)
+        return thompson_sample(state, _with_intercept(context), key)
 
 
-class LinGreedy(AbstractAgent):
-    """Takes the best action by a ridge regression of the rewards of every action, but now and then one at random.
+class LinGreedy(AbstractLinearAgent):
+    """Takes the best action according to ridge regressions of the rewards, and sometimes a random one.
 
     Args:
-        exploring: how often.
+        exploring: probability of a random action.
         precision: penalty of the ridge regression.
 
     Source: Riquelme et al. (2018).
     """
 
-    every: int = eqx.field(default=1, init=False)
     exploring: float = 0.05
     precision: float = 0.25
 
     def start(self, key: Key[Array, ""]) -> Posterior:
         del key
-        # Its mean is the ridge regression; noise plays no part.
-        return one_each(Posterior.prior(3, self.precision, 1.0, 1.0), ACTIONS)
+        # The posterior mean is the ridge regression, whatever the prior of the noise.
+        return per_action(Posterior.prior(3, self.precision, 1.0, 1.0))
 
     def act(self, state: Posterior, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
         coin_key, action_key = jax.random.split(key)
-        best = jnp.argmax(state.mean @ with_intercept(context))
-        anyone = jax.random.randint(action_key, (), 0, ACTIONS)
-        return jnp.where(jax.random.uniform(coin_key) < self.exploring, anyone, best)
+        best = jnp.argmax(state.mean @ _with_intercept(context))
+        random = jax.random.randint(action_key, (), 0, ACTIONS)
+        return jnp.where(jax.random.uniform(coin_key) < self.exploring, random, best)
 
-    def observe(
-        self, state: Posterior, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]
-    ) -> Posterior:
-        return updated(state, action, with_intercept(context), reward)
+
+def _with_intercept(context: Float[Array, "2"]) -> Float[Array, "3"]:
+    return jnp.concatenate([jnp.ones_like(context[:1]), context])

@@ -1,4 +1,4 @@
-"""A meta-learned network that is trained on what is seen, and always takes what it thinks is best."""
+"""An agent whose network is trained on the history, from a meta-learned start; it takes the best predicted action."""
 
 import equinox as eqx
 import jax
@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from metaplax.experiments.zucchet2022.bandits.agents import AbstractAgent, Seen
+from metaplax.experiments.zucchet2022.bandits.agents import AbstractAgent, History
 from metaplax.learners import AbstractNetworkLearner
 
 
 class GreedyState(eqx.Module):
-    """Fast parameters of the learner, and what the optimiser remembers."""
+    """Fast parameters and buffers of the learner, and the state of the optimiser."""
 
     fast: PyTree
     buffers: PyTree
@@ -19,17 +19,16 @@ class GreedyState(eqx.Module):
 
 
 class NeuralGreedy(AbstractAgent):
-    """Descends the energy of a learner on trials drawn with replacement from all it has seen.
+    """Minimises the energy of a learner on minibatches drawn with replacement from the history.
 
-    Neither fast parameters nor the optimiser ever start afresh.
+    Fast parameters and the optimiser keep their state during the whole game.
 
     Args:
-        every: trials between trainings.
-        learner: whose fast parameters are trained, from where they start, under the charge that its meta-parameters
-            make.
-        optimizer: of the descent.
-        steps: of every training.
-        batch: trials per step.
+        every: plays between trainings.
+        learner: a meta-learned learner, which determines the start and the regulariser of the fast parameters.
+        optimizer: optimiser of the fast parameters.
+        steps: steps of every training.
+        batch: plays per step.
 
     Source: Zucchet et al. (2022), section 5.5, and code.
     """
@@ -44,10 +43,10 @@ class NeuralGreedy(AbstractAgent):
         fast, buffers = self.learner.begin(key)
         return GreedyState(fast, buffers, self.optimizer.init(fast))
 
-    def learn(self, state: GreedyState, seen: Seen, key: Key[Array, ""]) -> GreedyState:
+    def learn(self, state: GreedyState, history: History, key: Key[Array, ""]) -> GreedyState:
         def step(state: GreedyState, key: Key[Array, ""]) -> tuple[GreedyState, None]:
-            slope, buffers = self.learner.direction(state.fast, state.buffers, seen.some(key, self.batch))
-            updates, memory = self.optimizer.update(slope, state.optimizer, state.fast)
+            direction, buffers = self.learner.direction(state.fast, state.buffers, history.minibatch(key, self.batch))
+            updates, memory = self.optimizer.update(direction, state.optimizer, state.fast)
             return GreedyState(eqx.apply_updates(state.fast, updates), buffers, memory), None
 
         return jax.lax.scan(step, state, jax.random.split(key, self.steps))[0]

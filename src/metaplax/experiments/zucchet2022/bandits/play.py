@@ -1,100 +1,68 @@
-"""Letting an agent play the wheel, block by block."""
+"""Games of an agent on a wheel, played block by block."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.experiments.zucchet2022.bandits.agents import AbstractAgent, Seen
-from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS, contexts, means, regrets, rewards
+from metaplax.experiments.zucchet2022.bandits.agents import AbstractAgent, History
+from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS, Wheel
 
 PULLS = 2
 """How often every action is taken in turn before an agent chooses."""
 
 
-class Wheel(eqx.Module):
-    """A wheel with all that will happen on it.
-
-    Attributes:
-        contexts: of every trial.
-        means: mean rewards of all actions.
-        rewards: rewards of all actions, of which an agent sees the one it takes.
-    """
-
-    contexts: Float[Array, "trials 2"]
-    means: Float[Array, "trials actions"]
-    rewards: Float[Array, "trials actions"]
-
-    @staticmethod
-    def draw(key: Key[Array, ""], trials: int, delta: Float[Array, ""] | float) -> "Wheel":
-        """Contexts and rewards of so many trials; the rim starts at ``delta``."""
-        context_key, reward_key = jax.random.split(key)
-        x = contexts(context_key, trials)
-        mean = means(x, delta)
-        return Wheel(x, mean, rewards(reward_key, mean))
-
-
-class Played(eqx.Module):
-    """How far a game is: what the agent knows, and what it has seen."""
+class Game(eqx.Module):
+    """State of a game: that of the agent, and all plays so far."""
 
     agent: PyTree
-    seen: Seen
+    history: History
 
 
-def start_play(agent: AbstractAgent, trials: int, key: Key[Array, ""]) -> Played:
-    """Before the first of so many trials."""
-    return Played(agent.start(key), Seen.nothing(trials))
+def start_game(agent: AbstractAgent, plays: int, key: Key[Array, ""]) -> Game:
+    """A game of ``plays`` plays before the first of them."""
+    return Game(agent.start(key), History.empty(plays))
 
 
 def play(
-    agent: AbstractAgent, wheel: Wheel, played: Played, blocks: int, key: Key[Array, ""]
-) -> tuple[Played, Float[Array, ""]]:
-    """Go on for so many blocks of ``agent.every`` trials each.
+    agent: AbstractAgent, wheel: Wheel, game: Game, blocks: int, key: Key[Array, ""]
+) -> tuple[Game, Float[Array, ""]]:
+    """Continue a game for some blocks of ``agent.every`` plays each.
 
-    Before each, the agent learns from all it has seen, if there is anything. In the first trials of a game every
+    Before each block but the first of a game, the agent learns from the history. In the first plays of a game every
     action is taken twice, in turn.
 
     Args:
-        agent: who plays.
-        wheel: what it plays.
-        played: how far it is.
-        blocks: how many blocks to play.
-        key: of the whole game.
+        agent: the agent.
+        wheel: the wheel.
+        game: state of the game.
+        blocks: number of blocks to play.
+        key: key of the game, the same for all its parts.
 
     Returns:
-        how far it is then, and the regret of these blocks.
+        state of the game after these blocks, and the sum of the regrets of their plays.
     """
 
-    def trial(played: Played, trial_key: Key[Array, ""]) -> tuple[Played, Float[Array, ""]]:
-        at = played.seen.count
-        x = wheel.contexts[at]
-        chosen = agent.act(played.agent, x, trial_key)
+    def one_play(game: Game, play_key: Key[Array, ""]) -> tuple[Game, Float[Array, ""]]:
+        at = game.history.count
+        context, means = wheel.contexts[at], wheel.means[at]
+        chosen = agent.act(game.agent, context, play_key)
         action = jnp.where(at < PULLS * ACTIONS, at % ACTIONS, chosen).astype(jnp.int32)
         reward = wheel.rewards[at, action]
-        regret = regrets(wheel.means[at][None], action[None])[0]
-        return Played(agent.observe(played.agent, x, action, reward), played.seen.after(x, action, reward)), regret
+        state = agent.observe(game.agent, context, action, reward)
+        return Game(state, game.history.add(context, action, reward)), jnp.max(means) - means[action]
 
-    def block(played: Played, _: None) -> tuple[Played, Float[Array, ""]]:
-        at = played.seen.count
+    def block(game: Game, _: None) -> tuple[Game, Float[Array, ""]]:
+        at = game.history.count
         block_key = jax.random.fold_in(key, at)
         learned = jax.lax.cond(
             at > 0,
-            lambda: agent.learn(played.agent, played.seen, jax.random.fold_in(block_key, 0)),
-            lambda: played.agent,
+            lambda: agent.learn(game.agent, game.history, jax.random.fold_in(block_key, 0)),
+            lambda: game.agent,
         )
         keys = jax.random.split(jax.random.fold_in(block_key, 1), agent.every)
-        played, regret = jax.lax.scan(trial, Played(learned, played.seen), keys)
-        return played, jnp.sum(regret)
+        game, regrets = jax.lax.scan(one_play, Game(learned, game.history), keys)
+        return game, jnp.sum(regrets)
 
-    played, regret = jax.lax.scan(block, played, None, length=blocks)
-    return played, jnp.sum(regret)
-
-
-def happened(played: Played) -> Bool[Array, " trials"]:
-    """Which rows of what was seen have happened."""
-    return jnp.arange(len(played.seen.actions)) < played.seen.count
-
-
-def choices(played: Played) -> Int[Array, " trials"]:
-    """The actions that were taken, and -1 where nothing has happened yet."""
-    return jnp.where(happened(played), played.seen.actions, -1)
+    game, regrets = jax.lax.scan(block, game, None, length=blocks)
+    return game, jnp.sum(regrets)

@@ -1,4 +1,4 @@
-"""Bayesian linear regression with unknown noise, one example after the other."""
+"""Bayesian linear regression with unknown noise variance, and Thompson sampling from one regression per action."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS
+
 Block = Callable[[Int[Array, ""]], tuple[Float[Array, "n features"], Float[Array, " n"], Float[Array, " n"]]]
 
 
 class Posterior(eqx.Module):
-    """What is known of ``y = w . x + noise``: ``w`` is normal given the noise, whose variance is inverse gamma.
+    """Posterior of the weights ``w`` and the noise variance ``s`` in ``y = w . x + noise``.
 
-    ``w ~ N(mean, s covariance)``, ``s ~ InverseGamma(shape, scale)``. What is added up are squares of what is left to
-    explain, never of the targets themselves, so that single precision is enough.
+    ``s ~ InverseGamma(shape, scale)`` and, given ``s``, ``w ~ N(mean, s covariance)``. Only squares of residuals are
+    summed, never squares of the targets themselves, so that single precision is enough.
 
     Source: Bishop (2006), chapter 3; Riquelme et al. (2018).
     """
@@ -26,7 +28,7 @@ class Posterior(eqx.Module):
 
     @staticmethod
     def prior(features: int, precision: float, shape: float, scale: float) -> "Posterior":
-        """Before any example: weights of mean zero with so much precision."""
+        """The distribution before any example; weights have mean zero and the given precision."""
         return Posterior(
             jnp.zeros(features),
             jnp.eye(features) / precision,
@@ -35,7 +37,7 @@ class Posterior(eqx.Module):
         )
 
     @staticmethod
-    def fitted(
+    def fit(
         block: Block,
         blocks: Int[Array, ""] | int,
         guess: Float[Array, " features"],
@@ -43,37 +45,37 @@ class Posterior(eqx.Module):
         shape: float,
         scale: float,
     ) -> "Posterior":
-        """After many examples, in one pass.
+        """The posterior after many examples, in one pass over blocks of them.
 
         Args:
-            block: inputs, targets, and whether they count, of the block with some number.
-            blocks: how many there are.
-            guess: weights that targets are compared to before anything is added up; the closer, the less is lost in
-                rounding.
-            precision: before any example.
-            shape: likewise.
-            scale: likewise.
+            block: function of the index of a block that returns its inputs, targets, and masks (1 or 0) which say
+                which examples count.
+            blocks: number of blocks.
+            guess: weights whose residuals are summed; the closer to the solution, the smaller are rounding errors.
+            precision: precision of the prior of the weights.
+            shape: shape of the prior of the noise variance.
+            scale: scale of the prior of the noise variance.
         """
 
         def add(index: Int[Array, ""], sums: tuple[Array, ...]) -> tuple[Array, ...]:
-            x, y, counted = block(index)
-            here, left = x * counted[:, None], (y - x @ guess) * counted
-            return tuple(map(jnp.add, sums, (here.T @ here, here.T @ left, left @ left, jnp.sum(counted))))
+            x, y, mask = block(index)
+            x, residual = x * mask[:, None], (y - x @ guess) * mask
+            return tuple(map(jnp.add, sums, (x.T @ x, x.T @ residual, residual @ residual, jnp.sum(mask))))
 
         features, dtype = len(guess), guess.dtype
         empty = tuple(jnp.zeros(size, dtype) for size in ((features, features), features, (), ()))
-        gram, toward, squares, count = jax.lax.fori_loop(0, blocks, add, empty)
+        gram, moment, squares, count = jax.lax.fori_loop(0, blocks, add, empty)
         eye = jnp.eye(features, dtype=dtype)
         factor = jax.scipy.linalg.cho_factor(gram + precision * eye)
-        further = jax.scipy.linalg.cho_solve(factor, toward - precision * guess)
-        mean = guess + further
-        left = squares + further @ (gram @ further - 2 * toward) + precision * mean @ mean
+        correction = jax.scipy.linalg.cho_solve(factor, moment - precision * guess)
+        mean = guess + correction
+        residuals = squares + correction @ (gram @ correction - 2 * moment) + precision * mean @ mean
         return Posterior(
-            mean, jax.scipy.linalg.cho_solve(factor, eye), shape + count / 2, scale + jnp.maximum(left, 0) / 2
+            mean, jax.scipy.linalg.cho_solve(factor, eye), shape + count / 2, scale + jnp.maximum(residuals, 0) / 2
         )
 
-    def after(self, x: Float[Array, " features"], y: Float[Array, ""]) -> "Posterior":
-        """With one more example."""
+    def update(self, x: Float[Array, " features"], y: Float[Array, ""]) -> "Posterior":
+        """The posterior after one more example."""
         along = self.covariance @ x
         spread = 1 + x @ along
         surprise = y - x @ self.mean
@@ -85,19 +87,25 @@ class Posterior(eqx.Module):
         )
 
     def sample(self, key: Key[Array, ""], x: Float[Array, " features"]) -> Float[Array, ""]:
-        """``w . x`` for weights drawn from what is known."""
+        """``w . x`` for weights drawn from the posterior."""
         noise_key, weight_key = jax.random.split(key)
         variance = self.scale / jax.random.gamma(noise_key, self.shape)
         deviation = jnp.sqrt(jnp.maximum(variance * (x @ self.covariance @ x), 0))
         return x @ self.mean + deviation * jax.random.normal(weight_key)
 
 
-def one_each(posterior: Posterior, count: int) -> Posterior:
-    """The same for every action, with a leading axis of them."""
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, axis=0), posterior)
+def per_action(posterior: Posterior) -> Posterior:
+    """The same distribution for every action, with a leading axis of actions."""
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], ACTIONS, axis=0), posterior)
 
 
-def updated(posteriors: Posterior, action: Array, x: Float[Array, " features"], y: Float[Array, ""]) -> Posterior:
-    """With one more example for one of the actions."""
-    new = jax.tree.map(lambda leaf: leaf[action], posteriors).after(x, y)
+def update_action(posteriors: Posterior, action: Array, x: Float[Array, " features"], y: Float[Array, ""]) -> Posterior:
+    """The posteriors of all actions after one more example for one of them."""
+    new = jax.tree.map(lambda leaf: leaf[action], posteriors).update(x, y)
     return jax.tree.map(lambda leaf, value: leaf.at[action].set(value), posteriors, new)
+
+
+def thompson_sample(posteriors: Posterior, x: Float[Array, " features"], key: Key[Array, ""]) -> Int[Array, ""]:
+    """The best action according to weights that are drawn from the posteriors of all actions."""
+    keys = jax.random.split(key, ACTIONS)
+    return jnp.argmax(jax.vmap(lambda posterior, key: posterior.sample(key, x))(posteriors, keys))

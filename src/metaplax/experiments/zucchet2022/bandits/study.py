@@ -1,43 +1,42 @@
-"""Studies of agents that play the wheel bandit: how much they regret, and where they do what."""
+"""Measures the regret of an agent on the wheel bandit, and keeps its last actions for a figure."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
-from metaplax.experiments.studies.transfer import taken_over
-from metaplax.experiments.zucchet2022.bandits import AbstractAgent, NeuralGreedy, Played, Wheel, play, start_play
+from metaplax.experiments.studies.learned import learned_parameters
+from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.experiments.zucchet2022.bandits import AbstractAgent, Game, NeuralGreedy, Wheel, play, start_game
 from metaplax.experiments.zucchet2022.bandits.wheel import uniform_regret
-from metaplax.learners import AbstractNetworkLearner, IncompatibleError, join
-from metaplax.runs import Step
-from metaplax.training import choose_layout
+from metaplax.learners import AbstractNetworkLearner, IncompatibleError
+from metaplax.runs import fingerprint
+from metaplax.training import trial_learner
 
 WHEELS = 0x3EE1
-"""Sets the keys of wheels apart from others of a trial."""
+"""Keeps the random keys of wheels apart from other keys of a trial."""
 
 SHOWN = 1500
-"""Trials that are kept for the picture: the last so many."""
+"""Number of plays, the last ones of a game, that are kept for a figure."""
 
 
 @dataclass(frozen=True)
 class BanditStudy(AbstractStudy):
-    """An agent plays one wheel per trial of the experiment. Agents of the same trial and wheel see the same contexts.
+    """An agent plays one wheel per trial; all agents see the same contexts on the wheel of a trial.
 
-    Every row is the regret of one part of the game, as a fraction of what an agent that takes actions at random
-    regrets on average.
+    Every row is the regret of one part of the game, as a fraction of the expected regret of random actions.
 
     Attributes:
-        name: of the study; its picture is kept under it.
-        agent: who plays.
-        delta: where the rim of the wheel begins.
-        plays: how many contexts it sees.
-        rows: parts of the game.
-        origin: if the agent has a meta-learned learner, name of the study that meta-trains.
+        name: name of the study, under which the last plays are kept.
+        agent: the agent.
+        delta: radius at which the rim of the wheel begins.
+        plays: number of plays in the game.
+        rows: number of parts of the game.
+        origin: if the agent has a meta-learned learner, name of the study that meta-trains it.
         training: that study.
     """
 
@@ -55,7 +54,7 @@ class BanditStudy(AbstractStudy):
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.plays} times {self.delta} after {self.origin} by {eqx.tree_pformat(self.agent)}"
+        return f"{self.plays} times {self.delta} after {self.origin} by {fingerprint(self.agent)}"
 
     def check(self) -> None:
         if self.plays % (self.rows * self.agent.every):
@@ -64,57 +63,53 @@ class BanditStudy(AbstractStudy):
             )
 
     def conduct(self, conditions: Conditions) -> None:
-        keys = conditions.keys()
-        layout = choose_layout(conditions.trials)
-        learned, agent_with = self._learned(conditions)
+        keys, learned = conditions.keys(), self._learned(conditions)
         per_row = self.plays // self.rows
-        per_trial = uniform_regret(self.delta)
+        per_play = uniform_regret(self.delta)
 
-        def begin(parameters: PyTree, key: Key[Array, ""]) -> Played:
-            return start_play(agent_with(parameters), self.plays, self._keys(key)[1])
+        def begin(parameters: PyTree, key: Key[Array, ""]) -> Game:
+            return start_game(self._agent(parameters, key), self.plays, self._keys(key)[1])
 
-        def one_trial(learned: PyTree, row: Array, carry: tuple[PyTree, Played], key: Key[Array, ""]) -> PyTree:
-            del learned, row
-            parameters, played = carry
+        def one_trial(task: tuple[()], row: Array, carry: tuple[PyTree, Game], key: Key[Array, ""]) -> PyTree:
+            del task, row
+            parameters, game = carry
             wheel_key, game_key = self._keys(key)
             wheel = Wheel.draw(wheel_key, self.plays, self.delta)
-            agent = agent_with(parameters)
-            played, regret = play(agent, wheel, played, per_row // agent.every, game_key)
-            return (parameters, played), {"regret": regret / (per_trial * per_row)}
+            agent = self._agent(parameters, key)
+            game, regret = play(agent, wheel, game, per_row // agent.every, game_key)
+            return (parameters, game), {"regret": regret / (per_play * per_row)}
 
-        def compiled(state: PyTree) -> Step:
-            take = jax.jit(layout.trials(one_trial)).lower((), jnp.int32(0), state, keys).compile()
-            return lambda row, state: take((), jnp.int32(row), state, keys)
-
-        _, played = conditions.run_steps(compiled, (learned, jax.vmap(begin)(learned, keys)), self.rows)
-        conditions.recorder.attach(f"example_tasks/{self.name}.json", self._picture(played))
+        start = (learned, jax.vmap(begin)(learned, keys))
+        _, game = conduct_trials(conditions, one_trial, (), start, self.rows)
+        conditions.recorder.attach(f"example_tasks/{self.name}.json", self._last_plays(game))
         conditions.recorder.finish(self.rows, {})
 
-    def _learned(self, conditions: Conditions) -> tuple[PyTree, Any]:
-        """Meta-parameters with a leading axis of trials, and the agent that has those of one trial."""
+    def _learned(self, conditions: Conditions) -> PyTree:
+        """Meta-parameters of the agent, with a leading axis of trials; zeros if it has none."""
         if self.origin is None or self.training is None:
-            return jnp.zeros(conditions.trials), lambda _: self.agent
+            return jnp.zeros(conditions.trials)
         assert isinstance(self.agent, NeuralGreedy)
-        agent = self.agent
-        learned, constants = taken_over(conditions, self.origin, self.training, agent.learner)
+        return learned_parameters(conditions, self.origin, self.training, self.agent.learner)
 
-        def agent_with(parameters: PyTree) -> AbstractAgent:
-            learner = join(parameters, constants)
-            assert isinstance(learner, AbstractNetworkLearner)
-            return replace(agent, learner=learner)
-
-        return learned, agent_with
+    def _agent(self, parameters: PyTree, key: Key[Array, ""]) -> AbstractAgent:
+        """The agent of one trial."""
+        if self.training is None:
+            return self.agent
+        assert isinstance(self.agent, NeuralGreedy)
+        learner = trial_learner(self.agent.learner, parameters, key, True)
+        assert isinstance(learner, AbstractNetworkLearner)
+        return replace(self.agent, learner=learner)
 
     def _keys(self, key: Key[Array, ""]) -> Key[Array, "2"]:
         """Keys of the wheel of a trial, and of the game on it."""
         wheels = jax.random.fold_in(jax.random.fold_in(key, WHEELS), round(1000 * self.delta))
         return jax.random.split(wheels)
 
-    def _picture(self, played: Played) -> dict[str, Any]:
-        """The last contexts of the first trial, and what was done there."""
+    def _last_plays(self, game: Game) -> dict[str, Any]:
+        """Contexts and actions at the end of the first trial's game."""
         last = slice(max(0, self.plays - SHOWN), self.plays)
         return {
             "delta": self.delta,
-            "contexts": np.asarray(played.seen.contexts[0, last]).round(4).tolist(),
-            "actions": np.asarray(played.seen.actions[0, last]).tolist(),
+            "contexts": np.asarray(game.history.contexts[0, last]).round(4).tolist(),
+            "actions": np.asarray(game.history.actions[0, last]).tolist(),
         }

@@ -1,0 +1,64 @@
+"""The base of studies that use what another study has meta-learned."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key, PyTree
+
+from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
+from metaplax.learners import AbstractLearner, split
+from metaplax.plasticity import PrintedTerm
+from metaplax.runs import fingerprint
+from metaplax.tasks import AbstractTask
+from metaplax.training import trial_learner
+
+
+def learned_parameters(
+    conditions: Conditions, origin: str, training: AbstractTraining, learner: AbstractLearner
+) -> PyTree:
+    """What a study has meta-learned, with a leading axis of trials, as the meta-parameters of another learner.
+
+    Args:
+        conditions: of the study that uses them.
+        origin: name of the study that meta-trains.
+        training: that study.
+        learner: the learner that takes over the parameters.
+    """
+    found = jax.tree.leaves(training.trained(conditions.sibling(origin), conditions.keys()))
+    return jax.tree.unflatten(jax.tree.structure(split(learner)[0]), found)
+
+
+@dataclass(frozen=True)
+class AbstractLearnedStudy(AbstractStudy):
+    """Uses what another study has meta-learned; every trial uses what its own meta-training has found.
+
+    Attributes:
+        origin: name of the study that meta-trains.
+        training: that study.
+        learner: the learner that takes over the meta-learned parameters; its own are ignored.
+        task: distribution of episodes.
+    """
+
+    origin: str
+    training: AbstractTraining
+    learner: AbstractLearner
+    task: AbstractTask
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{type(self).__name__} of {self.origin} on {fingerprint(self.learner)}"
+
+    def check(self) -> None:
+        self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
+
+    def printed(self) -> tuple[PrintedTerm, ...]:
+        return self.learner.printed()
+
+    def learned(self, conditions: Conditions) -> PyTree:
+        """The meta-learned parameters, with a leading axis of trials."""
+        return learned_parameters(conditions, self.origin, self.training, self.learner)
+
+    def trial_learner(self, parameters: PyTree, key: Key[Array, ""]) -> Any:
+        """The learner of one trial, given its parameters and the key of the trial."""
+        return trial_learner(self.learner, parameters, key, resample=True)

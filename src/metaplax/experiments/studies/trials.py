@@ -1,0 +1,90 @@
+"""Runs the steps of a study in all trials, given what one trial does in a step."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Int, Key, PyTree
+
+from metaplax.experiments.base import Conditions
+from metaplax.runs import Step, run_steps
+from metaplax.tasks import AbstractTask
+from metaplax.training import choose_layout, resample_key
+from metaplax.training.layout import compile_step
+
+OneTrial = Callable[[Any, Int[Array, ""], PyTree, Key[Array, ""]], tuple[PyTree, dict[str, Array]]]
+"""From the task of a trial, the index of the step, the state before it and the key of the trial to the state after it
+and what to record."""
+
+
+def padded(state: PyTree, trials: int) -> PyTree:
+    """A state with a leading axis of trials, with as many of these as the devices run: compiled steps take and give
+    such states."""
+    return choose_layout(trials).pad(state)
+
+
+def with_arrays(one_trial: Callable[..., Any], task: PyTree) -> tuple[PyTree, Callable[..., Any]]:
+    """The arrays of a task, and the step of one trial as a function of these, so that they are no constants of it.
+
+    Args:
+        one_trial: a function of the task of a trial, the index of the step, the state before it, and the key.
+        task: a task, of which every trial gets its own draw, or anything else that contains arrays.
+    """
+    arrays, constants = eqx.partition(task, eqx.is_array)
+
+    def step(arrays: PyTree, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]) -> Any:
+        given = eqx.combine(arrays, constants)
+        drawn = given.resample(resample_key(key)) if isinstance(given, AbstractTask) else given
+        return one_trial(drawn, index, state, key)
+
+    return arrays, step
+
+
+def compiled(one_trial: OneTrial, task: PyTree, keys: Key[Array, " trials"], state: PyTree) -> Step:
+    """Compile the step of one trial into one of all trials.
+
+    Args:
+        one_trial: the step of one trial.
+        task: as for ``with_arrays``.
+        keys: keys of the trials.
+        state: a padded state, whose shapes are compiled for.
+    """
+    arrays, step = with_arrays(one_trial, task)
+    return compile_step(choose_layout(len(keys)), step, arrays, keys, state)
+
+
+def conduct_steps(conditions: Conditions, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
+    """Take all steps from the recorder's last checkpoint on.
+
+    Args:
+        conditions: of the study.
+        compiled: makes the step, given a padded state.
+        state: state before the first step, with a leading axis of trials.
+        steps: number of steps.
+
+    Returns:
+        the state after the last step, with a leading axis of trials.
+    """
+    layout = choose_layout(conditions.trials)
+    first, state = conditions.recorder.resume(state)
+    return run_steps(
+        compiled,
+        layout.pad(state),
+        first,
+        steps,
+        recorder=conditions.recorder,
+        progress=conditions.progress,
+        interruption=conditions.interruption,
+        kept=layout.unpad,
+    )
+
+
+def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, state: PyTree, steps: int) -> PyTree:
+    """Take all steps of all trials; arguments as in ``compiled`` and ``conduct_steps``."""
+    return conduct_steps(conditions, partial(compiled, one_trial, task, conditions.keys()), state, steps)
+
+
+def best_of(options: Sequence[float], score: Callable[[float], float]) -> float:
+    """The option with the highest score, the first one if there are several; a single option is not scored."""
+    return options[0] if len(options) == 1 else max(options, key=score)

@@ -1,0 +1,96 @@
+"""Which arrays of a learner are meta-parameters: a mask that is written down, in the manner of Equinox's filters."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+Learner = TypeVar("Learner", bound=eqx.Module)
+
+
+def trainable(learner: PyTree) -> PyTree:
+    """The mask of a learner: true at every array that is meta-learned.
+
+    By default that is every floating-point array, JAX or NumPy, except those that were frozen with ``freeze`` and
+    those that the learner itself never trains (``untrained``).
+
+    Returns:
+        A pytree of booleans in the structure of the learner, which ``equinox.partition`` and ``optax.masked`` take.
+    """
+    excluded = (*learner.frozen, *learner.untrained())
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: eqx.is_inexact_array(leaf) and not _is_under(path, excluded), learner
+    )
+
+
+def freeze(learner: Learner, where: Callable[[Any], Any] = lambda learner: learner) -> Learner:
+    """The same learner, some arrays of which are no longer meta-learned.
+
+    Args:
+        learner: any learner.
+        where: picks a part of it, or several in a tuple, as in ``equinox.tree_at``; by default everything. For example
+            ``freeze(learner, lambda learner: learner.rule.coefficients)``.
+
+    Raises:
+        TypeError: the first argument is not a learner but a part of one.
+    """
+    if not hasattr(learner, "untrained"):
+        raise TypeError(
+            f"freeze takes a whole learner and says which part of it, not a {type(learner).__name__} on its own:"
+            " freeze(learner, lambda learner: learner.start)"
+        )
+    everything = jax.tree.map(lambda _: True, learner)
+    chosen = eqx.tree_at(where, everything, replace_fn=lambda part: jax.tree.map(lambda _: False, part))
+    return _with_frozen(learner, jax.tree.map(lambda stays: not stays, chosen))
+
+
+def with_trainable(learner: Learner, mask: PyTree) -> Learner:
+    """The same learner, of which only what the mask marks is meta-learned.
+
+    Args:
+        learner: any learner.
+        mask: booleans in the learner's structure, or a prefix of it, or functions of a leaf, as ``equinox.filter``
+            takes them. It cannot train what is frozen already.
+    """
+    kept = eqx.filter(learner, mask)
+    dropped = jax.tree.map(lambda _, leaf: leaf is None, learner, kept, is_leaf=lambda node: node is None)
+    return _with_frozen(learner, dropped)
+
+
+def split(learner: PyTree) -> tuple[PyTree, PyTree]:
+    """Meta-parameters and constants of a learner; ``join`` puts them together."""
+    return eqx.partition(learner, trainable(learner))
+
+
+def join(parameters: PyTree, constants: PyTree) -> Any:
+    """A learner made of its meta-parameters and its constants, with every NumPy array as a JAX array."""
+    learner = eqx.combine(parameters, constants)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, learner)
+
+
+def keep_frozen(given: PyTree, redrawn: PyTree) -> Any:
+    """The second learner, with the arrays of the first wherever that is frozen."""
+    frozen = jax.tree_util.tree_map_with_path(lambda path, _: _is_under(path, given.frozen), given)
+    return eqx.combine(eqx.filter(given, frozen), eqx.filter(redrawn, frozen, inverse=True))
+
+
+def _with_frozen(learner: Any, mask: PyTree) -> Any:
+    """A copy whose static list of frozen arrays has those that a mask of booleans marks."""
+    arrays = jax.tree.map(lambda leaf, is_frozen: is_frozen and eqx.is_inexact_array(leaf), learner, mask)
+    found = [jax.tree_util.keystr(path) for path, is_frozen in jax.tree_util.tree_leaves_with_path(arrays) if is_frozen]
+    changed = object.__new__(type(learner))
+    for field in fields(learner):
+        object.__setattr__(changed, field.name, getattr(learner, field.name))
+    object.__setattr__(changed, "frozen", tuple(dict.fromkeys((*learner.frozen, *found))))
+    return changed
+
+
+def _is_under(path: tuple, prefixes: tuple[str, ...]) -> bool:
+    """Whether the leaf at this path is one of those named, or inside a part that is."""
+    name = jax.tree_util.keystr(path)
+    return any(name == prefix or name.startswith((f"{prefix}.", f"{prefix}[")) for prefix in prefixes)

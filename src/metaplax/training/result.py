@@ -1,0 +1,83 @@
+"""What meta-training gives: a learner of every trial that runs, and the history."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from metaplax.learners import AbstractLearner, join, split
+from metaplax.runs import Row
+
+RESAMPLING = 2**32 - 1
+"""In the place of the index of a meta-step, for what is drawn once per trial."""
+
+
+def resample_key(trial_key: Key[Array, ""]) -> Key[Array, ""]:
+    """The key of what is drawn once per trial."""
+    return jax.random.fold_in(trial_key, RESAMPLING)
+
+
+def trial_learner(
+    learner: AbstractLearner, parameters: PyTree, trial_key: Key[Array, ""], resample: bool
+) -> AbstractLearner:
+    """The learner of one trial, ready to run.
+
+    Args:
+        learner: as it was given to meta-training.
+        parameters: meta-parameters of the trial.
+        trial_key: key of the trial.
+        resample: whether the trial started with a fresh draw, arrays included that are not meta-learned.
+    """
+    start = learner.resample(resample_key(trial_key)) if resample else learner
+    return join(parameters, split(start)[1])
+
+
+@dataclass(frozen=True, repr=False)
+class MetaTrained:
+    """What :func:`~metaplax.meta_train` returns.
+
+    Attributes:
+        learner: the learner with its meta-learned arrays, each with a leading axis of trials, so that it does not run
+            itself: :meth:`trial` and :meth:`mean` give learners that do.
+        history: what was recorded, one row per meta-step.
+        masked: for each trial, how many episodes were left out because they exploded.
+        seconds: wall-clock seconds, compilation included.
+    """
+
+    learner: AbstractLearner
+    history: list[Row]
+    masked: tuple[int, ...]
+    seconds: float
+    _given: AbstractLearner
+    _keys: Key[Array, " trials"]
+    _resample: bool
+
+    def trial(self, index: int) -> AbstractLearner:
+        """The learner that trial ``index`` has found, ready to run.
+
+        Raises:
+            IndexError: there is no such trial.
+        """
+        if not -len(self.masked) <= index < len(self.masked):
+            raise IndexError(f"there is no trial {index}: there are {len(self.masked)}")
+        parameters = jax.tree.map(lambda leaf: leaf[index], split(self.learner)[0])
+        return trial_learner(self._given, parameters, self._keys[index], self._resample)
+
+    def mean(self) -> AbstractLearner:
+        """The learner with every meta-learned array averaged over trials, ready to run."""
+        parameters, constants = split(self.learner)
+        return eqx.combine(jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), parameters), constants)
+
+    def scalars(self) -> Row:
+        """Meta-parameters worth plotting after the last meta-step, for each trial."""
+        parameters, constants = split(self.learner)
+        found = jax.vmap(lambda one: join(one, constants).scalars())(parameters)
+        return {name: np.asarray(value) for name, value in found.items()}
+
+    def __repr__(self) -> str:
+        first, last = (f"{np.nanmean(self.history[at]['loss']):.4g}" for at in (0, -1)) if self.history else ("–", "–")
+        sizes = f"{len(self.history)} meta-steps, {len(self.masked)} trials"
+        return f"MetaTrained({sizes}, loss {first} to {last}, {sum(self.masked)} episodes masked, {self.seconds:.1f} s)"

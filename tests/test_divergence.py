@@ -1,0 +1,109 @@
+"""A meta-training that cannot go on says what is wrong: loss, gradient, ceiling or labels."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import metaplax as mp
+from every import KEY, LEARNERS, Drawn
+from metaplax.estimators import Checkpointed, Reverse, Truncated
+from metaplax.learners import ComplexSynapse, Descent
+from metaplax.learners.energy.smooth_roots import with_smooth_roots
+from metaplax.networks import EquinoxNetwork, SquaredError
+from metaplax.tasks import Episode, Examples
+from metaplax.training import DivergedError, Rollback
+
+
+class Shifted(Drawn):
+    """Classes that begin with a number that the network has no output for."""
+
+    def sample(self, key):
+        episode = super().sample(key)
+        return Episode(episode.support, Examples(episode.query.x, episode.query.y + 3))
+
+
+class RootOfZero(eqx.Module):
+    """A layer whose output is finite and whose derivative is not."""
+
+    linear: eqx.nn.Linear
+
+    def __call__(self, x):
+        return jnp.sqrt(jnp.abs(self.linear(0 * x)))
+
+
+def exploding() -> mp.OnlinePlasticity:
+    learner = LEARNERS["OnlinePlasticity"].make()
+    return eqx.tree_at(lambda tree: tree.rule.coefficients.values, learner, jnp.array([0.1, 0.0, 1e9]))
+
+
+def without_derivative() -> ComplexSynapse:
+    network = EquinoxNetwork(lambda key: RootOfZero(eqx.nn.Linear(3, 2, use_bias=False, key=key)))
+    return ComplexSynapse(network, SquaredError(), Descent(optax.sgd(0.1), 2), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "task", "more", "sentence"),
+    [
+        (exploding, Drawn(outputs=0), {}, "the outer loss is not finite, as episodes explode"),
+        (without_derivative, Drawn(), {}, "the outer loss is finite, but its gradient is not"),
+        (
+            LEARNERS["ComplexSynapse"].make,
+            Drawn(),
+            {"rollback": Rollback(ceiling=1e-3)},
+            r"finite, but above the ceiling of 0\.001: raise the ceiling",
+        ),
+        (LEARNERS["OnlinePlasticity"].make, Shifted(outputs=0), {}, "labels go from 3 to 5, but .* outputs for 0 to 2"),
+    ],
+    ids=["loss", "gradient", "ceiling", "labels"],
+)
+def test_the_cause_is_named(make, task, more, sentence):
+    with pytest.raises(DivergedError, match=sentence):
+        mp.meta_train(make(), task, Reverse(), optax.sgd(0.0), 9, key=KEY, patience=2, **more)
+
+
+OPTIMIZERS = {
+    "adam": optax.adam(1e-2),
+    "adamw": optax.adamw(1e-2),
+    "rmsprop": optax.rmsprop(1e-2),
+    "adagrad": optax.adagrad(1e-1),
+    "lamb": optax.lamb(1e-2),
+    "momentum": optax.sgd(1e-1, momentum=0.9, nesterov=True),
+    "clipped": optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.exponential_decay(1e-2, 5, 0.9))),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_inner_optimisers_have_a_derivative_where_gradients_are_zero(name):
+    """Inputs that are always zero give weights whose gradient is exactly zero."""
+    network = EquinoxNetwork(lambda key: eqx.nn.MLP(3, 2, 4, 1, jax.nn.relu, key=key))
+    learner = ComplexSynapse(network, SquaredError(), Descent(OPTIMIZERS[name], 3), 0.0, log_space=False)
+    dark = lambda part: Examples(part.x.at[:, 0].set(0.0), part.y)  # noqa: E731
+    drawn = Drawn().sample(KEY)
+    episode = Episode(dark(drawn.support), dark(drawn.query))
+    for estimator in (Reverse(), Checkpointed(), Truncated(2)):
+        (loss, _), gradient = estimator.value_and_grad(learner, episode, KEY)
+        assert np.isfinite(loss)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_smooth_roots_change_no_number_and_no_derivative_elsewhere(name):
+    optimizer = OPTIMIZERS[name]
+    parameters = {"a": jnp.array([1.0, -2.0]), "b": jnp.ones((2, 2))}
+    gradient = jax.tree.map(lambda leaf: 0.3 * leaf, parameters)
+    state = optimizer.init(parameters)
+    smooth = with_smooth_roots(optimizer.update)
+    def total(update):
+        return (
+            lambda g: sum(
+                jnp.sum(leaf**2) for leaf in jax.tree.leaves(update(g, state, parameters)[0])
+            )
+        )
+    for found, expected in (
+        (smooth(gradient, state, parameters), optimizer.update(gradient, state, parameters)),
+        (jax.grad(total(smooth))(gradient), jax.grad(total(optimizer.update))(gradient)),
+    ):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found, expected)

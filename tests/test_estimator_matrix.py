@@ -1,0 +1,107 @@
+"""Every learner with every estimator: exact and equal to finite differences, approximate, a fallback, or a refusal.
+
+The table is a page of the documentation, which ``METAPLAX_WRITE_DOCS=1 pytest tests/test_estimator_matrix.py`` writes.
+"""
+
+import os
+import re
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from every import ESTIMATORS, EXACT, KEY, LEARNERS, Case, shapes
+from metaplax.estimators import FallbackWarning
+from metaplax.learners import IncompatibleError, join, split
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimator-matrix.md"
+BEGIN = "<!-- table: written by tests/test_estimator_matrix.py -->"
+STEP = 1e-5
+WRITES = bool(os.environ.get("METAPLAX_WRITE_DOCS"))
+
+
+def reference(case: Case) -> tuple[np.ndarray, float]:
+    """A direction in the space of meta-parameters, and the derivative of the outer loss along it.
+
+    By central differences in double precision; where spikes have no derivative, by that of the surrogate program.
+    """
+    learner, episode = case.make(), case.task.sample(KEY)
+    parameters, constants = split(learner)
+    flat, unravel = ravel_pytree(parameters)
+    direction = jax.random.normal(jax.random.fold_in(KEY, 7), flat.shape)
+    loss = jax.jit(lambda flat: join(unravel(flat), constants).run(episode, KEY)[0])
+    if case.smooth:
+        slope = (loss(flat + STEP * direction) - loss(flat - STEP * direction)) / (2 * STEP)
+    else:
+        slope = jax.jvp(loss, (flat,), (direction,))[1]
+    return np.asarray(direction), float(slope)
+
+
+def cell(case: Case, name: str, direction: np.ndarray, slope: float) -> str:
+    """What the table says of one pair; fails if it says less than it should."""
+    estimator, learner = ESTIMATORS[name], case.make()
+    try:
+        estimator.check(learner, shapes(case))
+    except IncompatibleError as error:
+        return f"refused: {error}"
+    episode = case.task.sample(KEY)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FallbackWarning)
+        _, gradient = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY))(episode)
+    flat = np.asarray(ravel_pytree(gradient)[0])
+    assert np.isfinite(flat).all()
+    assert np.abs(flat).max() > 0, "a meta-gradient that is zero without a word"
+    found = float(flat @ direction)
+    if name in EXACT:
+        assert found == pytest.approx(slope, rel=1e-5, abs=1e-8)
+        fallbacks = [str(one.message) for one in caught if one.category is FallbackWarning]
+        return f"exact, by a fallback: {fallbacks[0].partition(': ')[2]}" if fallbacks else "exact"
+    return "approximate"
+
+
+def row(name: str) -> dict[str, str]:
+    with jax.enable_x64(True):
+        direction, slope = reference(LEARNERS[name])
+        return {estimator: cell(LEARNERS[name], estimator, direction, slope) for estimator in ESTIMATORS}
+
+
+SYMBOLS = {"exact": "exact", "exact, by a fallback": "exact", "approximate": "approx.", "refused": "–"}
+
+
+def table(rows: dict[str, dict[str, str]]) -> str:
+    """The table as Markdown: one symbol for each pair, and sentences with numbers below it."""
+    notes: dict[str, int] = {}
+
+    def mark(text: str) -> str:
+        kind, _, sentence = text.partition(": ")
+        return f"{SYMBOLS[kind]} ({notes.setdefault(sentence, len(notes) + 1)})" if sentence else SYMBOLS[kind]
+
+    lines = ["| learner | " + " | ".join(ESTIMATORS) + " |", "|---|" + "---|" * len(ESTIMATORS)]
+    lines += [f"| {name} | " + " | ".join(mark(text) for text in cells.values()) + " |" for name, cells in rows.items()]
+    return "\n".join([*lines, "", *(f"{number}. {sentence}" for sentence, number in notes.items())])
+
+
+def written(name: str) -> list[str]:
+    """The cells that the page has for a learner, each with its sentence."""
+    text = PAGE.read_text(encoding="utf-8")
+    notes = dict(re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE))
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {name} |"))
+    cells = [cell.strip() for cell in line.split("|")[2:-1]]
+    return [re.sub(r" \((\d+)\)$", lambda found: f": {notes[found[1]]}", cell) for cell in cells]
+
+
+@pytest.mark.skipif(WRITES, reason="the page is written")
+@pytest.mark.parametrize("name", LEARNERS)
+def test_no_pair_is_silent_and_the_page_is_right(name):
+    found = [text.partition(": ") for text in row(name).values()]
+    assert [SYMBOLS[kind] + joint + sentence for kind, joint, sentence in found] == written(name)
+
+
+@pytest.mark.skipif(not WRITES, reason="METAPLAX_WRITE_DOCS is not set: the page is only compared")
+def test_write_the_page():
+    head = PAGE.read_text(encoding="utf-8").partition(BEGIN)[0]
+    rows = {name: row(name) for name in LEARNERS}
+    PAGE.write_text(f"{head}{BEGIN}\n\n{table(rows)}\n", encoding="utf-8")
