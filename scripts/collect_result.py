@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from metaplax import reports
-from metaplax.reports.figures import Panel, panels
+from metaplax.reports.panels import Panel, panels
 from metaplax.reports.recorded import Recorded
 
 SEVERAL = ("command", "commit", "config", "seconds", "episodes_per_second")

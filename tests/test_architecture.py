@@ -21,7 +21,7 @@ ALLOWED = {
     "optim": set(),
     "runs": set(),
     "training": {"estimators", "learners", "optim", "runs", "tasks"},
-    "analysis": {"feedback", "networks", "tasks"},
+    "analysis": {"feedback", "networks", "runs", "tasks"},
     "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks", "optim", "plasticity"}
     | {"runs", "tasks", "training"},
     "reports": {"analysis", "plasticity", "runs"},

@@ -259,10 +259,10 @@ def test_meta_optimisation_from_files_to_result(tmp_path, monkeypatch):
     assert found.data == "cifar10 (jpeg surrogate)"
     assert list(found.labels) == ["cml"]
     assert all(np.all(np.isfinite(found.series[arm]["loss"])) for arm in found.labels)
-    assert set(found.transfers["cml"]) == {"test", "all"}
+    assert set(found.measured("loss")) == {"cml.test", "cml.all"}
     learner = experiment.learner("cml", experiment.studies(*_loaded(tmp_path))["cml"].task)
     assert learner.network.side == 32
-    assert float(learner.strength[0].layer.weight[0, 0, 0, 0]) == pytest.approx(1e-3)
+    assert float(learner.decay[0].layer.weight[0, 0, 0, 0]) == pytest.approx(1e-3)
 
 
 def _loaded(folder):

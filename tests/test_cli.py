@@ -50,9 +50,9 @@ BAD_INPUT = [
     (["run", "quickstart", "--l1", "-1"], "l1 must not be negative"),
     (["run", "quickstart", "--sizes", "784"], "sizes needs at least two layers"),
     (["run", "quickstart", "--sizes", "784", "-5", "47"], "sizes needs at least two layers"),
-    (["run", "quickstart", "--sizes", "700", "9", "47"], "takes examples of 700 numbers"),
+    (["run", "quickstart", "--sizes", "700", "9", "47"], "takes a support set of shape (examples, 700)"),
     (["run", "quickstart", "--sizes", "784", "9", "10"], "the task has 47 classes, but the network 10 outputs"),
-    (["run", "quickstart", "--shots", "195"], "shots + queries = 205, but glyphs has only 200 images of class '0'"),
+    (["run", "quickstart", "--shots", "195"], "205 different images of a class, but glyphs has only 200 images"),
     (["run", "quickstart", "--ways", "48"], "glyphs has 47 classes, too few for 48"),
     (["run", "quickstart", "--data", "glyfs"], "no data set 'glyfs': did you mean 'glyphs'"),
     (["run", "quickstart", "--data-dir", "/no/such/place", "--data", "mnist"], "does not exist or is not a folder"),
@@ -266,8 +266,8 @@ def test_a_config_of_another_version_is_refused(runs, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_a_stopped_run_says_so_and_can_be_resumed(number, tmp_path):
-    arguments = ("run", "shervani2023/figS2", "--data", "glyphs", *TINY, "--meta-steps", "100000", "--out", str(tmp_path))
-    command = [sys.executable, "-m", "metaplax", *arguments]
+    arguments = ("shervani2023/figS2", "--data", "glyphs", *TINY, "--meta-steps", "100000", "--out", str(tmp_path))
+    command = [sys.executable, "-m", "metaplax", "run", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
     while not list(tmp_path.glob("*/metrics.jsonl")) and time.monotonic() < deadline:

@@ -150,7 +150,10 @@ def test_images_and_labels_must_belong_together(emnist_folder):
     path.write_bytes(gzip.compress(idx(LABELS + 9)))
     with (
         pytest.warns(UserWarning, match="placed by hand|not the published file"),
-        pytest.raises(DataError, match="do not belong together: emnist .* labels must be from 0 to 46, but they range from 9 to 55"),
+        pytest.raises(
+            DataError,
+            match=r"do not belong together: emnist .* labels must be from 0 to 46, but they range from 9 to 55",
+        ),
     ):
         mp.data.emnist(data_dir=emnist_folder)
 

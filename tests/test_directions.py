@@ -104,19 +104,19 @@ def test_the_direction_that_is_used_is_linearised(name, minimiser):
 @pytest.mark.usefixtures("x64")
 def test_eprop_is_linearised_and_not_the_energy():
     """Close to where e-prop comes to rest, the implicit gradient is the exact one."""
-    network = RecurrentLIF(4, 3, gains=(3.0, 1.0, 1.0))
-    task = mp.tasks.SpikingSinusoids(2, 2, 5, 4, 0.3)
-    descent = Descent(optax.sgd(0.05), 1500)
-    learner = SpikingLearner(network, EProp(modulation=(1.0, 1.0, 1.0)), descent, 5.0)
+    network = RecurrentLIF(4, 3, gains=(1.0, 0.3, 0.1))
+    task = mp.tasks.SpikingSinusoids(2, 2, 8, 4, 0.3)
+    descent = Descent(optax.sgd(0.002), 1500)
+    learner = SpikingLearner(network, EProp(modulation=(1.0, 1.0, 1.0)), descent, 100.0)
     episode = task.sample(KEY)
     exact, implicit = (
         jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY)[1].omega)(episode)
         for estimator in (Reverse(), ImplicitDirect(throw=False))
     )
     flat = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (exact, implicit)]
-    # Exact where the outer loss is the one that nudges; here it differs from it by a factor, so directions count.
+    # The outer loss that nudges differs from the one that is recorded by a factor, so only directions are compared.
     cosine = flat[0] @ flat[1] / np.linalg.norm(flat[0]) / np.linalg.norm(flat[1])
-    assert cosine > 0.999
+    assert cosine > 1 - 1e-6
 
 
 NO_PULL = ("ComplexSynapse, no pull (MAML)", "SpikingLearner, no pull")
@@ -145,9 +145,6 @@ def test_what_would_be_zero_is_refused_when_checked_and_when_used(name, estimato
 )
 def test_other_pairs_that_would_be_zero(name, estimator):
     case = LEARNERS[name]
-    if name == "GainModulation":
-        estimator.check(case.make(), shapes(case))
-        return
     with pytest.raises(IncompatibleError, match="would be zero"):
         estimator.check(case.make(), shapes(case))
 

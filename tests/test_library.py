@@ -64,7 +64,9 @@ def test_every_file_is_named_after_its_rule_and_loads(name):
     assert (np.asarray(learned.ci_low) <= learned.coefficients).all()
     assert (np.asarray(learned.ci_high) >= learned.coefficients).all()
     assert LearnedRule.from_json(learned.as_json()) == learned
-    assert {"experiment", "preset", "data", "trials", "meta_steps", "seed", "commit", "sizes"} <= set(learned.provenance)
+    assert {"experiment", "preset", "data", "trials", "meta_steps", "seed", "commit", "sizes"} <= set(
+        learned.provenance
+    )
     assert learned.feedback in TAUGHT_BY
     assert str(rule) in str(learned)
 

@@ -143,7 +143,10 @@ def test_a_batch_goes_on_with_its_finite_episodes():
 
 
 def test_too_many_in_a_row_end_the_run_with_a_sentence():
-    with pytest.raises(DivergedError, match=r"3 meta-steps in a row up to step 2 had no usable episode .*trial 0, 1.*its gradient is not"):
+    with pytest.raises(
+        DivergedError,
+        match=r"3 meta-steps in a row up to step 2 had no usable episode .*trial 0, 1.*its gradient is not",
+    ):
         train(meta_steps=9, estimator=Poisoned(1.0), patience=3)
 
 

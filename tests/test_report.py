@@ -12,7 +12,7 @@ import pytest
 from metaplax import reports
 from metaplax.reports import Recorded
 from metaplax.reports.costs import in_groups
-from metaplax.reports.figures import moving_average
+from metaplax.reports.panels import moving_average
 from metaplax.reports.scan import scan
 from metaplax.runs import ReportOptions, RunFolder, RunFolderError
 

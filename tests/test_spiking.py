@@ -105,7 +105,9 @@ FORMS = pytest.mark.parametrize("form", ["whole", "online"])
 def test_eprop_is_the_sum_over_traces(case, network, form, more):
     weights, x, y = case
     inner_gradient = EProp(form=form, **more)
-    expected = [traces_by_hand(network, weights, *map(np.asarray, pair), inner_gradient) for pair in zip(x, y, strict=True)]
+    expected = [
+        traces_by_hand(network, weights, *map(np.asarray, pair), inner_gradient) for pair in zip(x, y, strict=True)
+    ]
     expected = [sum(gradients) for gradients in zip(*expected, strict=True)]
     close(jax.jit(inner_gradient.slope, static_argnums=(0, 4))(network, weights, x, y, True), expected)
 
@@ -147,7 +149,11 @@ def test_one_target_is_a_target_for_every_step(case):
     weights, x, y = case
     one, repeated = y[:, 0], jnp.broadcast_to(y[:, :1], y.shape)
     inner_gradient = EProp()
-    close(inner_gradient.direction(LIF, weights, x, one, True), inner_gradient.direction(LIF, weights, x, repeated, True), 1e-12)
+    close(
+        inner_gradient.direction(LIF, weights, x, one, True),
+        inner_gradient.direction(LIF, weights, x, repeated, True),
+        1e-12,
+    )
 
 
 @pytest.mark.parametrize("inner_gradient", [BPTT(0.2), EProp(rate_penalty=0.2)], ids=["bptt", "eprop"])
@@ -155,7 +161,8 @@ def test_firing_rates_are_charged_in_the_inner_loop_only(case, inner_gradient):
     weights, x, y = case
     bare = eqx.tree_at(lambda tree: tree.rate_penalty, inner_gradient, 0.0)
     inner, outer, none = (
-        c.loss(LIF, weights, x, y, inner) for c, inner in ((inner_gradient, True), (inner_gradient, False), (bare, True))
+        c.loss(LIF, weights, x, y, inner)
+        for c, inner in ((inner_gradient, True), (inner_gradient, False), (bare, True))
     )
     assert float(outer) == pytest.approx(float(none), rel=1e-12)
     z = LIF(weights, jnp.swapaxes(x, 0, 1)).spikes
@@ -230,7 +237,11 @@ def test_spikes_of_any_type_are_spikes(case):
     weights, x, y = case
     for form in ("whole", "online"):
         inner_gradient = EProp(form=form)
-        close(inner_gradient.direction(LIF, weights, x.astype(int), y, True), inner_gradient.direction(LIF, weights, x, y, True), 1e-12)
+        close(
+            inner_gradient.direction(LIF, weights, x.astype(int), y, True),
+            inner_gradient.direction(LIF, weights, x, y, True),
+            1e-12,
+        )
 
 
 def test_random_feedback_is_not_the_readout():
@@ -314,7 +325,7 @@ def shapes(x, y) -> Episode:
     [
         ((4, 9, 8), (4, 2), None, "with 7 inputs takes arrays of shape"),
         ((4, 1, 7), (4, 2), None, "need at least 2 steps of time"),
-        ((4, 9, 7), (4, 8, 2), None, "targets of 2 outputs have shape"),
+        ((4, 9, 7), (4, 8, 2), None, "targets of 2 outputs are floating-point numbers of shape"),
         ((4, 9, 7), (4, 2), 2, "learns numbers, but the task has classes"),
     ],
 )

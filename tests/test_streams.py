@@ -263,7 +263,9 @@ def test_meta_training_lowers_the_loss():
     network = EncoderMLP(DenseEncoder((4, 16)), (8, 1), MeanSquaredError())
     learner = OnlineGradient(network, KEY, rate=0.01)
     optimizer = optax.adam(1e-2)
-    trained = mp.meta_train(learner, TASK, mp.estimators.Checkpointed(), optimizer, 100, key=KEY, meta_batch=2, trials=2)
+    trained = mp.meta_train(
+        learner, TASK, mp.estimators.Checkpointed(), optimizer, 100, key=KEY, meta_batch=2, trials=2
+    )
     losses = np.array([row["loss"] for row in trained.history])
     assert losses[-20:].mean() < 0.8 * losses[:20].mean()
 

@@ -85,14 +85,19 @@ def compare_estimators(arguments: list[str]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumeArguments:
-    """Go on with a run that was stopped or killed. An experiment of your own is imported from its file again."""
+class AbstractFolderArguments:
+    """Options of verbs that go on with a run folder."""
 
     dir: Folder
     """run folder"""
     data_dir: Path | None = None
     """folder to look for data in, if it has moved"""
     json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeArguments(AbstractFolderArguments):
+    """Go on with a run that was stopped or killed. An experiment of your own is imported from its file again."""
 
 
 def resume(arguments: list[str]) -> int:
@@ -105,7 +110,7 @@ def resume(arguments: list[str]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateArguments(ResumeArguments):
+class EvaluateArguments(AbstractFolderArguments):
     """Score what a finished run has meta-learned on longer streams; the scores are added to the run."""
 
     evaluation: tyro.conf.OmitArgPrefixes[Evaluation] = field(default_factory=Evaluation)

@@ -22,7 +22,7 @@ def replace_unprintable() -> None:
     """Have characters that the encoding of the output does not know replaced by question marks."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def discard_output() -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Int, Int32, UInt8
 
 ArrayLike = npt.ArrayLike | Sequence[Any]
-"""Anything that :func:`numpy.asarray` turns into an array."""
+"""Anything that ``numpy.asarray`` turns into an array."""
 
 Pixels = UInt8[np.ndarray, "N height width *channels"] | Float[np.ndarray, "N height width *channels"]
 

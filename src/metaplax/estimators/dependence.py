@@ -1,6 +1,7 @@
 """Which inputs a program depends on: the one place that relies on JAX's dead-code elimination."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -35,5 +36,5 @@ def has_derivative(function: Callable, parameters: PyTree, *others: PyTree) -> b
     return any(used[count : 2 * count])
 
 
-def _shape(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)

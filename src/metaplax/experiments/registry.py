@@ -9,16 +9,17 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from metaplax.experiments import lindsey2020, shervani2023, zucchet2022
 from metaplax.experiments.base import AbstractExperiment, ConfigError
 from metaplax.experiments.from_file import checked_kind, is_in_file, load_from_file, told
+from metaplax.experiments.lindsey2020 import EXPERIMENTS as LINDSEY2020
 from metaplax.experiments.presets import checked
+from metaplax.experiments.shervani2023 import EXPERIMENTS as SHERVANI2023
+from metaplax.experiments.zucchet2022 import EXPERIMENTS as ZUCCHET2022
 
 GROUP = "metaplax.experiments"
 
 EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
-    experiment.name: experiment
-    for experiment in (*shervani2023.EXPERIMENTS, *lindsey2020.EXPERIMENTS, *zucchet2022.EXPERIMENTS)
+    experiment.name: experiment for experiment in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022)
 }
 """Experiments that are built in or registered in code, by name."""
 

@@ -26,6 +26,7 @@ from metaplax.runs import (
     RunFolder,
     RunFolderError,
     environment,
+    with_tuples,
 )
 from metaplax.training import DivergedError, use_all_cores
 
@@ -145,7 +146,7 @@ def configured(folder: RunFolder, config: dict[str, Any]) -> AbstractExperiment:
     try:
         code = config.get("code")
         kind = load_from_file(code["file"], code["name"]) if code else lookup(config["experiment"])
-        experiment = kind(**{name: _with_tuples(value) for name, value in config["config"].items()})
+        experiment = kind(**{name: with_tuples(value) for name, value in config["config"].items()})
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise RunFolderError(
             f"{folder.path / 'config.json'} does not describe an experiment of this version: {error}"
@@ -165,17 +166,12 @@ def stored(experiment: AbstractExperiment) -> dict[str, Any]:
     found = asdict(experiment)
     for name, value in found.items():
         try:
-            is_same = _with_tuples(json.loads(json.dumps(value))) == value
+            is_same = with_tuples(json.loads(json.dumps(value))) == value
         except TypeError:
             is_same = False
         if not is_same:
             raise ConfigError(f"{name} must be text, a number, true or false, or a tuple of these, not {value!r}")
     return found
-
-
-def _with_tuples(value: Any) -> Any:
-    """The same value with tuples in place of the lists that JSON makes of them."""
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def preset(name: str, which: str) -> AbstractExperiment:

@@ -44,7 +44,7 @@ class PlasticityOptimizer:
         return self.learner.feedback.init(key, network)
 
     def update(
-        self, x: Float[Array, " n_0"], y: Num[Array, "..."] | float, state: PyTree, weights: Weights
+        self, x: Float[Array, " n_0"], y: Num[Array, "..."] | int, state: PyTree, weights: Weights
     ) -> tuple[Weights, PyTree]:
         """The changes of the weights after one example.
 

@@ -44,9 +44,8 @@ def freeze(learner: Learner, where: Callable[[Any], Any] = lambda learner: learn
             f"freeze takes a whole learner and says which part of it, not a {type(learner).__name__} on its own:"
             " freeze(learner, lambda learner: learner.start)"
         )
-    everything = jax.tree.map(lambda _: True, learner)
-    chosen = eqx.tree_at(where, everything, replace_fn=lambda part: jax.tree.map(lambda _: False, part))
-    return _with_frozen(learner, jax.tree.map(lambda stays: not stays, chosen))
+    rest = eqx.tree_at(where, learner, replace_fn=lambda part: jax.tree.map(lambda _: None, part))
+    return _with_frozen(learner, rest)
 
 
 def with_trainable(learner: Learner, mask: PyTree) -> Learner:
@@ -57,9 +56,7 @@ def with_trainable(learner: Learner, mask: PyTree) -> Learner:
         mask: booleans in the learner's structure, or a prefix of it, or functions of a leaf, as ``equinox.filter``
             takes them. It cannot train what is frozen already.
     """
-    kept = eqx.filter(learner, mask)
-    dropped = jax.tree.map(lambda _, leaf: leaf is None, learner, kept, is_leaf=lambda node: node is None)
-    return _with_frozen(learner, dropped)
+    return _with_frozen(learner, eqx.filter(learner, mask))
 
 
 def split(learner: PyTree) -> tuple[PyTree, PyTree]:
@@ -79,15 +76,19 @@ def keep_frozen(given: PyTree, redrawn: PyTree) -> Any:
     return eqx.combine(eqx.filter(given, frozen), eqx.filter(redrawn, frozen, inverse=True))
 
 
-def _with_frozen(learner: Any, mask: PyTree) -> Any:
-    """A copy whose static list of frozen arrays has those that a mask of booleans marks."""
-    arrays = jax.tree.map(lambda leaf, is_frozen: is_frozen and eqx.is_inexact_array(leaf), learner, mask)
-    found = [jax.tree_util.keystr(path) for path, is_frozen in jax.tree_util.tree_leaves_with_path(arrays) if is_frozen]
+def _with_frozen(learner: Any, rest: PyTree) -> Any:
+    """A copy in which every array is frozen that the rest of it does not have."""
+    names, left = ([jax.tree_util.keystr(path) for path in _array_paths(tree)] for tree in (learner, rest))
+    frozen = dict.fromkeys((*learner.frozen, *(name for name in names if name not in left)))
     changed = object.__new__(type(learner))
     for field in fields(learner):
         object.__setattr__(changed, field.name, getattr(learner, field.name))
-    object.__setattr__(changed, "frozen", tuple(dict.fromkeys((*learner.frozen, *found))))
+    object.__setattr__(changed, "frozen", tuple(frozen))
     return changed
+
+
+def _array_paths(tree: PyTree) -> list[tuple]:
+    return [path for path, leaf in jax.tree_util.tree_leaves_with_path(tree) if eqx.is_inexact_array(leaf)]
 
 
 def _is_under(path: tuple, prefixes: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metaplax._version import __version__
-from metaplax.reports.figures import as_svg, distinct_label, equation, panels
+from metaplax.reports.panels import as_svg, distinct_label, equation, panels
 from metaplax.reports.recorded import Recorded, read
 from metaplax.runs import RunFolder
 

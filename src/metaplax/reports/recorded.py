@@ -10,7 +10,7 @@ import numpy as np
 
 from metaplax.analysis import Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
-from metaplax.runs import ReportOptions, RunFolder, StudyDescription
+from metaplax.runs import ReportOptions, RunFolder, StudyDescription, with_tuples
 
 NOT_SERIES = {"study", "step", "seconds", "cpu_seconds", "final", "meta_batch"}
 Stored = TypeVar("Stored", ReportOptions, StudyDescription)
@@ -128,8 +128,7 @@ class Recorded:
 
 def stored(kind: type[Stored], entry: dict[str, Any]) -> Stored:
     """A dataclass from what ``config.json`` stores of it; unknown entries are ignored."""
-    known = {field.name: entry[field.name] for field in fields(kind) if field.name in entry}
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    return kind(**{field.name: with_tuples(entry[field.name]) for field in fields(kind) if field.name in entry})
 
 
 def read(path: Path | str) -> Recorded:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from metaplax.runs.checkpoints import CheckpointError
 from metaplax.runs.interruption import Interrupted, Interruption
 from metaplax.runs.recorder import AbstractRecorder
 from metaplax.runs.progress import AbstractProgress
@@ -44,12 +45,12 @@ def run_steps(
         the state after the last step.
 
     Raises:
-        ValueError: more steps are done already than are asked for.
+        CheckpointError: more steps are done already than are asked for.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
         Exception: what ``trouble`` returned; a checkpoint was written before.
     """
     if first > steps:
-        raise ValueError(f"{first} steps are done already, so that {steps} cannot be asked for")
+        raise CheckpointError(f"{first} steps are done already, more than the {steps} that are asked for")
     refuse(trouble(state, first))
     with progress.track(steps, first) as advance:
         if interruption.requested:

@@ -7,7 +7,6 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
@@ -27,7 +26,7 @@ class MetaState(eqx.Module):
     Attributes:
         parameters: meta-parameters.
         optimizer: state of the outer optimiser.
-        rollback: state of the :class:`Rollback`, if there is one.
+        rollback: state of the ``Rollback``, if there is one.
         streak: meta-steps in a row in which every episode exploded.
         causes: why episodes of these were left out, how many for each cause.
         masked: episodes left out so far.
@@ -43,7 +42,7 @@ class MetaState(eqx.Module):
 
 @dataclass(frozen=True, eq=False)
 class MetaStep:
-    """One meta-step of one trial; its attributes are the arguments of :func:`meta_train`."""
+    """One meta-step of one trial; its attributes are the arguments of ``meta_train``."""
 
     learner: AbstractLearner
     tasks: AbstractTask
@@ -117,7 +116,7 @@ def meta_train(
     """Meta-learn a learner's parameters on a distribution of tasks.
 
     Meta-training starts from the learner as it is given and changes the arrays that
-    :func:`~metaplax.learners.trainable` marks, and no others. The episodes are a pure function of (``key``, trial,
+    ``trainable`` marks, and no others. The episodes are a pure function of (``key``, trial,
     meta-step, index in the batch), so that a run can be resumed without any state of a data loader, and two learners
     can be compared on the same episodes.
 
@@ -132,13 +131,13 @@ def meta_train(
         key: seed of everything random.
         trials: independent repetitions, each with episodes of its own.
         meta_batch: episodes per meta-step; their meta-gradients are averaged.
-        resample: whether every trial starts with a fresh draw, :meth:`~metaplax.learners.AbstractLearner.resample`, in
+        resample: whether every trial starts with a fresh draw, ``resample``, in
             place of the learner as it is given. What is frozen stays in any case.
         trainable: which arrays are meta-learned, if not those that are so by default: booleans in the structure of the
             learner, or a prefix of it, as ``equinox.filter`` takes them.
         patience: give up after so many meta-steps in a row in which every episode exploded.
         rollback: when to go back to earlier parameters; by default never.
-        layout: how trials and episodes are laid out over devices, see :func:`~metaplax.training.choose_layout`.
+        layout: how trials and episodes are laid out over devices, see ``choose_layout``.
         recorder: where rows and checkpoints go; by default rows are kept in memory.
         progress: shows how far it is.
         interruption: asked after every step whether to stop.
@@ -146,7 +145,8 @@ def meta_train(
     Raises:
         IncompatibleError: task, learner and estimator do not fit together, or the meta-gradient would be zero by
             construction (before anything compiles).
-        ValueError: a number is below one, ``layout`` is unknown, or more steps are done already than are asked for.
+        ValueError: a number is below one, or ``layout`` is unknown.
+        CheckpointError: more steps are done already than are asked for.
         DivergedError: ``patience`` meta-steps in a row had no episode that counts; the message names the cause.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
     """
@@ -169,7 +169,8 @@ def meta_train(
         interruption=interruption or Interruption(), trouble=trouble, kept=place.unpad,
     )  # fmt: skip
     masked, seconds = tuple(int(n) for n in state.masked), time.perf_counter() - began
-    found = eqx.combine(state.parameters, split(learner)[1])
+    # On one device, so that a learner that was found runs like any other.
+    found = eqx.combine(jax.tree.map(jnp.asarray, jax.device_get(state.parameters)), split(learner)[1])
     trained = MetaTrained(found, recorder.rows(), masked, seconds, learner, trial_keys, resample)
     recorder.finish(meta_steps, trained.scalars())
     return trained
@@ -187,10 +188,7 @@ def initial_state(
     resample: bool = False,
     rollback: Rollback | None = None,
 ) -> MetaState:
-    """The state before the first meta-step, with a leading axis of trials; arguments as in :func:`meta_train`."""
-
-    # Arrays of an earlier result are spread over devices, which the compiled step does not expect of its first input.
-    learner = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_inexact_array(leaf) else leaf, learner)
+    """The state before the first meta-step, with a leading axis of trials; arguments as in ``meta_train``."""
 
     def one(trial_key: Key[Array, ""]) -> MetaState:
         start = learner.resample(resample_key(trial_key)) if resample else learner

@@ -37,11 +37,11 @@ def trial_learner(
 
 @dataclass(frozen=True, repr=False)
 class MetaTrained:
-    """What :func:`~metaplax.meta_train` returns.
+    """What ``meta_train`` returns.
 
     Attributes:
         learner: the learner with its meta-learned arrays, each with a leading axis of trials, so that it does not run
-            itself: :meth:`trial` and :meth:`mean` give learners that do.
+            itself: ``trial`` and ``mean`` give learners that do.
         history: what was recorded, one row per meta-step.
         masked: for each trial, how many episodes were left out because they exploded.
         seconds: wall-clock seconds, compilation included.

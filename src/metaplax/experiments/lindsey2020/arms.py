@@ -17,7 +17,7 @@ class Arm:
     """How one arm learns within an episode, and how that is meta-learned.
 
     Attributes:
-        options: arguments of its learner, :class:`FeedbackPlasticity` or :class:`OnlineGradient`.
+        options: arguments of its learner, ``FeedbackPlasticity`` or ``OnlineGradient``.
         outer_rates: learning rates of Adam by field of the learner; none if nothing is meta-learned.
         plastic: number of layers behind the encoder.
         rates: learning rates among which the best one is chosen for an arm without meta-learning.

@@ -44,7 +44,7 @@ class FewShotSettings(AbstractSettings):
     outer_decay_every: int = 1
 
     def outer_optimizer(self, polyak_from: int, restart_every: int | None) -> optax.GradientTransformation:
-        """Adam, and a running average of the meta-parameters, see :func:`metaplax.optim.polyak_average`."""
+        """Adam, and a running average of the meta-parameters, see ``metaplax.optim.polyak_average``."""
         rate = optax.exponential_decay(self.outer_rate, self.outer_decay_every, self.outer_decay, staircase=True)
         return optax.chain(optax.adam(rate), polyak_average(polyak_from, restart_every))
 

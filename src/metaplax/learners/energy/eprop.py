@@ -128,7 +128,7 @@ def eprop_online(
         feedback: weights by which errors reach the neurons.
         pseudo: pseudo-derivative of a spike.
         rate_signal: maps a sequence's firing rates to a further learning signal.
-        ahead: as in :func:`eprop_traces`.
+        ahead: as in ``eprop_traces``.
     """
 
     def one(x: Float[Array, "time inputs"], target: Float[Array, "time outputs"]) -> SpikingWeights:

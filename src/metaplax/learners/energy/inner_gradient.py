@@ -48,7 +48,7 @@ class AbstractInnerGradient(eqx.Module):
         y: Target,
         inner: bool,
     ) -> SpikingWeights:
-        """The direction against which weights move: the gradient of :meth:`loss`, or what a local rule gives for it."""
+        """The direction against which weights move: the gradient of ``loss``, or what a local rule gives for it."""
 
     def modulated(self, direction: SpikingWeights) -> SpikingWeights:
         """The whole direction, pull included, with a rate for each weight matrix; by default unchanged."""

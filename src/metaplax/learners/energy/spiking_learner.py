@@ -114,10 +114,11 @@ class SpikingLearner(AbstractEnergyLearner):
                 raise IncompatibleError(
                     f"spiking networks need at least 2 steps of time, but the {name} set has {time}"
                 )
-            if part.y.shape not in ((rows, network.outputs), (rows, time, network.outputs)):
+            shapes = (rows, network.outputs), (rows, time, network.outputs)
+            if part.y.shape not in shapes or not jnp.issubdtype(part.y.dtype, jnp.floating):
                 raise IncompatibleError(
-                    f"targets of {network.outputs} outputs have shape {(rows, network.outputs)} or"
-                    f" {(rows, time, network.outputs)}, but those of the {name} set have {part.y.shape}"
+                    f"targets of {network.outputs} outputs are floating-point numbers of shape {shapes[0]} or"
+                    f" {shapes[1]}, but those of the {name} set are {part.y.dtype} of shape {part.y.shape}"
                 )
         if classes is not None:
             raise IncompatibleError("a spiking network with a leaky readout learns numbers, but the task has classes")
