@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test lint docs lock kill-test
+.PHONY: setup demo test quick-test lint docs lock kill-test
 
 setup: $(READY)
 
@@ -20,6 +20,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The tests marked `quick`: what a small change breaks first, within two minutes.
+quick-test: setup
+	$(BIN)/python -m pytest -m quick
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import pytest
 
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
-from metaplax.experiments.zucchet2022 import few_shot
+from metaplax.experiments.zucchet2022 import few_shot_vision
 from metaplax.experiments.zucchet2022.few_shot_settings import SETTINGS, FewShotSettings
 from metaplax.learners import IncompatibleError
 
@@ -48,7 +48,7 @@ def test_published_rivals_stand_beside_the_same_ways_and_shots():
 
 
 def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):
-    monkeypatch.setattr(few_shot, "QUOTED", {("glyphs", 3, 1): {"fomaml": 0.75}})
+    monkeypatch.setattr(few_shot_vision, "QUOTED", {("glyphs", 3, 1): {"fomaml": 0.75}})
     words = ["run", "zucchet2022/fewshot-omniglot", "--preset", "smoke", "--out", str(tmp_path), "--json"]
     words += ["--arms", "fomaml", "scratch"]
     assert main(words) == 0

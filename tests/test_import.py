@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-HEAVY = {"matplotlib", "orbax", "PIL", "requests", "pooch", "tqdm", "jinja2", "tyro", "metaplax.experiments"}
+HEAVY = {
+    "matplotlib", "orbax", "PIL", "requests", "pooch", "tqdm", "jinja2", "tyro", "optimistix", "metaplax.experiments",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("then", ["", "; mp.experiments.names(); mp.experiments.preset('quickstart', 'smoke')"])

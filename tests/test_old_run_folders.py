@@ -70,6 +70,12 @@ def test_it_has_a_report_with_all_its_numbers(folder):
     assert (folder / "figures" / "transfers.svg").is_file()
 
 
+def test_example_tasks_are_found_where_they_were(folder):
+    (folder / "portraits").mkdir()
+    (folder / "portraits" / "fa.json").write_text(json.dumps({"places": [0.5], "support_places": [], "target": [1.0]}))
+    assert reports.read(folder).example_tasks == {"fa": {"x_values": [0.5], "support_x_values": [], "target": [1.0]}}
+
+
 def test_it_is_compared_with_others(folder, capsys):
     assert main(["compare", str(folder), str(folder), "--json"]) == 0
     assert {row["name"] for row in json.loads(capsys.readouterr().out)} >= {"accuracy.fa", "accuracy.fa.held_out"}

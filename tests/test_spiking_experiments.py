@@ -39,7 +39,7 @@ def test_from_configuration_to_report(tmp_path, monkeypatch):
     assert "on 2 further tasks" in found.findings[0]
     example_task = found.example_tasks["cml"]
     assert example_task["axis"] == "input"
-    assert len(example_task["places"]) == len(example_task["after"]["said"]) == 101
+    assert len(example_task["x_values"]) == len(example_task["after"]["said"]) == 101
     assert example_task["before"]["said"] != example_task["after"]["said"]
     page = mp.reports.write([folder.path], tmp_path / "report.html").read_text()
     for figure in ("progress", "curves", "spikes"):
@@ -52,7 +52,7 @@ def test_curves_over_time(tmp_path, monkeypatch):
     example_task = found.example_tasks["cml"]
     assert example_task["axis"] == "step"
     assert len(example_task["target"]) == len(example_task["after"]["said"]) == 8
-    assert example_task["support_places"] == []
+    assert example_task["support_x_values"] == []
     assert np.all(np.isfinite(found.series["cml"]["loss"]))
 
 

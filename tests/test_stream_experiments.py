@@ -16,7 +16,7 @@ from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.lindsey2020 import EXPERIMENTS
-from metaplax.experiments.lindsey2020.omniglot import AbstractImages
+from metaplax.experiments.lindsey2020.image_streams import AbstractImages
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.stream_scores import StreamScores, stream_keys
 from metaplax.experiments.studies.update_interference import UpdateInterference

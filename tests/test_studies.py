@@ -86,7 +86,8 @@ def test_a_rule_is_used_elsewhere_as_it_was_learned(tmp_path, monkeypatch):
     folder = run(experiment, RunOptions(out=tmp_path))
     found = mp.reports.read(folder.path)
     assert list(found.labels) == ["fa", "f_bio"]
-    assert set(found.transfers["f_bio"]) == {"held_out", "depth4", "glyphs", "stream94"}
+    conditions = {one.condition for one in found.studies.values() if one.arm == "f_bio"}
+    assert conditions == {"", "held_out", "depth4", "glyphs", "stream94"}
     # Only learning rates are tuned; a rule of several terms is used as it is.
     factors = {name: quantity["mean"] for name, quantity in found.quantities.items() if name.startswith("factor")}
     assert factors["factor.f_bio.held_out"] == 1

@@ -9,10 +9,10 @@ import small
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.meta_training import Untrained
 from metaplax.experiments.studies.transfer import TUNING, Transfer
-from metaplax.experiments.studies.trials import best_of, compiled, conduct_trials, padded
+from metaplax.experiments.studies.trials import best_of, compiled, conduct_trials
 from metaplax.runs import FolderRecorder, Interrupted, Interruption, NoProgress, RunFolder
 from metaplax.tasks import AbstractTask, Episode
-from metaplax.training import resample_key
+from metaplax.training import choose_layout, resample_key
 
 KEY = jax.random.key(3)
 
@@ -85,7 +85,7 @@ def test_what_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
 
 
 def test_what_is_no_task_is_the_same_in_every_trial():
-    keys, start = jax.random.split(KEY, 3), padded(jnp.zeros(3), 3)
+    keys, start = jax.random.split(KEY, 3), choose_layout(3).pad(jnp.zeros(3))
     step = compiled(lambda values, index, state, key: (state, {"first": values[0]}), TASK.values, keys, start)
     assert step(0, start)[1]["first"].tolist() == [0.0] * 3
 

@@ -218,3 +218,9 @@ def _named_or_present(asked: DataArguments) -> tuple[str, ...]:
 def to_json(value: object) -> str:
     """JSON for a program to read, in ASCII, since the encoding of the output is not known."""
     return json.dumps(value, indent=1, allow_nan=False)
+
+
+VERBS = {
+    "list": list_experiments, "run": run, "resume": resume, "evaluate": evaluate, "report": report, "compare": compare,
+    "compare-estimators": compare_estimators, "data": data,
+}  # fmt: skip

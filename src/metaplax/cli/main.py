@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from metaplax._version import __version__
 from metaplax.cli.console import discard_output, replace_unprintable
@@ -28,6 +28,7 @@ HELP = """usage: metaplax VERB ...
 
 `metaplax VERB --help` says more. All but report take --json."""
 
+VERBS = ("list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data", "bench")
 MOVED = {"bench-steps": "inner steps are timed by `python -m benchmarks steps` in a checkout"}
 
 
@@ -57,56 +58,36 @@ def _run(arguments: list[str]) -> int:
         print(__version__)
         return 0
     try:
-        return _verb(arguments[0])(arguments[1:])
+        if arguments[0] not in VERBS:
+            hint = MOVED.get(arguments[0]) or f"there is no verb {arguments[0]!r}: {nearest(arguments[0], VERBS)}"
+            raise UsageError(hint)
+        return explained(arguments[0], arguments[1:])
     except UsageError as error:
         return _complain(error, USAGE)
     except KeyboardInterrupt:
         return _complain("stopped at once; the run can be resumed from its last checkpoint", STOPPED)
 
 
-def _verb(name: str) -> Callable[[list[str]], int]:
+def explained(verb: str, arguments: list[str]) -> int:
+    """Do what a verb says, with expected errors turned into one sentence and an exit code."""
     # Imported here, since `metaplax --help` and a misspelt verb should not wait for jax.
     from metaplax.cli import bench, commands
-
-    verbs = {
-        "list": commands.list_experiments,
-        "run": commands.run,
-        "resume": commands.resume,
-        "evaluate": commands.evaluate,
-        "report": commands.report,
-        "compare": commands.compare,
-        "compare-estimators": commands.compare_estimators,
-        "data": commands.data,
-        "bench": bench.bench,
-    }
-    if name in MOVED:
-        raise UsageError(MOVED[name])
-    if name not in verbs:
-        raise UsageError(f"there is no verb {name!r}: {nearest(name, verbs)}")
-    return explained(verbs[name])
-
-
-def explained(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """The command with expected errors turned into one sentence and an exit code."""
     from metaplax.data import DataError
     from metaplax.experiments import ConfigError
     from metaplax.learners import IncompatibleError
     from metaplax.runs import CheckpointError, Interrupted, RunFolderError
     from metaplax.training import DivergedError
 
-    def run(arguments: list[str]) -> int:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            try:
-                return command(arguments)
-            except (ConfigError, IncompatibleError, DataError) as error:
-                return _complain(error, USAGE)
-            except (RunFolderError, CheckpointError, DivergedError) as error:
-                return _complain(error, FAILURE)
-            except Interrupted as error:
-                return _complain(error, STOPPED)
-
-    return run
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return (bench.bench if verb == "bench" else commands.VERBS[verb])(arguments)
+        except (ConfigError, IncompatibleError, DataError) as error:
+            return _complain(error, USAGE)
+        except (RunFolderError, CheckpointError, DivergedError) as error:
+            return _complain(error, FAILURE)
+        except Interrupted as error:
+            return _complain(error, STOPPED)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:

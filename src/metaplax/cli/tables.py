@@ -38,7 +38,7 @@ def results(recorded: Recorded) -> Table:
         rows.append([label, number(found.get("mean")), interval, *middle, *(number(one.get("mean")) for one in rest)])
     trials = next(iter(recorded.quantities.values()))["n"]
     titles = ("arm", first, "98 % interval", *(("published",) if published else ()), *others)
-    caption = f"last {recorded.options.averaged} steps, mean over {trials} trials; data: {recorded.data}"
+    caption = f"last {recorded.options.averaged} steps, mean over {trials} trials; data: {recorded.config['data']}"
     return grid(*(name.replace("_", " ") for name in titles), rows=rows, title=recorded.title, caption=caption)
 
 

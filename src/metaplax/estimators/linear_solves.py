@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import optimistix as optx
 from jaxtyping import Array
 
 from metaplax.estimators.implicit import (
@@ -117,6 +116,8 @@ class Neumann(AbstractImplicit):
             )
 
     def solve(self, system: Linearised, gradient: Vector) -> Solution:
+        import optimistix as optx  # slow to import
+
         def once(vector: Vector, _: None) -> Vector:
             return vector + self.rate * (gradient - system.transposed(vector))
 

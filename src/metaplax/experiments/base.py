@@ -22,7 +22,7 @@ from metaplax.runs import (
     StudyDescription,
     run_steps,
 )
-from metaplax.training import keys_of_trials
+from metaplax.training import AbstractLayout, choose_layout, keys_of_trials
 
 
 @runtime_checkable
@@ -71,17 +71,32 @@ class Conditions:
         """One key per trial."""
         return keys_of_trials(self.key, self.trials)
 
-    def run_steps(self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
-        """Take all steps from the recorder's last checkpoint on, see ``metaplax.runs.run_steps``."""
+    @property
+    def layout(self) -> AbstractLayout:
+        """How the trials are laid out over devices."""
+        return choose_layout(self.trials)
+
+    def run_steps(
+        self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int, *, padded: bool = False
+    ) -> PyTree:
+        """Take all steps from the recorder's last checkpoint on, see ``metaplax.runs.run_steps``.
+
+        Args:
+            compiled: makes the step, given a state.
+            state: state before the first step, with a leading axis of trials.
+            steps: number of steps.
+            padded: whether the step takes and gives states that :attr:`layout` has padded.
+        """
         first, state = self.recorder.resume(state)
         return run_steps(
             compiled,
-            state,
+            self.layout.pad(state) if padded else state,
             first,
             steps,
             recorder=self.recorder,
             progress=self.progress,
             interruption=self.interruption,
+            kept=self.layout.unpad if padded else lambda state: state,
         )
 
 

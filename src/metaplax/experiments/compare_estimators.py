@@ -29,7 +29,7 @@ from metaplax.experiments.presets import load_presets
 from metaplax.experiments.registry import configure, lookup, register
 from metaplax.experiments.studies.gradient_error import compared
 from metaplax.experiments.studies.meta_training import MetaTraining
-from metaplax.experiments.studies.trials import compiled, padded, with_arrays
+from metaplax.experiments.studies.trials import compiled, with_arrays
 from metaplax.learners import AbstractEnergyLearner, AbstractInvertibleLearner, IncompatibleError
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import ReportOptions, fingerprint
@@ -103,7 +103,7 @@ class EstimatorStudy(AbstractStudy):
             del index, state
             return gradient(training.estimator, task, jnp.int32(0), key)
 
-        state = padded(nothing, conditions.trials)
+        state = conditions.layout.pad(nothing)
         step = compiled(one_trial, training.task, keys, state)
         rows = [step(index, state)[1] for index in range(self.probes)]
         arrays, program = with_arrays(alone, training.task)

@@ -116,7 +116,7 @@ class _Tables:
         return tuple(value) if isinstance(value, list) else value
 
     def _found(self, path: TablePath, followed: tuple[TablePath, ...]) -> tuple[TablePath, dict[str, Any]]:
-        """Where a table is written, which may be within one that the table around it is like, and what is there."""
+        """The path and the keys of a table, which may be inherited from a table that one around it is like."""
         if path in followed:
             raise ConfigError(f"{self.name}: [{'.'.join(path)}] is like itself")
         table = self.top

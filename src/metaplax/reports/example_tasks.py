@@ -31,10 +31,10 @@ def curves(run: Recorded) -> Figure | None:
     figure = Figure(figsize=(4.4 * columns, 2.9 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for number, (axes, (study, one)) in enumerate(zip(grid, drawn.items(), strict=False)):
-        axes.plot(one["places"], one["target"], color="#999999", linewidth=2.5, alpha=0.6)
-        axes.plot(one["places"], one["before"]["said"], color=colour(number), linewidth=1.0, linestyle=":")
-        axes.plot(one["places"], one["after"]["said"], color=colour(number), linewidth=1.6)
-        axes.plot(one["support_places"], one["support_target"], "o", color="#222222", markersize=3.5)
+        axes.plot(one["x_values"], one["target"], color="#999999", linewidth=2.5, alpha=0.6)
+        axes.plot(one["x_values"], one["before"]["said"], color=colour(number), linewidth=1.0, linestyle=":")
+        axes.plot(one["x_values"], one["after"]["said"], color=colour(number), linewidth=1.6)
+        axes.plot(one["support_x_values"], one["support_target"], "o", color="#222222", markersize=3.5)
         axes.set_title(plain(run.labels[study]), fontsize=9, loc="left")
         axes.set_xlabel(one["axis"])
     for axes in grid[len(drawn) :]:

@@ -11,14 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.analysis import nan_mean
-from metaplax.reports.costs import COSTS_CAPTION, PROGRESS_CAPTION, costs, progress
+from metaplax.reports.conditions import SCAN_CAPTION, TRANSFERS_CAPTION, scan, transfers
 from metaplax.reports.example_tasks import CURVES_CAPTION, SPIKES_CAPTION, curves, spikes
-from metaplax.reports.gradient_errors import ERRORS_CAPTION, errors
+from metaplax.reports.meta_gradients import COSTS_CAPTION, ERRORS_CAPTION, PROGRESS_CAPTION, costs, errors, progress
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.scan import SCAN_CAPTION, scan
 from metaplax.reports.streams import STREAMS_CAPTION, UPDATES_CAPTION, streams, updates
 from metaplax.reports.style import STYLE, band, plain
-from metaplax.reports.transfers import TRANSFERS_CAPTION, transfers
 from metaplax.reports.wheels import REGRETS_CAPTION, WHEELS_CAPTION, regrets, wheels
 
 WINDOW = 10
@@ -92,22 +90,12 @@ class Family:
         return found[:-1] if self.name == "angles" else found
 
 
+TEACHING = "Angle between the teaching signals and those of backprop, layer by layer"
+ORTHONORMAL = "Orthonormality error of the weights, layer by layer"
 FAMILIES = (
     Family("coefficients", "Meta-learned coefficients", r"theta(.+)", "θ", _coefficients),
-    Family(
-        "angles",
-        "Angle between the teaching signals and those of backprop, layer by layer",
-        r"angle([1-9]\d*)",
-        "α",
-        _angles,
-    ),
-    Family(
-        "orthonormality",
-        "Orthonormality error of the weights, layer by layer",
-        r"orthonormality(\d+)",
-        "E",
-        _orthonormality,
-    ),
+    Family("angles", TEACHING, r"angle([1-9]\d*)", "α", _angles),
+    Family("orthonormality", ORTHONORMAL, r"orthonormality(\d+)", "E", _orthonormality),
 )
 OF_ONE_RUN: tuple[tuple[str, str, Callable[[Recorded], Figure | None]], ...] = (
     ("costs", COSTS_CAPTION, costs),

@@ -1,5 +1,6 @@
-"""Reads a run folder into a form that can be drawn or printed."""
+"""Reads run folders into a form that can be drawn, printed or compared."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from metaplax.analysis import Published, quantities
 from metaplax.plasticity import PrintedTerm, as_latex, as_text
 from metaplax.runs import ReportOptions, RunFolder, StudyDescription, with_tuples
+from metaplax.runs.old_names import translate_example_task
 
 NOT_SERIES = {"study", "step", "seconds", "cpu_seconds", "final", "meta_batch"}
 Stored = TypeVar("Stored", ReportOptions, StudyDescription)
@@ -66,11 +68,6 @@ class Recorded:
     def findings(self) -> list[str]:
         """Conclusions from the quantities, in sentences."""
         return self.result.get("findings", [])
-
-    @property
-    def data(self) -> str:
-        """Name of the data set."""
-        return self.config["data"]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -153,7 +150,26 @@ def read(path: Path | str) -> Recorded:
     published = {name: Published(**value) for name, value in config["published"].items()}
     found = [quantity.as_json() for quantity in quantities(rows, recorded.studies, recorded.options, published)]
     recorded.quantities.update({quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)})
-    for study in config["studies"]:
-        if (folder.path / "example_tasks" / f"{study}.json").is_file():
-            recorded.example_tasks[study] = folder.read_json(f"example_tasks/{study}.json")
+    for study, parent in itertools.product(config["studies"], ("portraits", "example_tasks")):
+        if (folder.path / parent / f"{study}.json").is_file():
+            recorded.example_tasks[study] = translate_example_task(folder.read_json(f"{parent}/{study}.json"))
     return recorded
+
+
+def compare(first: Recorded, second: Recorded) -> list[dict[str, Any]]:
+    """For every quantity that both runs measured: both means and intervals, their difference, and whether they overlap.
+
+    The difference is the second minus the first.
+    """
+    rows = []
+    for name, a in first.quantities.items():
+        b = second.quantities.get(name)
+        if b is None or a["mean"] is None or b["mean"] is None:
+            continue
+        ends = [{"mean": q["mean"], "low": q["ci_low"], "high": q["ci_high"], "n": q["n"]} for q in (a, b)]
+        overlap = a["ci_low"] <= b["ci_high"] and b["ci_low"] <= a["ci_high"]
+        difference = b["mean"] - a["mean"]
+        rows.append(
+            {"name": name, "first": ends[0], "second": ends[1], "difference": difference, "overlap": bool(overlap)}
+        )
+    return rows

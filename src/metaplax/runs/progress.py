@@ -49,22 +49,16 @@ class PlainProgress(AbstractProgress):
 
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
-        stream = self.stream or sys.stderr
-        done, last = first, time.monotonic()
-        rate = Rate()
+        stream, last, rate = self.stream or sys.stderr, time.monotonic(), Rate(first, steps)
         if first < steps:
             print(f"{self.title}: compiling", file=stream, flush=True)
 
         def advance(row: Row) -> None:
-            nonlocal done, last
-            done += 1
+            nonlocal last
             rate.count()
-            now = time.monotonic()
-            if now - last >= self.seconds or done == steps:
-                last = now
-                print(
-                    f"{self.title}: {done}/{steps}  {_summary(row)}  {rate.text(steps - done)}", file=stream, flush=True
-                )
+            if time.monotonic() - last >= self.seconds or rate.done == steps:
+                last = time.monotonic()
+                print(f"{self.title}: {rate.done}/{steps}  {_summary(row)}  {rate.text()}", file=stream, flush=True)
 
         yield advance
 
@@ -87,13 +81,11 @@ class RichProgress(AbstractProgress):
         )
         with Progress(*columns, console=self.console) as progress:
             bar = progress.add_task(self.title, total=steps, completed=first, summary="compiling", rate="")
-            done, rate = first, Rate()
+            rate = Rate(first, steps)
 
             def advance(row: Row) -> None:
-                nonlocal done
-                done += 1
                 rate.count()
-                progress.update(bar, advance=1, summary=_summary(row), rate=rate.text(steps - done))
+                progress.update(bar, advance=1, summary=_summary(row), rate=rate.text())
 
             yield advance
 
@@ -101,21 +93,20 @@ class RichProgress(AbstractProgress):
 class Rate:
     """Steps per second since the end of the first step, so that compilation does not count."""
 
-    def __init__(self):
-        self._steps, self._began = -1, 0.0
+    def __init__(self, first: int, steps: int):
+        self.done, self._first, self._steps, self._began = first, first + 1, steps, 0.0
 
     def count(self) -> None:
         """Count one more step."""
-        self._steps += 1
-        if self._steps == 0:
-            self._began = time.monotonic()
+        self.done += 1
+        self._began = time.monotonic() if self.done == self._first else self._began
 
-    def text(self, left: int) -> str:
+    def text(self) -> str:
         """Rate, and estimated time for the remaining steps."""
-        if self._steps < 1:
+        if self.done <= self._first:
             return ""
-        rate = self._steps / max(time.monotonic() - self._began, 1e-9)
-        return f"{rate:.2f} steps/s, {left / rate:.0f} s left"
+        rate = (self.done - self._first) / max(time.monotonic() - self._began, 1e-9)
+        return f"{rate:.2f} steps/s, {(self._steps - self.done) / rate:.0f} s left"
 
 
 def default_progress(title: str) -> AbstractProgress:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from metaplax.experiments.lindsey2020.arms import Arm
-from metaplax.experiments.lindsey2020.omniglot import AbstractImages
+from metaplax.experiments.lindsey2020.image_streams import AbstractImages
 from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.tasks import Order
 

@@ -34,7 +34,7 @@ class Arm:
         return "signal" not in self.options
 
     def learner(self, network: EncoderMLP, seed: int) -> AbstractStreamLearner:
-        """The learner at the start."""
+        """The learner before meta-training."""
         kind = OnlineGradient if self.is_gradient else FeedbackPlasticity
         return kind(network, jax.random.key(seed), **self.options)
 
@@ -58,4 +58,4 @@ LABELS = {
     "bp": "online backprop",
     "fa": "online feedback alignment",
 }
-"""What the arms of every experiment are called."""
+"""Labels of the arms of all experiments."""

@@ -75,11 +75,11 @@ class AbstractStreamExperiment(AbstractExperiment):
 
     @abstractmethod
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> AbstractContinualTask:
-        """Streams that nothing was learned from.
+        """Further streams, of classes or functions that meta-training never saw.
 
         Args:
-            data: the images meta-training draws from.
-            load: loads others.
+            data: images that meta-training draws from.
+            load: loads other images.
             parts: number of classes or functions to learn.
             order: whether they come mixed, or one after the other.
         """
@@ -87,7 +87,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     @property
     @abstractmethod
     def counts(self) -> tuple[int, ...]:
-        """After how many parts of a test stream to score."""
+        """Numbers of parts after which test streams are scored."""
 
     def arms(self) -> Mapping[str, Arm]:
         """The arms by short name."""
@@ -111,7 +111,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         return optax.chain(found, polyak_average(self.meta_steps // 2)) if self.average else found
 
     def learner(self, arm: Arm, data: ImageSet) -> AbstractStreamLearner:
-        """The learner of one arm at the start."""
+        """The learner of one arm before meta-training."""
         return arm.learner(self.network(arm.plastic, data), self.seed)
 
     def trainings(self, data: ImageSet) -> dict[str, AbstractTraining]:
@@ -157,7 +157,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         return {**trainings, **tests}
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
-        """Scores after each number of parts that test streams are scored after."""
+        """The scores after each number of parts, as quantities of their own."""
         return [quantity for row in rows for quantity in self._after(row)]
 
     def _after(self, row: Mapping[str, Any]) -> list[Quantity]:

@@ -8,7 +8,7 @@ from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
 from metaplax.experiments.lindsey2020.arms import Arm
-from metaplax.experiments.lindsey2020.omniglot import AbstractImages
+from metaplax.experiments.lindsey2020.image_streams import AbstractImages
 from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.update_interference import UpdateInterference
 from metaplax.tasks import Order

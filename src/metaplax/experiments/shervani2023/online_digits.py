@@ -1,4 +1,4 @@
-"""Figs. 1 and S1: ten digits, one pass, no meta-learning: how many images does each rule need?"""
+"""Figures 1 and S1: ten digits are learned in one pass by given rules, without meta-learning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ class DecaySearch(AbstractTraining):
     def with_decay(self, key: Key[Array, ""], decay: Float[Array, ""]) -> MetaRegularised:
         """The learner of the trial with this key, with one decay for all weights."""
         learner = self.learner.resample(resample_key(key))
-        every = jax.tree.map(lambda leaf: jnp.full_like(leaf, decay), learner.decay)
+        every = jax.tree.map(lambda leaf: jnp.full_like(leaf, decay), self.learner.decay)
         return eqx.tree_at(lambda tree: tree.decay, learner, every)
 
     def conduct(self, conditions: Conditions) -> None:

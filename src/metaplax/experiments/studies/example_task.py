@@ -48,9 +48,9 @@ class ExampleTask(AbstractLearnedStudy):
         end = jax.jit(lambda state: learner.adapt(state, example.support, learner_key))(start)
         return {
             "axis": self.task.axis,
-            "places": example.x_values.tolist(),
+            "x_values": example.x_values.tolist(),
             "target": example.target.tolist(),
-            "support_places": example.support_x_values.tolist(),
+            "support_x_values": example.support_x_values.tolist(),
             "support_target": example.support_target.tolist(),
             "dt": learner.network.dt,
             "threshold": learner.network.threshold,

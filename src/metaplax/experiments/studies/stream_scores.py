@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
-from metaplax.experiments.studies.trials import best_of, compiled, conduct_steps, padded
+from metaplax.experiments.studies.trials import best_of, compiled
 from metaplax.learners import AbstractStreamLearner
 from metaplax.tasks import AbstractContinualTask, Episode, Examples
 
@@ -64,18 +64,19 @@ class StreamScores(AbstractLearnedStudy):
             return jax.vmap(begin)(learned, jnp.full(conditions.trials, rate), keys)
 
         # Every step sees a longer part of the streams than the one before: it is a program of its own.
-        before = padded(start(0.0), conditions.trials)
+        before = conditions.layout.pad(start(0.0))
         takes = [compiled(partial(self._one_trial, index), self.task, keys, before) for index in range(self.steps)]
 
         def score(rate: float) -> float:
-            state, row = padded(start(rate), conditions.trials), {}
+            state, row = conditions.layout.pad(start(rate)), {}
             for take in takes:
                 state, row = take(TUNING, state)
             found = row["accuracy"] if "accuracy" in row else -row["loss"]
             return float(jnp.mean(jnp.nan_to_num(found, nan=-jnp.inf)))
 
         rate = best_of(self.rates, score) if self.rates else 0.0
-        conduct_steps(conditions, lambda _: lambda index, state: takes[index](0, state), start(rate), self.steps)
+        step = lambda index, state: takes[index](0, state)  # noqa: E731
+        conditions.run_steps(lambda _: step, start(rate), self.steps, padded=True)
         conditions.recorder.finish(self.steps, {"rate": np.full(conditions.trials, rate)} if self.rates else {})
 
     def _one_trial(

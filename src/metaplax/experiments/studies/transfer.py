@@ -9,7 +9,7 @@ from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
-from metaplax.experiments.studies.trials import best_of, compiled, conduct_steps, padded
+from metaplax.experiments.studies.trials import best_of, compiled
 from metaplax.tasks import AbstractTask
 
 TUNING = 1 << 20
@@ -47,12 +47,12 @@ class Transfer(AbstractLearnedStudy):
             return jax.tree.map(lambda leaf: factor * leaf, learned)
 
         def score(factor: float) -> float:
-            parameters = padded(multiplied(factor), conditions.trials)
+            parameters = conditions.layout.pad(multiplied(factor))
             found = [step(TUNING + index, parameters)[1]["accuracy"] for index in range(self.tuning_episodes)]
             return float(jnp.mean(jnp.nan_to_num(jnp.stack(found))))
 
         learned = self.learned(conditions)
-        step = compiled(one_trial, self.task, conditions.keys(), padded(learned, conditions.trials))
+        step = compiled(one_trial, self.task, conditions.keys(), conditions.layout.pad(learned))
         factor = best_of(self.factors, score)
-        conduct_steps(conditions, lambda _: step, multiplied(factor), self.episodes)
+        conditions.run_steps(lambda _: step, multiplied(factor), self.episodes, padded=True)
         conditions.recorder.finish(self.episodes, {"factor": np.full(conditions.trials, factor)})

@@ -8,7 +8,7 @@ import equinox as eqx
 from jaxtyping import Array, Int, Key, PyTree
 
 from metaplax.experiments.base import Conditions
-from metaplax.runs import Step, run_steps
+from metaplax.runs import Step
 from metaplax.tasks import AbstractTask
 from metaplax.training import choose_layout, resample_key
 from metaplax.training.layout import compile_step
@@ -16,12 +16,6 @@ from metaplax.training.layout import compile_step
 OneTrial = Callable[[Any, Int[Array, ""], PyTree, Key[Array, ""]], tuple[PyTree, dict[str, Array]]]
 """From the task of a trial, the index of the step, the state before it and the key of the trial to the state after it
 and what to record."""
-
-
-def padded(state: PyTree, trials: int) -> PyTree:
-    """A state with a leading axis of trials, with as many of these as the devices run: compiled steps take and give
-    such states."""
-    return choose_layout(trials).pad(state)
 
 
 def with_arrays(one_trial: Callable[..., Any], task: PyTree) -> tuple[PyTree, Callable[..., Any]]:
@@ -48,41 +42,27 @@ def compiled(one_trial: OneTrial, task: PyTree, keys: Key[Array, " trials"], sta
         one_trial: the step of one trial.
         task: as for ``with_arrays``.
         keys: keys of the trials.
-        state: a padded state, whose shapes are compiled for.
+        state: a state padded by the layout, as the compiled step takes and gives it; its shapes are compiled for.
     """
     arrays, step = with_arrays(one_trial, task)
     return compile_step(choose_layout(len(keys)), step, arrays, keys, state)
 
 
-def conduct_steps(conditions: Conditions, compiled: Callable[[PyTree], Step], state: PyTree, steps: int) -> PyTree:
-    """Take all steps from the recorder's last checkpoint on.
+def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, state: PyTree, steps: int) -> PyTree:
+    """Take all steps of all trials, from the recorder's last checkpoint on.
 
     Args:
         conditions: of the study.
-        compiled: makes the step, given a padded state.
+        one_trial: the step of one trial.
+        task: as for :func:`with_arrays`.
         state: state before the first step, with a leading axis of trials.
         steps: number of steps.
 
     Returns:
         the state after the last step, with a leading axis of trials.
     """
-    layout = choose_layout(conditions.trials)
-    first, state = conditions.recorder.resume(state)
-    return run_steps(
-        compiled,
-        layout.pad(state),
-        first,
-        steps,
-        recorder=conditions.recorder,
-        progress=conditions.progress,
-        interruption=conditions.interruption,
-        kept=layout.unpad,
-    )
-
-
-def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, state: PyTree, steps: int) -> PyTree:
-    """Take all steps of all trials; arguments as in ``compiled`` and ``conduct_steps``."""
-    return conduct_steps(conditions, partial(compiled, one_trial, task, conditions.keys()), state, steps)
+    step = partial(compiled, one_trial, task, conditions.keys())
+    return conditions.run_steps(step, state, steps, padded=True)
 
 
 def best_of(options: Sequence[float], score: Callable[[float], float]) -> float:

@@ -179,7 +179,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
 
     @abstractmethod
     def network(self, task: HoldOut) -> AbstractFunctionalNetwork:
-        """What is trained."""
+        """The network."""
 
 
 def nonnegative_decays(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -16,7 +16,7 @@ class Bowl(eqx.Module):
     centre: Float[Array, " n"]
 
     def __call__(self, fast: Float[Array, " n"]) -> Float[Array, ""]:
-        """Its value."""
+        """The value at these parameters."""
         away = fast - self.centre
         return 0.5 * away @ self.curvature @ away
 
@@ -27,9 +27,9 @@ class Quadratic(AbstractEnergyLearner):
     A complex synapse for each of ``n`` fast parameters. Source: Zucchet et al. (2022), section 3.1.
 
     Args:
-        omega: where the fast parameters are drawn to, and start.
-        strength: how strongly.
-        minimiser: how the energy is minimised.
+        omega: consolidated parameters, at which the fast parameters start and to which they are pulled.
+        strength: strength of the pull on each parameter.
+        minimiser: minimiser of the energy.
     """
 
     omega: Float[Array, " n"]

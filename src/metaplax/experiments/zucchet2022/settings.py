@@ -1,4 +1,4 @@
-"""What the settings of all methods have in common: an inner loop, perhaps nudged, within a meta-step of Adam."""
+"""The settings that all methods of this paper share."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

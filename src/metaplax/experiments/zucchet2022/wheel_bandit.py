@@ -197,12 +197,12 @@ class WheelBandit(AbstractExperiment):
 
 
 def where(delta: float) -> str:
-    """What a wheel is called in the names of studies."""
+    """The condition of wheels with this delta, in the names of studies."""
     return f"delta{round(100 * delta)}"
 
 
 def _network(hidden: int, activation: Callable, key: jax.Array) -> eqx.nn.MLP:
-    """Two hidden layers, with weights of variance one over fan in and no bias yet."""
+    """A network with two hidden layers, weights of variance one over fan-in, and biases that start at zero."""
     network = eqx.nn.MLP(2, 5, hidden, 2, activation, key=key)
     initial = jax.nn.initializers.lecun_uniform(in_axis=1, out_axis=0)
 

@@ -88,6 +88,12 @@ class GainModulation(AbstractNetworkLearner):
     def trains_network(self) -> bool:
         return True
 
+    def untrained(self) -> tuple[str, ...]:
+        # The last of the slow layers occurs nowhere but as the start of the fast one.
+        paths = jax.tree_util.tree_leaves_with_path(self.slow, is_leaf=is_layer)
+        last = [jax.tree_util.keystr(path) for path, node in paths if is_layer(node)][-1]
+        return (f".slow{last}",)
+
     def redrawn(self, key: Key[Array, ""]) -> "GainModulation":
         slow, buffers = self.network.init(key)
         start = None if self.start is None else self._unmodulated(slow)
@@ -105,7 +111,7 @@ class GainModulation(AbstractNetworkLearner):
 
     def _origin(self) -> Modulation:
         """Initial values of the fast parameters, to which they are pulled."""
-        return self._unmodulated(jax.lax.stop_gradient(self.slow)) if self.start is None else self.start
+        return self._unmodulated(self.slow) if self.start is None else self.start
 
     def _unmodulated(self, slow: PyTree) -> Modulation:
         """Gains of one, shifts of zero, and the last layer."""
@@ -125,9 +131,11 @@ class GainModulation(AbstractNetworkLearner):
         return jax.vmap(model)(x), buffers
 
 
+def is_layer(node: Any) -> bool:
+    """Whether a node of a module is a linear or convolutional layer."""
+    return isinstance(node, (eqx.nn.Linear, eqx.nn.Conv))
+
+
 def layers_of(model: PyTree) -> list[Any]:
     """Linear and convolutional layers of an Equinox module, in the order of its fields."""
-    kinds = (eqx.nn.Linear, eqx.nn.Conv)
-    return [
-        node for node in jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, kinds)) if isinstance(node, kinds)
-    ]
+    return [node for node in jax.tree.leaves(model, is_leaf=is_layer) if is_layer(node)]

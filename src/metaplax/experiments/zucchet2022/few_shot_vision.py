@@ -1,4 +1,4 @@
-"""Few-shot vision: a network that a few images of a few classes suffice for, by several ways of learning to learn.
+"""Few-shot vision: several ways of meta-learning to tell a few classes of images apart after a few examples.
 
 Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 5.3.
 """
@@ -114,7 +114,7 @@ class AbstractFewShot(AbstractExperiment):
         return {**trainings, **transfers}
 
     def _classes(self, data: ImageSet, load: Load) -> tuple[tuple[ImageSet, range | None], ...]:
-        """Images and classes for meta-training, and others."""
+        """Images and classes for meta-training, and those for further tasks."""
         if self.data in SPLITS:
             return (load(self.data, SPLITS[self.data][0]), None), (load(self.data, SPLITS[self.data][1]), None)
         kept = len(data.class_names) - len(data.class_names) // 3
