@@ -77,7 +77,10 @@ def test_accuracy_and_loss_of_a_known_network():
 @pytest.mark.parametrize(
     ("episode", "message"),
     [
-        (mp.tasks.Episode(small.examples(3, 0, (7, 6)), small.examples(3)), r"takes a support set of shape \(examples, 12\).*\(3, 7\)"),
+        (
+            mp.tasks.Episode(small.examples(3, 0, (7, 6)), small.examples(3)),
+            r"takes a support set of shape \(examples, 12\).*\(3, 7\)",
+        ),
         (mp.tasks.Episode(jnp.ones(3), small.examples(3)), "must be Examples of inputs and targets"),
         (mp.tasks.Episode(mp.tasks.Examples(jnp.ones((3, 12)), jnp.ones(3)), small.examples(3)), "takes classes"),
     ],
