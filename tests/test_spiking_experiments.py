@@ -28,7 +28,7 @@ def test_from_configuration_to_report(tmp_path, monkeypatch):
     folder = run(tiny(SpikingSinusoid.name, test_episodes=2), RunOptions(out=tmp_path))
     found = mp.reports.read(resume(folder.path).path)
     assert list(found.labels) == ["cml"]
-    assert found.data == "none"
+    assert found.config["data"] == "none"
     loss = found.quantities["loss.cml.test"]
     assert (loss["unit"], loss["n"]) == ("squared error", 2)
     assert found.quantities["loss.cml.untrained"]["mean"] != loss["mean"]

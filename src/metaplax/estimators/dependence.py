@@ -5,11 +5,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from jax.extend.core import Jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import PyTree
 
 
-def used_inputs(program: jax.extend.core.Jaxpr) -> list[bool]:
+def used_inputs(program: Jaxpr) -> list[bool]:
     """For every input of a program, whether any output depends on it."""
     return list(dce_jaxpr(program, [True] * len(program.outvars))[1])
 

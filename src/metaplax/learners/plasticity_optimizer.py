@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.feedback import AbstractFeedback, RandomFixed
@@ -75,7 +76,7 @@ class PlasticityOptimizer:
         network = self.learner.network
         outputs = network.sizes[-1]
         check_targets("training", y, network.readout, outputs, ())
-        is_class = network.readout.takes == "classes" and not isinstance(y, jax.core.Tracer)
+        is_class = network.readout.takes == "classes" and not isinstance(y, Tracer)
         if is_class and not 0 <= int(y) < outputs:
             raise IncompatibleError(f"the class is {int(y)}, but the network has outputs for 0 to {outputs - 1}")
 

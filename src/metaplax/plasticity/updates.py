@@ -93,7 +93,7 @@ class Gated(AbstractUpdate):
     """``gate * update``: another update with a factor for every synapse."""
 
     gate: Float[Array, "post pre"]
-    update: Outer | BatchOuter | Decay
+    update: AbstractUpdate
 
     def scaled(self, coefficient: Coefficient) -> "Gated":
         if coefficient.ndim == 2:

@@ -14,7 +14,7 @@ from metaplax.estimators import AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
 from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, run_steps
 from metaplax.tasks import AbstractTask
-from metaplax.training.divergence import CAUSES, cause, divergence, wrong_labels
+from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, wrong_labels
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
@@ -87,11 +87,13 @@ class MetaStep:
         streak = jnp.where(count > 0, 0, state.streak + 1)
         if self.rollback is not None:
             after, memory = self.rollback.step(memory, before, after, means["loss"], streak)
+        parameters, optimizer_state = after
 
         causes = jnp.where(count > 0, 0, state.causes + jnp.sum(causes, axis=0))
         row = {**means, "masked": self.meta_batch - count, **learner.scalars()}
         row |= {} if self.meta_batch == 1 else {"meta_batch": jnp.int32(self.meta_batch)}
-        return MetaState(*after, memory, streak, causes, state.masked + self.meta_batch - count), row
+        masked = state.masked + self.meta_batch - count
+        return MetaState(parameters, optimizer_state, memory, streak, causes, masked), row
 
 
 def meta_train(
@@ -159,9 +161,11 @@ def meta_train(
     place = choose_layout(trials, meta_batch, layout)
     step = MetaStep(learner, tasks, estimator, optimizer, meta_batch, resample, rollback, place)
     hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
-    trouble = lambda state, done: divergence(  # noqa: E731
-        *place.unpad((state.streak, state.causes)), done, patience=patience, ceiling=step.ceiling, hint=hint
-    )
+
+    def trouble(state: MetaState, done: int) -> DivergedError | None:
+        streak, causes = place.unpad((state.streak, state.causes))
+        return divergence(streak, causes, done, patience=patience, ceiling=step.ceiling, hint=hint)
+
     first, state = recorder.resume(initial_state(learner, optimizer, trial_keys, resample, rollback))
     compiled = partial(compile_step, place, step, eqx.filter(tasks, eqx.is_array), trial_keys, donate=True)
     state = run_steps(
