@@ -32,7 +32,20 @@ jax.config.update("jax_disable_most_optimizations", True)
 if jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
+QUICK = {
+    "architecture", "bootstrap", "class_split", "data", "data_checks", "discover", "energy", "feedback",
+    "golden_lindsey2020", "import", "learner", "library", "old_run_folders", "optimizers", "penalties", "presets",
+    "private_jax", "rules", "run_folder", "stable_scales", "targets", "tasks", "terms", "trials", "updates",
+}  # fmt: skip
+"""Modules whose tests are marked ``quick``: what most changes break first."""
+
 SHARED = Path(os.environ.get("METAPLAX_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in QUICK:
+            item.add_marker(pytest.mark.quick)
 
 
 def golden_numbers(name: str) -> dict:

@@ -256,7 +256,7 @@ def test_meta_optimisation_from_files_to_result(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="is not the published file"):
         folder = run(experiment, RunOptions(data_dir=tmp_path, out=tmp_path / "runs"))
     found = mp.reports.read(folder.path)
-    assert found.data == "cifar10 (jpeg surrogate)"
+    assert found.config["data"] == "cifar10 (jpeg surrogate)"
     assert list(found.labels) == ["cml"]
     assert all(np.all(np.isfinite(found.series[arm]["loss"])) for arm in found.labels)
     assert set(found.measured("loss")) == {"cml.test", "cml.all"}

@@ -9,7 +9,7 @@ import pytest
 
 from metaplax.data import ImageSet
 from metaplax.estimators import Contrastive, Reptile, Reverse, Truncated
-from metaplax.estimators.contrastive import partial_derivative
+from metaplax.estimators.contrastive import energy_at
 from metaplax.learners import (
     ComplexSynapse,
     Descent,
@@ -23,7 +23,7 @@ from metaplax.networks import ConvBlocks, EquinoxNetwork, FastReadout, SoftmaxCr
 from metaplax.networks._kernels.pooled_convolution import MANY
 from metaplax.networks._kernels.pooling import pool
 from metaplax.networks.conv_blocks import Block
-from metaplax.optim import polyak_average
+from metaplax.optim import averaged_params, polyak_average
 from metaplax.tasks import Episode, Examples, FewShot
 
 KEY = jax.random.key(2)
@@ -227,8 +227,8 @@ def test_the_contrast_of_complex_synapses_has_a_closed_form(episode):
 
 
 @pytest.mark.parametrize("kind", ["mean", "templates", "modulated"])
-def test_what_is_felt_is_the_derivative_of_the_augmented_loss(x64, kind):
-    """Closed forms where the energy has them; where slow weights compute, the whole nudged_energy loss."""
+def test_partial_derivatives_are_those_of_the_nudged_energy(x64, kind):
+    """Closed forms where the energy has them; where slow weights compute, the whole nudged energy."""
     dense = EquinoxNetwork(lambda key: eqx.nn.MLP(4, 2, 3, 1, jnp.tanh, key=key))
     learner = {
         "mean": lambda: synapse(BLOCKS, 1000.0, reduction="mean", factor=1.0),
@@ -242,7 +242,8 @@ def test_what_is_felt_is_the_derivative_of_the_augmented_loss(x64, kind):
         both = jax.tree.map(lambda leaf: leaf[:, :4, 0, 0] if leaf.ndim == 4 else leaf, both)
     state = settled(learner, both.support, both.query, 0.2)
     parameters, constants = split(learner)
-    felt = eqx.filter_jit(partial_derivative)(parameters, constants, state, both, 0.2)
+    partial = lambda parameters: energy_at(join(parameters, constants), state, both, 0.2)  # noqa: E731
+    felt = eqx.filter_jit(jax.grad(partial))(parameters)
 
     def nudged_energy(parameters):
         return join(parameters, constants).nudged_energy(state.fast, state.buffers, both.support, both.query, 0.2)[0]
@@ -304,8 +305,8 @@ def test_reptile_goes_to_where_tasks_end(episode, with_query):
 def test_reptile_needs_a_start_that_is_learned():
     learner = MetaRegularised(BLOCKS, SoftmaxCrossEntropy(), Descent(optax.sgd(0.1), 2), key=KEY)
     with pytest.raises(IncompatibleError, match="not meta-learned"):
-        Reptile().check(learner)
-    Reptile().check(synapse(BLOCKS))
+        Reptile().check(learner, Episode(few(4), few(6)))
+    Reptile().check(synapse(BLOCKS), Episode(few(4), few(6)))
 
 
 def test_truncated_backprop_needs_steps_or_a_start():

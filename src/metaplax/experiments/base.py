@@ -85,7 +85,7 @@ class Conditions:
             compiled: makes the step, given a state.
             state: state before the first step, with a leading axis of trials.
             steps: number of steps.
-            padded: whether the step takes and gives states that :attr:`layout` has padded.
+            padded: whether the step takes and gives states that ``layout`` has padded.
         """
         first, state = self.recorder.resume(state)
         return run_steps(

@@ -9,8 +9,8 @@ from jaxtyping import Array, PyTree
 
 from metaplax.runs.checkpoints import CheckpointError
 from metaplax.runs.interruption import Interrupted, Interruption
-from metaplax.runs.recorder import AbstractRecorder
 from metaplax.runs.progress import AbstractProgress
+from metaplax.runs.recorder import AbstractRecorder
 
 Step = Callable[[int, PyTree], tuple[PyTree, dict[str, Array]]]
 """From the index of the step and the state before it to the state after it and what to record, per trial."""

@@ -54,7 +54,7 @@ def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, st
     Args:
         conditions: of the study.
         one_trial: the step of one trial.
-        task: as for :func:`with_arrays`.
+        task: as for ``with_arrays``.
         state: state before the first step, with a leading axis of trials.
         steps: number of steps.
 
