@@ -10,8 +10,7 @@ from rich.text import Text
 from benchmarks import HAS_TORCH
 from benchmarks.floor import bandwidth, product_bytes
 from metaplax.cli.bench import BenchArguments, Case, Cost, cost_table, measure_all, with_status
-from metaplax.cli.commands import to_json
-from metaplax.cli.console import show
+from metaplax.cli.console import show, to_json
 from metaplax.cli.parsing import parse
 from metaplax.estimators import Reversible
 

@@ -10,8 +10,7 @@ from rich.table import Table
 from benchmarks import HAS_TORCH
 from benchmarks.cases import INNER_STEPS, STEPS, AbstractStep, Run
 from metaplax.cli.bench import timed
-from metaplax.cli.commands import Json, to_json
-from metaplax.cli.console import Console, show
+from metaplax.cli.console import Console, Json, show, to_json
 from metaplax.cli.parsing import UsageError, nearest, parse
 from metaplax.training import restrict_to_cores
 

@@ -1,5 +1,7 @@
 """The wheel bandit: its rewards, the agents that play it, and their regressions."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,7 @@ from metaplax.experiments.zucchet2022.bandits import (
     start_game,
 )
 from metaplax.experiments.zucchet2022.bandits.posterior import update_action
+from metaplax.experiments.zucchet2022.bandits.regression_agents import features
 from metaplax.experiments.zucchet2022.bandits.wheel import mean_rewards, sample_contexts, uniform_regret
 from metaplax.learners import ComplexSynapse, Descent
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
@@ -109,8 +112,8 @@ def test_regressions_on_features_know_what_they_know_trial_by_trial(x64):
         history = history.add(context, jnp.int32(action), jnp.asarray(10.0 * action + n))
     state = agent.start(keys[1])
     learned = agent.learn(state, history, keys[2])
-    features = jax.vmap(lambda context: agent._features(learned.network, context))(history.contexts[:13])
-    plays = history.actions[:13], features, history.rewards[:13]
+    x = jax.vmap(partial(features, learned.network))(history.contexts[:13])
+    plays = history.actions[:13], x, history.rewards[:13]
     one_by_one = jax.lax.scan(lambda known, play: (update_action(known, *play), None), state.posteriors, plays)[0]
     for found, expected in zip(jax.tree.leaves(learned.posteriors), jax.tree.leaves(one_by_one), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)

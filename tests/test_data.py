@@ -15,7 +15,7 @@ from PIL import Image
 import metaplax as mp
 from metaplax.data import DataError, files
 from metaplax.data.glyphs import _rendered
-from metaplax.data.idx import read_idx
+from metaplax.data.handwriting import read_idx
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 import metaplax as mp
 import small
 from metaplax.estimators import Checkpointed, ForwardMode, Reverse, Reversible
-from metaplax.estimators.chunks import in_chunks
+from metaplax.estimators.unrolled import in_chunks
 from metaplax.learners import IncompatibleError
 
 ESTIMATORS = {

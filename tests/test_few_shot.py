@@ -20,8 +20,7 @@ from metaplax.learners import (
     split,
 )
 from metaplax.networks import ConvBlocks, EquinoxNetwork, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
-from metaplax.networks._kernels.pooled_convolution import MANY
-from metaplax.networks._kernels.pooling import pool
+from metaplax.networks._kernels import MANY, pool
 from metaplax.networks.conv_blocks import Block
 from metaplax.optim import averaged_params, polyak_average
 from metaplax.tasks import Episode, Examples, FewShot

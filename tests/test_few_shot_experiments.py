@@ -8,7 +8,7 @@ import pytest
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.zucchet2022 import few_shot_vision
-from metaplax.experiments.zucchet2022.few_shot_settings import SETTINGS, FewShotSettings
+from metaplax.experiments.zucchet2022.few_shot_vision import FewShotSettings
 from metaplax.learners import IncompatibleError
 
 LABELS = ("cml", "cml_templates", "cml_head", "maml", "fomaml", "reptile", "imaml", "anil", "scratch")
@@ -27,7 +27,7 @@ def test_every_arm_fits_its_task(tuned_for, few_glyphs):
 def test_presets_make_sense(name):
     kind = type(preset(f"zucchet2022/{name}", "smoke"))
     for which in kind.presets:
-        assert preset(kind.name, which).tuned_for in (SETTINGS if "fewshot" in name else ("paper", "smoke"))
+        assert preset(kind.name, which).tuned_for in kind.settings
 
 
 @pytest.mark.parametrize(("nudged_rate", "expected"), [(None, 0.2), (0.5, 0.5)])
@@ -48,7 +48,7 @@ def test_published_rivals_stand_beside_the_same_ways_and_shots():
 
 
 def test_a_few_shot_run_and_its_report(tmp_path, few_glyphs, capsys, monkeypatch):
-    monkeypatch.setattr(few_shot_vision, "QUOTED", {("glyphs", 3, 1): {"fomaml": 0.75}})
+    monkeypatch.setattr(few_shot_vision, "PUBLISHED", {"glyphs": {"3w1s": {"fomaml": 0.75}}})
     words = ["run", "zucchet2022/fewshot-omniglot", "--preset", "smoke", "--out", str(tmp_path), "--json"]
     words += ["--arms", "fomaml", "scratch"]
     assert main(words) == 0

@@ -13,8 +13,8 @@ import metaplax as mp
 import small
 from metaplax.estimators import Reverse
 from metaplax.experiments import ConfigError, RunOptions, preset, run
+from metaplax.experiments.shervani2023.figures import EHEBB_IN, Table1
 from metaplax.experiments.shervani2023.pool import FACTORS, Fig4, Fig4Path, FigS5
-from metaplax.experiments.shervani2023.table1 import EHEBB_IN, Table1
 from metaplax.feedback import RandomFixed, Symmetric
 from metaplax.plasticity import L1, L2, ElasticNet, NoPenalty
 

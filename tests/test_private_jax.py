@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metaplax.estimators.dependence import has_derivative, used_inputs
-from metaplax.estimators.residuals import Residuals
+from metaplax.estimators.reversible_loop import Residuals
 from metaplax.learners.energy.smooth_roots import CALLS, ROOTS, with_smooth_roots
 
 

@@ -12,8 +12,8 @@ import pytest
 from metaplax import reports
 from metaplax.reports import Recorded
 from metaplax.reports.conditions import scan
-from metaplax.reports.meta_gradients import in_groups
 from metaplax.reports.panels import moving_average
+from metaplax.reports.series import in_groups
 from metaplax.runs import ReportOptions, RunFolder, RunFolderError
 
 HOSTILE = '<script>alert("x")</script> $\\frac{1$ & {{ 7*7 }}'

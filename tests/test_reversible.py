@@ -12,9 +12,8 @@ from jax.flatten_util import ravel_pytree
 import metaplax as mp
 import small
 from metaplax.estimators import FallbackWarning, Reverse, Reversible
-from metaplax.estimators.residuals import Residuals
 from metaplax.estimators.reversible import why_not_reversible
-from metaplax.estimators.reversible_loop import forward, stretch_length
+from metaplax.estimators.reversible_loop import Residuals, forward, stretch_length
 from metaplax.learners import InnerStep, PlasticState
 from metaplax.plasticity import (
     ALL_TERMS,

@@ -12,7 +12,7 @@ import metaplax as mp
 from metaplax.feedback import LearnedPath
 from metaplax.learners import FeedbackPlasticity, IncompatibleError, OnlineGradient, join, split
 from metaplax.networks import ConvEncoder, DenseEncoder, EncoderMLP, MeanSquaredError, NoEncoder, SoftmaxCrossEntropy
-from metaplax.networks.convolution import _native, _of_slices
+from metaplax.networks._kernels import _native, _of_slices
 from metaplax.optim import per_field
 from metaplax.tasks import ContinualImages, Episode, Examples, Sinusoids
 

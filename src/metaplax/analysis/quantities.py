@@ -8,6 +8,7 @@ import numpy as np
 
 from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
 from metaplax.runs import ReportOptions, StudyDescription
+from metaplax.runs.run_folder import finite
 
 UNITS = {
     "accuracy": "fraction",
@@ -27,8 +28,8 @@ class Published:
         source: figure, table or text that it was read from.
     """
 
-    value: float | None
-    source: str
+    value: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class Quantity:
 
     def as_json(self) -> dict[str, Any]:
         """The entry of ``result.json``; numbers that are not finite are ``None``."""
-        values = asdict(self)
-        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+        return finite(asdict(self))
 
 
 def quantities(
@@ -87,15 +87,13 @@ def quantities(
     for study in dict.fromkeys(row["study"] for row in rows):
         of_study = [row for row in rows if row["study"] == study]
         steps = [row for row in of_study if not row.get("final")]
-        final = [row for row in of_study if row.get("final")][-1:]
+        final = next((row for row in reversed(of_study) if row.get("final")), {})
         if not steps:
             continue
         last = len(steps) if study in studies and studies[study].condition else options.averaged
         last = 1 if "parts" in steps[-1] else last
-        for name in dict.fromkeys([*steps[-1], *(final[-1] if final else ())]):
-            if name in NOT_QUANTITIES:
-                continue
-            source = final if final and name in final[-1] else steps[-1 if name.startswith("theta") else -last :]
+        for name in [name for name in {**steps[-1], **final} if name not in NOT_QUANTITIES]:
+            source = [final] if name in final else steps[-1 if name.startswith("theta") else -last :]
             per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
             found.append(over_trials(f"{name}.{study}", per_trial, _unit(name, options.loss_unit), published))
         if "masked" in steps[-1]:
@@ -116,13 +114,9 @@ def episodes_of(row: Mapping[str, Any]) -> int:
 def over_trials(
     name: str, per_trial: Sequence[float] | np.ndarray, unit: str, published: Mapping[str, Published] | None = None
 ) -> Quantity:
-    """The mean over trials with its interval.
+    """The mean over trials of one number per trial, shape ``(trials,)``, with its interval; NaN is left out.
 
-    Args:
-        name: name of the quantity.
-        per_trial: one number per trial, shape ``(trials,)``; NaN is left out.
-        unit: unit of these numbers.
-        published: published numbers, by name of the quantity.
+    Published numbers are given by name of the quantity.
     """
     per_trial = np.asarray(per_trial, float)
     low, high = bootstrap_interval(per_trial)

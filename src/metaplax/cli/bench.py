@@ -9,13 +9,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from rich.table import Table
-from rich.text import Text
 
 from metaplax import data
-from metaplax.cli.commands import Json, to_json
-from metaplax.cli.console import Console, show
+from metaplax.cli.console import Console, Json, show, to_json
 from metaplax.cli.parsing import UsageError, parse
+from metaplax.cli.tables import grid
 from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName
 from metaplax.feedback import RandomFixed, Symmetric
 from metaplax.learners import OnlinePlasticity
@@ -31,21 +31,18 @@ COLUMNS = ("estimator", "episodes", "CPU-s", "wall-s", "MB", "compile s")
 
 @dataclass(frozen=True)
 class Case:
-    """The online learner and its episodes that are timed; by default those of Shervani-Tabar & Rosenbaum (2023).
-
-    Attributes:
-        rule: backprop, feedback alignment, the three-term rule or all ten terms.
-        sizes: neurons per layer, input first.
-        ways: classes per episode.
-        shots: images per class to learn from; ``ways * shots`` is the number of inner steps.
-        queries: images per class to be scored on.
-    """
+    """The online learner and its episodes that are timed; by default those of Shervani-Tabar & Rosenbaum (2023)."""
 
     rule: RuleName = "f_bio"
+    """The learning rule: backprop, feedback alignment, three terms or all ten."""
     sizes: tuple[int, ...] = (784, 170, 130, 100, 70, 47)
-    ways: int = 5
+    """Neurons per layer, input first."""
+    ways: tyro.conf.Suppress[int] = 5
+    """Classes per episode."""
     shots: int = 50
-    queries: int = 10
+    """Images per class; five times as many inner steps."""
+    queries: tyro.conf.Suppress[int] = 10
+    """Images per class to be scored on."""
 
     @property
     def steps(self) -> int:
@@ -87,12 +84,8 @@ class Cost:
 class BenchArguments:
     """Time, memory and compilation of every meta-gradient estimator on one episode."""
 
-    rule: RuleName = "f_bio"
-    """The learning rule: backprop, feedback alignment, three terms or all ten."""
-    sizes: tuple[int, ...] = Case.sizes
-    """Neurons per layer, input first."""
-    shots: int = Case.shots
-    """Images per class; five times as many inner steps."""
+    case: tyro.conf.OmitArgPrefixes[Case] = Case()
+    """What is timed."""
     estimators: tuple[EstimatorName, ...] = tuple(ESTIMATORS)
     """Which estimators to measure."""
     episodes: tuple[int, ...] = (1, 4, 16)
@@ -105,25 +98,8 @@ class BenchArguments:
     """Processor cores to use."""
     json: Json = False
 
-    @property
-    def case(self) -> Case:
-        """What is timed."""
-        return Case(self.rule, self.sizes, shots=self.shots)
 
-    def validate(self) -> None:
-        """Refuse numbers that make no sense.
-
-        Raises:
-            UsageError: one sentence that names the option.
-        """
-        for name, values in (("episodes", self.episodes), ("repeats", (self.repeats,)), ("shots", (self.shots,))):
-            if not values or min(values) < 1:
-                raise UsageError(f"{name} must be at least 1")
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise UsageError(f"sizes needs at least two layers of at least one neuron each, not {self.sizes}")
-
-
-def bench(arguments: list[str]) -> int:
+def bench(arguments: list[str]) -> None:
     """``metaplax bench``"""
     asked = parse(BenchArguments, arguments, "metaplax bench")
     costs = with_status(lambda note: measure_all(asked, note))
@@ -132,7 +108,6 @@ def bench(arguments: list[str]) -> int:
         print(to_json({"case": asdict(asked.case), "devices": len(jax.local_devices()), "rows": rows}))
     else:
         show(cost_table(asked.case, costs))
-    return 0
 
 
 def with_status(function: Callable[[Callable[[str], None]], Any]) -> Any:
@@ -143,42 +118,35 @@ def with_status(function: Callable[[Callable[[str], None]], Any]) -> Any:
 
 
 def measure_all(asked: BenchArguments, note: Callable[[str], None]) -> list[Cost]:
-    """Costs of all estimators with all numbers of episodes per launch.
-
-    Args:
-        asked: what to measure.
-        note: is told what is being measured.
+    """Costs of all estimators with all numbers of episodes per launch; ``note`` is told what is being measured.
 
     Raises:
         UsageError: a number is out of range, or there are not as many cores.
         IncompatibleError: the network does not suit the built-in characters.
     """
-    asked.validate()
+    case = asked.case
+    for name, values in (("episodes", asked.episodes), ("repeats", (asked.repeats,)), ("shots", (case.shots,))):
+        if not values or min(values) < 1:
+            raise UsageError(f"{name} must be at least 1")
+    if len(case.sizes) < 2 or min(case.sizes) < 1:
+        raise UsageError(f"sizes needs at least two layers of at least one neuron each, not {case.sizes}")
     try:
         restrict_to_cores(asked.cores)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    task, costs = asked.case.task(), []
-    asked.case.learner().check(jax.eval_shape(task.sample, jax.random.key(0)), task.classes)
+    task, costs = case.task(), []
+    case.learner().check(jax.eval_shape(task.sample, jax.random.key(0)), task.classes)
     for name in asked.estimators:
         for count in asked.episodes:
             note(f"{name}, {count} episodes per launch")
-            costs.append(measure(asked.case, ESTIMATORS[name](), count, asked.repeats, asked.layout))
+            costs.append(measure(case, ESTIMATORS[name](), count, asked.repeats, asked.layout))
     return costs
 
 
 def measure(
     case: Case, estimator: AbstractEstimator, episodes: int = 1, repeats: int = 9, layout: LayoutName = "auto"
 ) -> Cost:
-    """Cost of an estimator in steady state: compiled, and after one launch that is not counted.
-
-    Args:
-        case: what is learned by which rule.
-        estimator: the meta-gradient estimator.
-        episodes: episodes per launch.
-        repeats: launches that are timed.
-        layout: how the episodes of a launch are laid out over the machine.
-    """
+    """Cost of an estimator in steady state: compiled, and after one launch that is not counted."""
     learner, task, arrangement = case.learner(), case.task(), choose_layout(1, episodes, layout)
 
     def one(key):
@@ -211,20 +179,14 @@ def timed(run: Callable[..., Any], *arguments: Any) -> tuple[float, float]:
 
 
 def cost_table(case: Case, costs: list[Cost], further: dict[str, list[str]] | None = None) -> Table:
-    """One row per cost.
-
-    Args:
-        case: what was timed.
-        costs: the measurements.
-        further: more columns by title, with one entry per cost.
-    """
+    """One row per cost; there may be further columns, by title, with one entry per cost."""
     devices = len(jax.local_devices())
     title = f"{case.rule}, {'-'.join(map(str, case.sizes))}, {case.steps} steps, {devices} device(s)"
-    table = Table(*COLUMNS, *(further or {}), title=Text(title))
-    table.caption = Text("seconds per episode, in a launch of so many episodes; temporary memory of the launch")
+    caption = "seconds per episode, in a launch of so many episodes; temporary memory of the launch"
+    rows = []
     for n, cost in enumerate(costs):
         seconds = (f"{cost.cpu_seconds:.3g}", f"{cost.wall_seconds:.3g}")
         rest = (f"{cost.temporary_bytes / 1e6:.1f}", f"{cost.compile_seconds:.1f}")
         more = (column[n] for column in (further or {}).values())
-        table.add_row(cost.estimator, str(cost.episodes), *seconds, *rest, *more)
-    return table
+        rows.append([cost.estimator, str(cost.episodes), *seconds, *rest, *more])
+    return grid(*COLUMNS, *(further or {}), rows=rows, title=title, caption=caption)

@@ -1,13 +1,19 @@
 """Printing that never fails a finished command: any encoding, any width, and readers that stop reading."""
 
+import json
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import rich.console
-from rich.measure import Measurement
+import tyro
+from rich.measure import Measurement, measure_renderables
 from rich.table import Table
 
 UNLIMITED = 10_000
+Json = Annotated[bool, tyro.conf.arg(help="print JSON for a program to read")]
+T = TypeVar("T")
 
 
 class Console(rich.console.Console):
@@ -35,6 +41,16 @@ def discard_output() -> None:
             os.dup2(nowhere, stream.fileno())
 
 
+def to_json(value: object) -> str:
+    """JSON for a program to read, in ASCII, since the encoding of the output is not known."""
+    return json.dumps(value, indent=1, allow_nan=False)
+
+
+def answer(value: T, table: Callable[[T], Table], *, as_json: bool) -> None:
+    """Print a value, for a program to read or as a table."""
+    print(to_json(value)) if as_json else show(table(value))
+
+
 def show(table: Table) -> None:
     """Print a table whose lines break between words only, since names and numbers must not be cut.
 
@@ -42,15 +58,11 @@ def show(table: Table) -> None:
     """
     console = Console()
     unlimited = console.options.update(width=UNLIMITED)
-    sizes = [
-        [Measurement.get(console, unlimited, cell) for cell in (column.header, *column.cells)]
-        for column in table.columns
-    ]
-    least = [max(size.minimum for size in column) for column in sizes]
-    most = [max(size.maximum for size in column) for column in sizes]
-    frame = Measurement.get(console, unlimited, table).minimum - sum(least)
-    share = (console.width - frame - sum(least)) / max(sum(most) - sum(least), 1)
-    for column, low, high in zip(table.columns, least, most, strict=True):
-        column.width = low + int((high - low) * min(max(share, 0.0), 1.0))
+    sizes = [measure_renderables(console, unlimited, [column.header, *column.cells]) for column in table.columns]
+    least, most = sum(size.minimum for size in sizes), sum(size.maximum for size in sizes)
+    frame = Measurement.get(console, unlimited, table).minimum - least
+    share = min(max((console.width - frame - least) / max(most - least, 1), 0.0), 1.0)
+    for column, size in zip(table.columns, sizes, strict=True):
+        column.width = size.minimum + int((size.maximum - size.minimum) * share)
     width = frame + sum(column.width or 0 for column in table.columns)
     Console(width=max(console.width, width)).print(table)

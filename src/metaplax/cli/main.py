@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from metaplax._version import __version__
 from metaplax.cli.console import discard_output, replace_unprintable
@@ -13,21 +14,7 @@ USAGE = 2
 STOPPED = 130
 BROKEN_PIPE = 141
 
-HELP = """usage: metaplax VERB ...
-
-  list                          experiments and what they show
-  run EXPERIMENT [--FIELD ...]  run one; `metaplax run EXPERIMENT --help` lists its fields
-  run FILE.py:CLASS             run an experiment of your own
-  resume DIR                    go on with a run that was stopped or killed
-  evaluate DIR --classes N      score a finished run on longer streams of classes
-  report DIR ...                write the one-file HTML report of one or more runs
-  compare DIR DIR               quantities of two runs side by side
-  compare-estimators EXPERIMENT error and cost of every meta-gradient estimator that applies
-  data list|fetch|verify        list, download or check data sets
-  bench                         time, memory and compilation of meta-gradient estimators
-
-`metaplax VERB --help` says more. All but report take --json."""
-
+HELP = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
 VERBS = ("list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data", "bench")
 MOVED = {"bench-steps": "inner steps are timed by `python -m benchmarks steps` in a checkout"}
 
@@ -52,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(HELP)
+        print(HELP, end="")
         return 0 if arguments else USAGE
     if arguments[0] == "--version":
         print(__version__)
@@ -71,7 +58,7 @@ def _run(arguments: list[str]) -> int:
 def explained(verb: str, arguments: list[str]) -> int:
     """Do what a verb says, with expected errors turned into one sentence and an exit code."""
     # Imported here, since `metaplax --help` and a misspelt verb should not wait for jax.
-    from metaplax.cli import bench, commands
+    from metaplax.cli import commands
     from metaplax.data import DataError
     from metaplax.experiments import ConfigError
     from metaplax.learners import IncompatibleError
@@ -81,7 +68,7 @@ def explained(verb: str, arguments: list[str]) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            return (bench.bench if verb == "bench" else commands.VERBS[verb])(arguments)
+            return commands.VERBS[verb](arguments) or 0
         except (ConfigError, IncompatibleError, DataError) as error:
             return _complain(error, USAGE)
         except (RunFolderError, CheckpointError, DivergedError) as error:

@@ -1,14 +1,16 @@
-"""Parses options into typed dataclasses, and reports every mistake in one sentence."""
+"""Parses options into the parameters of functions or dataclasses, and reports every mistake in one sentence."""
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import os
 import re
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import TypeVar
+from functools import partial, wraps
+from typing import Any, TypeVar
 
 import tyro
 
@@ -27,16 +29,25 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
 
 
-def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
-    """Parse arguments into a dataclass.
+def call(function: Callable[..., T], program: str, arguments: Sequence[str]) -> T:
+    """Call a function with the options of a command, which are its parameters; raises what ``parse`` does."""
+
+    @wraps(function)
+    def bound(*values: Any, **options: Any) -> Callable[[], T]:
+        return partial(function, *values, **options)
+
+    return parse(bound, arguments, program)()
+
+
+def parse(kind: Callable[..., T], arguments: Sequence[str], program: str) -> T:
+    """Parse arguments into a dataclass, or into what another callable makes of them.
 
     Raises:
         UsageError: a field is unknown or has a value of the wrong type.
         SystemExit: ``--help`` was asked for and has been printed.
     """
-    wants_help = any(argument in ("-h", "--help") for argument in arguments)
     keywords = {"args": list(arguments), "prog": program, "return_unknown_args": True}
-    if wants_help:
+    if any(argument in ("-h", "--help") for argument in arguments):
         tyro.cli(kind, **keywords)
     said = io.StringIO()
     try:
@@ -44,50 +55,39 @@ def parse(kind: type[T], arguments: Sequence[str], program: str) -> T:
             parsed, unknown = tyro.cli(kind, **keywords)
     except SystemExit:
         raise UsageError(_sentence(said.getvalue())) from None
-    if unknown:
-        raise UsageError(_unknown(unknown[0], kind))
-    return parsed
+    if not unknown:
+        return parsed
+    name, is_option = unknown[0].split("=")[0], unknown[0].startswith("-")
+    hint = f"there is no option {name!r}: {nearest(name, sorted(set(_options(kind))))}"
+    raise UsageError(hint if is_option else f"{unknown[0]!r} was not expected")
 
 
-def _unknown(argument: str, kind: type) -> str:
-    if not argument.startswith("-"):
-        return f"{argument!r} was not expected"
-    names = sorted(set(_options(kind)))
-    return f"there is no option {argument.split('=')[0]!r}: {nearest(argument.split('=')[0], names)}"
-
-
-def _options(kind: type) -> Iterable[str]:
-    """All options of a dataclass and of the dataclasses nested in it."""
+def _options(kind: Callable) -> Iterator[str]:
+    """All options of a function or dataclass, and of the dataclasses nested in it."""
     hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        inner = hints[field.name]
-        if dataclasses.is_dataclass(inner):
-            yield from _options(inner)  # pyright: ignore[reportArgumentType]
+    for name in inspect.signature(kind).parameters:
+        if dataclasses.is_dataclass(hints[name]):
+            yield from _options(hints[name])
         else:
-            yield f"--{field.name.replace('_', '-')}"
+            yield f"--{name.replace('_', '-')}"
 
 
 def _sentence(said: str) -> str:
     """The first sentence inside the frame that tyro prints around an error."""
-    lines = [line.strip(FRAME) for line in said.splitlines()]
-    body = [line for line in lines[1:] if line]
-    sentence = body[0] if body else "the arguments cannot be understood"
+    lines = [line.strip(FRAME) for line in said.splitlines()[1:]]
+    sentence = next(filter(None, lines), "the arguments cannot be understood")
     wrong = re.search(r"invalid choice '([^']*)'.*Expected one of \((.*)\)", sentence)
-    if wrong:
-        choices = re.findall(r"'([^']*)'", wrong[2])
-        return f"{sentence} {nearest(wrong[1], choices)}"
-    return sentence
+    choices = re.findall(r"'([^']*)'", wrong[2]) if wrong else []
+    return f"{sentence} {nearest(wrong[1], choices)}" if wrong else sentence
 
 
 @contextlib.contextmanager
 def _wide_terminal():
     """Make tyro's frames so wide that no sentence is broken into lines."""
-    before = os.environ.get("COLUMNS")
+    before = {name: value for name, value in os.environ.items() if name == "COLUMNS"}
     os.environ["COLUMNS"] = "1000"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
+        del os.environ["COLUMNS"]
+        os.environ.update(before)

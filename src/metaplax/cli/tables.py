@@ -12,8 +12,7 @@ RUNS = ("first", "second")
 
 def grid(*titles: str, rows: list[list[str]], title: str = "", caption: str = "") -> Table:
     """A table of texts, printed as they are."""
-    table = Table(*titles, title=Text(title) if title else None)
-    table.caption = Text(caption) if caption else None
+    table = Table(*titles, title=Text(title) if title else None, caption=Text(caption) if caption else None)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

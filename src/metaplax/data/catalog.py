@@ -1,14 +1,16 @@
-"""The data sets by name."""
+"""The data sets by name: loading them, and which of their files are on disk and can be read."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from metaplax.data.cifar10 import CIFAR10_FILES, cifar10
-from metaplax.data.files import PublishedFile
+from metaplax.data.files import PublishedFile, fetch, locate
 from metaplax.data.glyphs import glyphs
 from metaplax.data.handwriting import FASHION_FILES, MNIST_FILES, emnist, emnist_files, fashion_mnist, mnist
 from metaplax.data.images import ImageSet
@@ -77,11 +79,7 @@ CATALOG: dict[str, Dataset] = {
 
 
 def lookup(name: str) -> Dataset:
-    """The entry of the catalog with this name.
-
-    Raises:
-        DataError: there is none; the message gives the nearest name.
-    """
+    """The entry of the catalog with this name; if there is none, a ``DataError`` gives the nearest name."""
     if name not in CATALOG:
         near = get_close_matches(name, CATALOG, 1, 0.4)
         hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(CATALOG)}"
@@ -106,3 +104,58 @@ def load(name: str, data_dir: PathLike | None = None, split: str | None = None) 
     if split not in found.splits:
         raise DataError(f"{name} has no split {split!r}: it has {', '.join(found.splits) or 'none'}")
     return found.load(data_dir=data_dir, split=split)
+
+
+def fetch_all(name: str, data_dir: PathLike | None = None, *, progress: bool = False) -> None:
+    """Download those files of a data set that are not on disk.
+
+    Raises:
+        DataError: there is no such data set, or a file cannot be had.
+    """
+    dataset = lookup(name)
+    for file in dataset.files:
+        fetch(dataset.folder or name, file, data_dir, progress=progress)
+
+
+def inspect(names: Sequence[str], data_dir: PathLike | None = None, *, parse: bool = False) -> list[dict[str, Any]]:
+    """State of data sets on disk.
+
+    Args:
+        names: names of the data sets.
+        data_dir: folder to look in before the cache.
+        parse: also read all images; then missing files are a problem too.
+
+    Returns:
+        for each data set a dictionary of its ``name`` and ``summary``, the folder ``where`` it is, its ``state``, and
+        what is wrong as ``problem``, or ``None``.
+    """
+    return [_inspect(name, data_dir, parse) for name in names]
+
+
+def _inspect(name: str, data_dir: PathLike | None, parse: bool) -> dict[str, Any]:
+    dataset = lookup(name)
+    state = {"name": name, "summary": dataset.summary, "where": "built in", "state": "ready", "problem": None}
+    try:
+        look = cache(lambda file: locate(dataset.folder or name, file, data_dir))
+        # Each file, or else the archive that holds it.
+        found = [look(file) or (look(file.archive) if file.archive else None) for file in dataset.files]
+        present = [file for file in found if file is not None]
+        if dataset.files and not present and not parse:
+            return state | {"where": "–", "state": f"not here: metaplax data fetch {name}"}
+        if present:
+            state["where"] = str(present[0].path.parent)
+        missing = [file.name for file, at in zip(dataset.files, found, strict=True) if at is None]
+        if missing:
+            return state | {"problem": f"{', '.join(missing)} missing"}
+        dataset.require(data_dir)
+        if not all(file.is_published for file in present):
+            state["state"] = "placed by hand, not verified against the published files"
+        if parse:
+            with warnings.catch_warnings(action="ignore", category=UserWarning):
+                parts = [{"split": split} for split in dataset.splits] or [{}]
+                images = [dataset.load(data_dir=data_dir, **part) for part in parts]
+            counts = " + ".join(f"{len(part.images):,}" for part in images)
+            state["state"] += f"; {counts} images of {len(images[0].class_names)} classes read"
+    except DataError as error:
+        return state | {"problem": str(error)}
+    return state

@@ -6,15 +6,7 @@ import numpy as np
 
 
 def check_sizes(*, at_least: int = 1, **sizes: int) -> None:
-    """Refuse arguments that are not integers or are too small.
-
-    Args:
-        at_least: smallest value that is accepted.
-        sizes: the arguments by name.
-
-    Raises:
-        ValueError: a value is not an integer, or too small.
-    """
+    """Raise ``ValueError`` unless all these arguments are integers and none is below ``at_least``."""
     for name, value in sizes.items():
         if not isinstance(value, int | np.integer):
             raise ValueError(f"{name} must be an integer, not {value!r}")
@@ -23,10 +15,6 @@ def check_sizes(*, at_least: int = 1, **sizes: int) -> None:
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
-    """Refuse a word that is not one of several.
-
-    Raises:
-        ValueError: ``value`` is not among ``choices``.
-    """
+    """Raise ``ValueError`` unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")

@@ -73,11 +73,7 @@ def cifar10(split: Literal["train", "test"] = "train", *, data_dir: PathLike | N
 
 
 def read_batch(path: PathLike) -> tuple[UInt8[np.ndarray, "N 32 32 3"], UInt8[np.ndarray, " N"]]:
-    """Images and labels of one file.
-
-    Raises:
-        DataError: the file cannot be read, is truncated, or holds a label outside the ten classes.
-    """
+    """Images and labels of one file; a ``DataError`` says what is wrong with it."""
     content = np.frombuffer(read_file(path), np.uint8)
     if not content.size or content.size % RECORD:
         raise DataError(

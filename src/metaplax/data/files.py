@@ -3,7 +3,7 @@
 import hashlib
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -40,7 +40,6 @@ class FoundFile:
 
     path: Path
     is_published: bool
-    warning: str = field(default="", compare=False)
 
 
 def cache_folder(dataset: str) -> Path:
@@ -51,11 +50,7 @@ def cache_folder(dataset: str) -> Path:
 
 
 def search_folders(dataset: str, data_dir: PathLike | None) -> list[Path]:
-    """Folders to look in, best first: the user's (``data_dir``, else ``METAPLAX_DATA``), then the cache.
-
-    Raises:
-        DataError: the user's folder does not exist.
-    """
+    """Folders to look in, best first: the user's (``data_dir``, else ``METAPLAX_DATA``), then the cache."""
     given = data_dir or os.environ.get(VARIABLE)
     if not given:
         return [cache_folder(dataset)]
@@ -69,9 +64,6 @@ def locate(dataset: str, file: PublishedFile, data_dir: PathLike | None) -> Foun
     """Find a file that is already on disk, and compare its checksum with the published one.
 
     A file in the user's folder may differ; one in the cache that differs is damaged and not taken.
-
-    Raises:
-        DataError: the file cannot be read, or is a web page.
     """
     for folder, relative in product(search_folders(dataset, data_dir), (file.name, *file.paths)):
         path = folder / relative
@@ -82,7 +74,7 @@ def locate(dataset: str, file: PublishedFile, data_dir: PathLike | None) -> Foun
         # What is unpacked into the cache comes from an archive whose checksum was right.
         is_published = md5_of(path) == file.md5 if file.md5 else is_cached
         if is_published or not is_cached:
-            return FoundFile(path, is_published, "" if is_published else _warning(path, file))
+            return FoundFile(path, is_published)
     return None
 
 
@@ -96,16 +88,12 @@ def fetch(dataset: str, file: PublishedFile, data_dir: PathLike | None, *, progr
     """
     found = locate(dataset, file, data_dir)
     if found is None:
-        found = _download(dataset, file, data_dir, progress)
-    if found.warning:
-        warnings.warn(found.warning, stacklevel=2)
+        return _download(dataset, file, data_dir, progress)
+    if not found.is_published:
+        checksum = f"is not the published file: its MD5 checksum is not {file.md5}"
+        unknown = "was placed by hand and there is no published checksum for it"
+        warnings.warn(f"{found.path} {checksum if file.md5 else unknown}", stacklevel=2)
     return found
-
-
-def _warning(path: Path, file: PublishedFile) -> str:
-    if file.md5:
-        return f"{path} is not the published file: its MD5 checksum is not {file.md5}"
-    return f"{path} was placed by hand and there is no published checksum for it"
 
 
 def _download(dataset: str, file: PublishedFile, data_dir: PathLike | None, progress: bool) -> FoundFile:

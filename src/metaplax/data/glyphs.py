@@ -5,6 +5,7 @@ slant, rotation, scale, shift, stroke width, elastic bending, blur and noise.
 """
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,10 @@ def _bent_mesh(generator: np.random.Generator) -> Mesh:
     points = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1)
     points[1:-1, 1:-1] += generator.normal(0.0, 1.6, (cells - 1, cells - 1, 2))
     mesh = []
-    for i in range(cells):
-        for j in range(cells):
-            box = (int(grid[j]), int(grid[i]), int(grid[j + 1]), int(grid[i + 1]))
-            corners = [points[i, j], points[i + 1, j], points[i + 1, j + 1], points[i, j + 1]]
-            mesh.append((box, tuple(float(c) for y, x in corners for c in (x, y))))
+    for i, j in product(range(cells), repeat=2):
+        box = (int(grid[j]), int(grid[i]), int(grid[j + 1]), int(grid[i + 1]))
+        corners = [points[i, j], points[i + 1, j], points[i + 1, j + 1], points[i, j + 1]]
+        mesh.append((box, tuple(float(c) for y, x in corners for c in (x, y))))
     return mesh
 
 

@@ -66,11 +66,7 @@ class ImageSet:
         return self.take(np.argsort(self.labels, kind="stable"))
 
     def divided(self, test: int, seed: int = 0) -> tuple["ImageSet", "ImageSet"]:
-        """The same images in two parts, chosen at random but the same in every run.
-
-        Args:
-            test: number of images in the second part.
-            seed: seed of the random choice.
+        """The same images in two parts, the second of ``test`` images, chosen at random but the same in every run.
 
         Raises:
             ValueError: the set has no more images than that.
@@ -81,11 +77,7 @@ class ImageSet:
         return self.take(np.sort(order[test:])), self.take(np.sort(order[:test]))
 
     def check_alike(self, other: "ImageSet") -> None:
-        """Refuse two sets that cannot be used as training and test images of one task.
-
-        Raises:
-            ValueError: classes or sizes of images differ.
-        """
+        """Raise ``ValueError`` unless both sets have the same classes and sizes of images."""
         if self.class_names != other.class_names or self.images.shape[1:] != other.images.shape[1:]:
             raise ValueError(f"{self.name} and {other.name} do not have the same classes and image sizes")
 

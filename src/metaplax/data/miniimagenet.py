@@ -53,11 +53,7 @@ def miniimagenet(
 
 
 def require_images(data_dir: PathLike | None = None) -> None:
-    """Check that there are images, and not only the lists of their names.
-
-    Raises:
-        DataError: there are none.
-    """
+    """Raise ``DataError`` unless there are images, and not only the lists of their names."""
     _folder_of(_rows("train", data_dir)[0], data_dir)
 
 

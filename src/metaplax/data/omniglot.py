@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -39,7 +39,8 @@ def omniglot(
     with reading_archive(found.path), zipfile.ZipFile(found.path) as archive:
         for member in sorted(archive.namelist()):
             path = PurePosixPath(member)
-            refuse_escape(found.path, path)
+            if path.is_absolute() or ".." in path.parts or "\\" in member:
+                raise DataError(f"{found.path} is not trustworthy: its entry {member!r} points outside the archive")
             if path.suffix == ".png":
                 # The published drawings are black on white.
                 images.append(255 - read_image(io.BytesIO(archive.read(member)), "L", size, "BOX", ("PNG",)))
@@ -47,13 +48,3 @@ def omniglot(
     if not images:
         raise DataError(f"{found.path} holds no PNG images")
     return ImageSet.from_names("omniglot" if found.is_published else "omniglot (surrogate)", np.stack(images), names)
-
-
-def refuse_escape(archive: Path, member: PurePosixPath) -> None:
-    """Refuse archives with entries that point out of the folder they are unpacked in.
-
-    Raises:
-        DataError: this entry does.
-    """
-    if member.is_absolute() or ".." in member.parts or "\\" in str(member):
-        raise DataError(f"{archive} is not trustworthy: its entry {str(member)!r} points outside the archive")

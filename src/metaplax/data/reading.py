@@ -1,4 +1,4 @@
-"""Bytes of files, and of single members of zip and tar archives; one sentence says what is wrong with them."""
+"""Bytes of files and of single members of archives, and images; a ``DataError`` says what is wrong with them."""
 
 import hashlib
 import io
@@ -21,11 +21,7 @@ class DataError(Exception):
 
 @contextmanager
 def opened(path: PathLike) -> Iterator[io.BufferedReader]:
-    """Open a file for reading bytes.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """Open a file for reading bytes."""
     try:
         with Path(path).open("rb") as stream:
             yield stream
@@ -34,11 +30,7 @@ def opened(path: PathLike) -> Iterator[io.BufferedReader]:
 
 
 def read_file(path: PathLike, size: int = -1) -> bytes:
-    """The first ``size`` bytes of a file; all of them by default.
-
-    Raises:
-        DataError: the file cannot be read, or is a web page, as log-in pages and dead links leave behind.
-    """
+    """The first ``size`` bytes of a file, by default all; web pages, as dead links leave behind, are refused."""
     with opened(path) as stream:
         content = stream.read(size)
     if content[:512].lstrip().lower().startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
@@ -47,21 +39,13 @@ def read_file(path: PathLike, size: int = -1) -> bytes:
 
 
 def md5_of(path: PathLike) -> str:
-    """MD5 checksum of a file, as hexadecimal digits.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """MD5 checksum of a file, as hexadecimal digits."""
     with opened(path) as stream:
         return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def read_member(archive: PathLike, member: str) -> bytes:
-    """Content of one file in a zip or a gzipped tar archive. Nothing is unpacked to disk.
-
-    Raises:
-        DataError: the archive is damaged, or has no such file.
-    """
+    """Content of one file in a zip or a gzipped tar archive. Nothing is unpacked to disk."""
     with reading_archive(archive):
         if Path(archive).suffix == ".zip":
             with zipfile.ZipFile(archive) as opened:
@@ -77,11 +61,7 @@ def read_member(archive: PathLike, member: str) -> bytes:
 
 @contextmanager
 def reading_archive(path: PathLike) -> Iterator[None]:
-    """Turn errors while an archive or an image in it is read into one sentence.
-
-    Raises:
-        DataError: the archive is damaged, or lacks a file.
-    """
+    """Turn errors while an archive or an image in it is read into one sentence."""
     try:
         yield
     except KeyError as error:
@@ -96,17 +76,9 @@ def reading_archive(path: PathLike) -> Iterator[None]:
 def read_image(
     file: PathLike | io.BytesIO, mode: str, size: int, resampling: str, formats: tuple[str, ...] | None = None
 ) -> np.ndarray:
-    """Decode an image file and resize it to a square.
+    """Decode an image file and resize it to ``(size, size)`` bytes, or in colour ``(size, size, 3)``.
 
-    Args:
-        file: path or content of the file.
-        mode: ``"L"`` for shades of grey, ``"RGB"`` for colours.
-        size: width and height in pixels of the result.
-        resampling: name of one of Pillow's filters, e.g. ``"BOX"``.
-        formats: file formats that are accepted; by default all that Pillow knows.
-
-    Returns:
-        bytes of shape ``(size, size)``, or in colour ``(size, size, 3)``.
+    Names of modes (``"L"`` for shades of grey), filters and formats (by default all) are those of Pillow.
     """
     from PIL import Image
 

@@ -3,15 +3,11 @@
 from typing import Literal
 
 from metaplax.estimators.base import AbstractEstimator
-from metaplax.estimators.checkpointed import Checkpointed
 from metaplax.estimators.contrastive import Contrastive
-from metaplax.estimators.forward_mode import ForwardMode
-from metaplax.estimators.implicit import PROBLEMS, AbstractImplicit
-from metaplax.estimators.linear_solves import T1T2, ConjugateGradient, ImplicitDirect, Neumann
+from metaplax.estimators.implicit import PROBLEMS, T1T2, AbstractImplicit, ConjugateGradient, ImplicitDirect, Neumann
 from metaplax.estimators.reptile import Reptile
-from metaplax.estimators.reverse import Reverse
 from metaplax.estimators.reversible import FallbackWarning, Reversible
-from metaplax.estimators.truncated import Truncated
+from metaplax.estimators.unrolled import Checkpointed, ForwardMode, Reverse, Truncated
 
 EstimatorName = Literal["reversible", "checkpointed", "reverse", "forward"]
 ESTIMATORS: dict[EstimatorName, type[AbstractEstimator]] = {

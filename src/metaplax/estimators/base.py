@@ -1,14 +1,15 @@
 """The one signature that all meta-gradient estimators have."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.estimators.dependence import has_derivative
-from metaplax.learners import AbstractEnergyLearner, AbstractLearner, IncompatibleError, Loop, join, split
+from metaplax.learners import AbstractEnergyLearner, AbstractLearner, IncompatibleError, join, split
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
@@ -57,32 +58,16 @@ class AbstractEstimator(eqx.Module):
             self.refuse_zero(learner, episode)
 
     def refuse_zero(self, learner: AbstractLearner, episode: Episode) -> None:
-        """Refuse a learner whose meta-gradient would be zero by construction.
-
-        Raises:
-            IncompatibleError: it would.
-        """
-        parameters, constants = split(learner)
+        """Raise ``IncompatibleError`` for a learner whose meta-gradient would be zero by construction."""
+        parameters, learner_of = parametrised(learner)
         key = jax.random.key(0)
-        seen = lambda parameters, episode: self.differentiated(join(parameters, constants), episode, key)  # noqa: E731
+        seen = lambda parameters, episode: self.differentiated(learner_of(parameters), episode, key)  # noqa: E731
         if not has_derivative(seen, parameters, episode):
             raise IncompatibleError(f"the meta-gradient of {type(self).__name__} would be zero: {self.why_zero}")
 
 
-class AbstractUnrolled(AbstractEstimator):
-    """Differentiates in reverse through the steps of the inner loop."""
-
-    def check(self, learner: AbstractLearner, episode: Episode | None = None) -> None:
-        learner.check_unrolled()
-        super().check(learner, episode)
-
-
 class AbstractOnEnergies(AbstractEstimator):
-    """Needs an inner loop that minimises an energy.
-
-    Attributes:
-        needs: what the energy is needed for, as the beginning of a sentence.
-    """
+    """Needs an inner loop that minimises an energy; ``needs`` begins the sentence that says what for."""
 
     needs: ClassVar[str]
 
@@ -91,11 +76,7 @@ class AbstractOnEnergies(AbstractEstimator):
         super().check(learner, episode)
 
     def energetic(self, learner: AbstractLearner) -> AbstractEnergyLearner:
-        """The learner, if it is one that minimises an energy.
-
-        Raises:
-            IncompatibleError: it is not.
-        """
+        """The learner, if it is one that minimises an energy; else raises ``IncompatibleError``."""
         if not isinstance(learner, AbstractEnergyLearner):
             name = type(learner).__name__
             raise IncompatibleError(f"{self.needs}, and {name} minimises no energy: use Reverse or Checkpointed")
@@ -107,13 +88,7 @@ def meta_parameter_count(learner: AbstractLearner) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(split(learner)[0]))
 
 
-def differentiate(
-    learner: AbstractLearner, episode: Episode, key: Key[Array, ""], loop: Loop | None = None
-) -> Estimate:
-    """Reverse-mode derivative of a whole episode whose inner loop is run by ``loop``."""
+def parametrised(learner: AbstractLearner) -> tuple[PyTree, Callable[[PyTree], Any]]:
+    """The meta-parameters of a learner, and the learner as a function of them."""
     parameters, constants = split(learner)
-
-    def outer_loss(parameters: AbstractLearner) -> tuple[Float[Array, ""], Metrics]:
-        return join(parameters, constants).run(episode, key, loop)
-
-    return jax.value_and_grad(outer_loss, has_aux=True)(parameters)
+    return parameters, lambda parameters: join(parameters, constants)

@@ -1,38 +1,23 @@
 """The contrastive rule: minimise twice, and compare how the energy depends on the meta-parameters."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.estimators.base import AbstractOnEnergies, Estimate
-from metaplax.learners import AbstractEnergyLearner, AbstractLearner, AbstractMinimiser, EnergyState, join, split
+from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
+from metaplax.learners import AbstractEnergyLearner, AbstractLearner, AbstractMinimiser, EnergyState
 from metaplax.tasks import Episode
 
 Variant = Literal["forward", "symmetric", "second_order"]
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """A finite difference in the nudging factor.
-
-    Attributes:
-        free: weight of the free phase, in units of ``1 / beta``.
-        nudged: for each nudged phase, its factor in units of beta, its weight, and whether it starts at the end
-            of the phase before it (and not at that of the free phase).
-    """
-
-    free: float
-    nudged: tuple[tuple[float, float, bool], ...]
-
-
-CONTRASTS: dict[Variant, Contrast] = {
-    "forward": Contrast(-1.0, ((1.0, 1.0, False),)),
-    "symmetric": Contrast(0.0, ((1.0, 0.5, False), (-1.0, -0.5, False))),
-    "second_order": Contrast(-1.5, ((1.0, 2.0, False), (2.0, -0.5, True))),
+CONTRASTS: dict[Variant, tuple[float, tuple[tuple[float, float], ...]]] = {
+    "forward": (-1.0, ((1.0, 1.0),)),
+    "symmetric": (0.0, ((1.0, 0.5), (-1.0, -0.5))),
+    "second_order": (-1.5, ((1.0, 2.0), (2.0, -0.5))),
 }
+"""Finite differences in the nudging factor: weight of the free phase; factor, in betas, and weight of nudged phases."""
 
 
 class Contrastive(AbstractOnEnergies):
@@ -73,43 +58,32 @@ class Contrastive(AbstractOnEnergies):
 
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         self.refuse_zero(learner, episode)
-        parameters, constants = split(learner)
-        energetic = self.energetic(join(parameters, constants))
+        parameters, learner_of = parametrised(learner)
+        energetic = self.energetic(learner_of(parameters))
         init_key, free_key = jax.random.split(key)
         free = energetic.adapt(energetic.init(init_key), episode.support, free_key)
         loss, metrics = energetic.evaluate(free, episode.query)
 
-        def partial_derivative(state: EnergyState, beta: Float[Array, ""] | float) -> PyTree:
-            energy = lambda parameters: energy_at(join(parameters, constants), state, episode, beta)  # noqa: E731
-            return jax.grad(energy)(parameters)
+        def weighted(weight: float, state: EnergyState, beta: Float[Array, ""] | float) -> PyTree:
+            energy = lambda parameters: energy_at(learner_of(parameters), state, episode, beta)  # noqa: E731
+            return jax.tree.map(lambda leaf: weight * leaf, jax.grad(energy)(parameters))
 
-        contrast = CONTRASTS[self.variant]
-        parts = [(contrast.free, partial_derivative(free, 0.0))] if contrast.free else []
+        free_weight, phases = CONTRASTS[self.variant]
+        parts = [weighted(free_weight, free, 0.0)] if free_weight else []
         state = free
-        for phase, (factor, weight, onwards) in enumerate(contrast.nudged, start=1):
+        for phase, (factor, weight) in enumerate(phases, start=1):
             beta = 0.0 if self.as_released and factor < 0 else factor * self.beta
+            # Nudged twice as far, it goes on from where the phase before has ended.
+            start, phase_key = state if factor > 1 else free, jax.random.fold_in(free_key, phase)
             state = energetic.minimise(
-                state if onwards else free,
-                episode.support,
-                jax.random.fold_in(free_key, phase),
-                query=episode.query,
-                beta=beta,
-                minimiser=self.nudged,
+                start, episode.support, phase_key, query=episode.query, beta=beta, minimiser=self.nudged
             )
-            parts.append((weight, partial_derivative(state, beta)))
-        gradient = jax.tree.map(
-            lambda *leaves: combine([weight for weight, _ in parts], leaves) / self.beta, *(g for _, g in parts)
-        )
-        return (loss, metrics), gradient
+            parts.append(weighted(weight, state, beta))
+        return (loss, metrics), jax.tree.map(lambda *leaves: sum(leaves) / self.beta, *parts)
 
     def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
         energetic = self.energetic(learner)
         return energy_at(energetic, jax.lax.stop_gradient(energetic.init(key)), episode, self.beta)
-
-
-def combine(weights: list[Any], leaves: tuple[Array, ...]) -> Array:
-    """A weighted sum."""
-    return sum((weight * leaf for weight, leaf in zip(weights, leaves, strict=True)), start=jnp.zeros_like(leaves[0]))
 
 
 def energy_at(

@@ -19,12 +19,8 @@ def has_derivative(function: Callable, parameters: PyTree, *others: PyTree) -> b
     """Whether the derivative of a function with respect to its first argument is anything but zero by construction.
 
     Nothing is computed: the program of the derivative is traced on shapes, and it is asked whether its result depends
-    on the direction in which the derivative is taken.
-
-    Args:
-        function: of ``parameters`` and ``others``.
-        parameters: arrays, or shapes and dtypes; floating-point.
-        others: arrays, or shapes and dtypes, of any kind.
+    on the direction in which the derivative is taken. Arguments are arrays, or shapes and dtypes; ``parameters`` are
+    floating-point.
     """
 
     def tangent(parameters: PyTree, direction: PyTree, *others: PyTree) -> PyTree:

@@ -1,4 +1,4 @@
-"""Meta-gradients by the implicit function theorem; subclasses differ in how they solve one linear system."""
+"""Meta-gradients by the implicit function theorem; they differ in how they solve one linear system, if they do."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from metaplax.estimators.base import AbstractOnEnergies, Estimate
-from metaplax.learners import AbstractEnergyLearner, AbstractLearner, EnergyState, join, split
+from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
+from metaplax.learners import AbstractEnergyLearner, AbstractLearner, EnergyState
 from metaplax.tasks import Episode
 
 Vector = Float[Array, " fast"]
@@ -27,55 +27,38 @@ PROBLEMS = (
 """What may be wrong with a solution, by code; 0 is nothing."""
 FINE, CURVES_DOWN, NOT_CONVERGED, DIVERGES, NOT_FINITE = range(5)
 
-
-class Solution(eqx.Module):
-    """An approximate solution of ``J' v = g``.
-
-    Attributes:
-        vector: ``v``.
-        problem: index into ``PROBLEMS``.
-    """
-
-    vector: Vector
-    problem: Int[Array, ""]
+Solution = tuple[Vector, Int[Array, ""]]
+"""An approximate solution of ``J' v = g``, and its problem, an index into ``PROBLEMS``."""
 
 
 class Linearised(eqx.Module):
     """The direction of descent near the end of an inner loop, as a linear map ``J`` of the fast parameters.
 
-    Where the direction is the gradient of an energy, ``J`` is its symmetric curvature.
-
-    Attributes:
-        learner: whose inner loop it is, with its meta-parameters.
-        end: state at the end of the inner loop.
-        support: examples that it has learned from.
+    Where the direction is the gradient of an energy, ``J`` is its symmetric curvature. ``end`` is the state at the end
+    of the inner loop, which has learned from the examples in ``support``.
     """
 
     learner: AbstractEnergyLearner
     end: EnergyState
     support: PyTree
 
-    @property
-    def is_symmetric(self) -> bool:
-        """Whether the direction is the gradient of an energy."""
-        return self.learner.descends_gradient
-
     def fast(self) -> Vector:
         """The fast parameters at the end, as one vector."""
         return ravel_pytree(self.end.fast)[0]
 
+    def _as_tree(self, fast: Vector) -> PyTree:
+        return ravel_pytree(self.end.fast)[1](fast)
+
     def energy(self, fast: Vector, learner: AbstractEnergyLearner) -> Float[Array, ""]:
         """``E`` on all examples, with the network's buffers as they are."""
-        unravel = ravel_pytree(self.end.fast)[1]
-        return learner.nudged_energy(unravel(fast), self.end.buffers, self.support, training=False)[0]
+        return learner.nudged_energy(self._as_tree(fast), self.end.buffers, self.support, training=False)[0]
 
     def direction(self, fast: Vector, learner: AbstractEnergyLearner | None = None) -> Vector:
         """The direction on all examples, for other fast parameters or meta-parameters."""
         learner = learner or self.learner
-        if self.is_symmetric:
+        if self.learner.descends_gradient:
             return jax.grad(self.energy)(fast, learner)
-        unravel = ravel_pytree(self.end.fast)[1]
-        return ravel_pytree(learner.direction(unravel(fast), self.end.buffers, self.support)[0])[0]
+        return ravel_pytree(learner.direction(self._as_tree(fast), self.end.buffers, self.support)[0])[0]
 
     def product(self, vector: Vector) -> Vector:
         """``J v``."""
@@ -83,15 +66,18 @@ class Linearised(eqx.Module):
 
     def transposed(self, vector: Vector) -> Vector:
         """``J' v``."""
-        return self.product(vector) if self.is_symmetric else jax.vjp(self.direction, self.fast())[1](vector)[0]
+        if self.learner.descends_gradient:
+            return self.product(vector)
+        return jax.vjp(self.direction, self.fast())[1](vector)[0]
 
     def along(self, vector: Vector, learner: AbstractEnergyLearner) -> Float[Array, ""]:
         """The direction times a vector, of which the derivative with respect to the meta-parameters is wanted."""
-        if not self.is_symmetric:
+        if not self.learner.descends_gradient:
             return self.direction(self.fast(), learner) @ vector
-        unravel = ravel_pytree(self.end.fast)[1]
-        regulariser = lambda fast: learner.regulariser(unravel(fast))  # noqa: E731
-        energy = (lambda fast: self.energy(fast, learner)) if learner.trains_network else regulariser
+
+        def energy(fast: Vector) -> Float[Array, ""]:
+            return self.energy(fast, learner) if learner.trains_network else learner.regulariser(self._as_tree(fast))
+
         return jax.jvp(energy, (self.fast(),), (vector,))[1]
 
 
@@ -122,8 +108,8 @@ class AbstractImplicit(AbstractOnEnergies):
 
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         self.refuse_zero(learner, episode)
-        parameters, constants = split(learner)
-        energetic = lambda parameters: self.energetic(join(parameters, constants))  # noqa: E731
+        parameters, learner_of = parametrised(learner)
+        energetic = lambda parameters: self.energetic(learner_of(parameters))  # noqa: E731
         given = energetic(parameters)
         init_key, adapt_key = jax.random.split(key)
         end = given.adapt(given.init(init_key), episode.support, adapt_key)
@@ -134,8 +120,7 @@ class AbstractImplicit(AbstractOnEnergies):
             return energetic(parameters).outer_loss(unravel(fast), end.buffers, episode.query, training=False)[0]
 
         gradient, direct = jax.grad(outer_loss, (0, 1))(system.fast(), parameters)
-        solution = self.solve(system, gradient)
-        vector, problem = solution.vector, solution.problem
+        vector, problem = self.solve(system, gradient)
         problem = jnp.where((problem == FINE) & ~jnp.all(jnp.isfinite(vector)), NOT_FINITE, problem)
         residual = jnp.linalg.norm(system.transposed(vector) - gradient) / jnp.linalg.norm(gradient)
         indirect = jax.grad(lambda parameters: system.along(vector, energetic(parameters)))(parameters)
@@ -150,3 +135,143 @@ class AbstractImplicit(AbstractOnEnergies):
         system = Linearised(energetic, end, episode.support)
         outer = energetic.outer_loss(end.fast, end.buffers, episode.query, training=False)[0]
         return system.along(jnp.ones_like(system.fast()), energetic), outer
+
+
+class T1T2(AbstractImplicit):
+    """The Jacobian is taken for the identity: ``v = g``.
+
+    Time ``O(T P)``, memory ``O(P)``. Biased, except where the energy curves alike in all directions. Source: Luketina
+    et al. (2016).
+    """
+
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
+        return gradient, jnp.int32(FINE)
+
+
+Iterate = tuple[Vector, Vector, Vector, Float[Array, ""], Int[Array, ""], Int[Array, ""]]
+"""Of conjugate gradients: solution, residual, direction, squared norm of the residual, steps taken and problem."""
+
+
+class ConjugateGradient(AbstractImplicit):
+    """The system is solved by conjugate gradients: on ``J`` itself if it is symmetric, else on ``J' J``.
+
+    Time ``O((T + steps) P)``, memory ``O(P)``. Stops when the energy is found to curve downwards, at the last iterate
+    before that. Source: Pedregosa (2016); Rajeswaran et al. (2019); Steihaug (1983) for the stop.
+
+    Args:
+        steps: products with the matrix at most.
+        damping: added to the diagonal of the matrix.
+        tolerance: of the residual relative to the right-hand side; 0 takes all steps, whatever the residual.
+        throw: see ``AbstractImplicit``.
+
+    Raises:
+        ValueError: ``steps`` is below one, or ``damping`` or ``tolerance`` is negative.
+    """
+
+    steps: int = 100
+    damping: float = 0.0
+    tolerance: float = 0.0
+
+    def __check_init__(self):
+        if self.steps < 1 or not self.damping >= 0 or not self.tolerance >= 0:
+            raise ValueError(
+                "conjugate gradients take at least 1 step, with a damping and a tolerance that are not negative; not"
+                f" {self.steps}, {self.damping} and {self.tolerance}"
+            )
+
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
+        # lineax has conjugate gradients too, but does not tell when p' H p turns negative.
+        # For J' v = g without symmetry: solve J' J u = g, which is symmetric and positive, and take v = J u.
+        symmetric = system.learner.descends_gradient
+        product = system.product if symmetric else lambda vector: system.transposed(system.product(vector))
+        goal = (self.tolerance * jnp.linalg.norm(gradient)) ** 2
+
+        def going_on(carry: Iterate) -> Array:
+            _, _, _, square, step, problem = carry
+            return (step < self.steps) & (square > goal) & (problem == FINE)
+
+        def once(carry: Iterate) -> Iterate:
+            vector, residual, direction, square, step, _ = carry
+            image = product(direction) + self.damping * direction
+            curvature = direction @ image
+            # At convergence to the last digit the direction is noise; only what is beyond rounding counts.
+            noise = jnp.finfo(square.dtype).eps * jnp.linalg.norm(direction) * jnp.linalg.norm(image)
+            upwards = curvature > noise
+            rate = jnp.where(upwards, square / jnp.where(upwards, curvature, 1), 0)
+            vector, residual = vector + rate * direction, residual - rate * image
+            now = residual @ residual
+            problem = jnp.where(upwards, FINE, CURVES_DOWN).astype(jnp.int32)
+            return vector, residual, residual + now / square * direction, now, step + 1, problem
+
+        start = (jnp.zeros_like(gradient), gradient, gradient, gradient @ gradient, jnp.int32(0), jnp.int32(FINE))
+        vector, _, _, square, _, problem = jax.lax.while_loop(going_on, once, start)
+        unsolved = (self.tolerance > 0) & (square > goal) & (problem == FINE)
+        found = vector if symmetric else system.product(vector)
+        return found, jnp.where(unsolved, NOT_CONVERGED, problem)
+
+
+class Neumann(AbstractImplicit):
+    """The system is solved by a truncated Neumann series: ``v = rate * sum_{j <= terms} (1 - rate J')^j g``.
+
+    It is what recurrent backpropagation does for an inner loop of gradient descent, whose linearised steps these
+    are. Time ``O((T + terms) P)``, memory ``O(P)``. Converges for rates below two over the largest curvature, if all
+    curvatures are positive. Source: Lorraine et al. (2020); Liao et al. (2018) for recurrent backpropagation.
+
+    Args:
+        rate: of the series.
+        terms: products with the Jacobian.
+        tolerance: of the residual relative to the right-hand side; 0 is content with any.
+        throw: see ``AbstractImplicit``.
+
+    Raises:
+        ValueError: ``rate`` is not positive, ``terms`` is below one or ``tolerance`` is negative.
+    """
+
+    rate: float
+    terms: int = 100
+    tolerance: float = 0.0
+
+    def __check_init__(self):
+        if not 0 < self.rate < float("inf") or self.terms < 1 or not self.tolerance >= 0:
+            raise ValueError(
+                "a Neumann series has a positive rate, at least 1 term and a tolerance that is not negative; not"
+                f" {self.rate}, {self.terms} and {self.tolerance}"
+            )
+
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
+        import optimistix as optx  # slow to import
+
+        def once(vector: Vector, _: None) -> Vector:
+            return vector + self.rate * (gradient - system.transposed(vector))
+
+        # Tolerances of zero: the published method takes all its terms.
+        solver = optx.FixedPointIteration(rtol=0.0, atol=0.0)
+        found = optx.fixed_point(once, solver, self.rate * gradient, max_steps=self.terms, throw=False).value
+        residual = jnp.linalg.norm(gradient - system.transposed(found)) / jnp.linalg.norm(gradient)
+        problem = jnp.where(residual <= 1, FINE, DIVERGES)
+        unsolved = (self.tolerance > 0) & ~(residual <= self.tolerance) & (problem == FINE)
+        return found, jnp.where(unsolved, NOT_CONVERGED, problem)
+
+
+class ImplicitDirect(AbstractImplicit):
+    """The Jacobian is written out as a matrix and the system solved by its factorisation.
+
+    Exact at a minimum. Time ``O(T P + P^3)``, memory ``O(P^2)``: for small problems, and to measure others against.
+
+    Args:
+        damping: added to the diagonal.
+        throw: see ``AbstractImplicit``.
+
+    Source: Larsen et al. (1996); Bengio (2000).
+    """
+
+    damping: float = 0.0
+
+    def solve(self, system: Linearised, gradient: Vector) -> Solution:
+        identity = jnp.eye(len(gradient), dtype=gradient.dtype)
+        # Row i of the result is J' e_i, that is, column i of J'.
+        matrix = jax.vmap(system.transposed)(identity).T + self.damping * identity
+        # lineax refuses vectors that are spread over devices, as trials are.
+        found = jnp.linalg.solve(matrix, gradient)
+        spectrum = jnp.linalg.eigvalsh(matrix) if system.learner.descends_gradient else jnp.linalg.eigvals(matrix).real
+        return found, jnp.where(jnp.min(spectrum) > 0, FINE, CURVES_DOWN)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractOnEnergies, Estimate
-from metaplax.learners import AbstractLearner, join, split
+from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
+from metaplax.learners import AbstractLearner
 from metaplax.tasks import Episode
 
 
@@ -32,8 +32,8 @@ class Reptile(AbstractOnEnergies):
 
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         self.refuse_zero(learner, episode)
-        parameters, constants = split(learner)
-        energetic = self.energetic(join(parameters, constants))
+        parameters, learner_of = parametrised(learner)
+        energetic = self.energetic(learner_of(parameters))
         init_key, adapt_key = jax.random.split(key)
         state = energetic.init(init_key)
         end = energetic.adapt(state, episode.support, adapt_key)
@@ -41,7 +41,7 @@ class Reptile(AbstractOnEnergies):
         if self.with_query:
             both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support, episode.query)
             end = energetic.adapt(state, both, adapt_key)
-        start, back = jax.vjp(lambda parameters: self._start(join(parameters, constants), init_key), parameters)
+        start, back = jax.vjp(lambda parameters: self._start(learner_of(parameters), init_key), parameters)
         return (loss, metrics), back(jax.tree.map(jnp.subtract, start, end.fast))[0]
 
     def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:

@@ -1,17 +1,17 @@
 """Reverse mode that recovers the inner states by undoing the updates."""
 
 import warnings
-from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, AbstractUnrolled, Estimate, differentiate
-from metaplax.estimators.checkpointed import Checkpointed
+from metaplax.estimators.base import AbstractEstimator, Estimate, parametrised
 from metaplax.estimators.dependence import has_derivative
 from metaplax.estimators.reversible_loop import reversible_loop
-from metaplax.learners import AbstractInvertibleLearner, AbstractLearner, join, split
+from metaplax.estimators.unrolled import AbstractUnrolled, Checkpointed
+from metaplax.learners import AbstractInvertibleLearner, AbstractLearner
 from metaplax.plasticity import INVERTIBLE_UPDATES, AbstractUpdate
 from metaplax.tasks import Episode
 
@@ -50,10 +50,13 @@ class Reversible(AbstractUnrolled):
         if self.anchor_every < 1:
             raise ValueError(f"a state can be kept every 1, 2, ... steps, not every {self.anchor_every}")
 
+    def loop(self, step: Any, state: PyTree, inputs: PyTree) -> PyTree:
+        return reversible_loop((step, state), inputs, self.anchor_every)
+
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
         reason = why_not_reversible(learner, episode, key)
         if reason is None:
-            return differentiate(learner, episode, key, partial(reversible_loop, anchor_every=self.anchor_every))
+            return super().value_and_grad(learner, episode, key)
         name = type(self.fallback).__name__
         warnings.warn(f"Reversible does not apply, {name} takes its place: {reason}", FallbackWarning, stacklevel=2)
         return self.fallback.value_and_grad(learner, episode, key)
@@ -67,9 +70,9 @@ def why_not_reversible(learner: AbstractLearner, episode: Episode, key: Key[Arra
     """
     if not isinstance(learner, AbstractInvertibleLearner):
         return f"the updates of {type(learner).__name__} are not written as structured updates"
-    arrays, constants = eqx.partition(join(*split(learner)), eqx.is_array)
-    parameters, rest = split(learner)
-    seen = lambda parameters, support: join(parameters, rest).precompute(support)  # noqa: E731
+    parameters, learner_of = parametrised(learner)
+    arrays, constants = eqx.partition(learner_of(parameters), eqx.is_array)
+    seen = lambda parameters, support: learner_of(parameters).precompute(support)  # noqa: E731
     if has_derivative(seen, parameters, episode.support):
         return "what the inner loop sees of an example depends on meta-parameters"
     state, example = jax.eval_shape(

@@ -8,17 +8,47 @@ passes once over each matrix to change it, and reads it once per matrix-vector p
 
 from collections.abc import Callable
 from math import ceil
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
-from metaplax.estimators.chunks import count_steps, in_chunks
 from metaplax.estimators.dependence import used_inputs
-from metaplax.estimators.residuals import Residuals
+from metaplax.estimators.unrolled import count_steps, in_chunks
 from metaplax.learners import AbstractInvertibleLearner, InnerStep, plain_loop
 from metaplax.plasticity import apply, merge, pull_back, undo
+
+
+class Residuals(eqx.Module):
+    """A tree of arrays, less those leaves that will be given again when the tree is rebuilt.
+
+    Whether a leaf is one of the given ones is decided by identity, so the two must come from one trace. A leaf
+    that occurs more than once is kept once.
+    """
+
+    kept: list[Array]
+    sources: tuple[tuple[bool, int], ...] = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+    def __init__(self, tree: PyTree, given: PyTree):
+        leaves, self.structure = jax.tree.flatten(tree)
+        where = {id(leaf): (True, index) for index, leaf in enumerate(jax.tree.leaves(given))}
+        self.kept, sources = [], []
+        for leaf in leaves:
+            if id(leaf) not in where:
+                where[id(leaf)] = (False, len(self.kept))
+                self.kept.append(leaf)
+            sources.append(where[id(leaf)])
+        self.sources = tuple(sources)
+
+    def rebuild(self, given: PyTree) -> PyTree:
+        """The tree, with what stands in the place of the given leaves now."""
+        known = jax.tree.leaves(given)
+        return jax.tree.unflatten(
+            self.structure, [known[index] if is_given else self.kept[index] for is_given, index in self.sources]
+        )
 
 
 class Pass(eqx.Module):
@@ -32,26 +62,19 @@ class Pass(eqx.Module):
     changes: Residuals | None
 
 
-def reversible_loop(step: InnerStep, state: PyTree, inputs: PyTree, *, anchor_every: int) -> PyTree:
-    """Run an inner loop that, when it is differentiated, is run backwards.
-
-    Args:
-        step: a step of an ``AbstractInvertibleLearner`` whose changes can be undone.
-        state: where to start.
-        inputs: arrays whose leading axis counts steps.
-        anchor_every: the state is kept about every so many steps, so that rounding errors do not add up.
-    """
-    return _loop((step, state), inputs, anchor_every)
-
-
 @eqx.filter_custom_vjp
-def _loop(active: tuple[InnerStep, PyTree], inputs: PyTree, anchor_every: int) -> PyTree:
+def reversible_loop(active: tuple[InnerStep, PyTree], inputs: PyTree, anchor_every: int) -> PyTree:
+    """Run an inner loop of a step and a state that, when it is differentiated, is run backwards.
+
+    The changes of the step must be such that they can be undone. The state is kept about every ``anchor_every`` steps,
+    so that rounding errors do not add up.
+    """
     del anchor_every
     step, state = active
     return plain_loop(step, state, inputs)
 
 
-@_loop.def_fwd
+@reversible_loop.def_fwd
 def _loop_forward(perturbed, active, inputs, anchor_every):
     step, state = active
     mask = _active_mask(perturbed, step, state, inputs)
@@ -64,7 +87,7 @@ def _loop_forward(perturbed, active, inputs, anchor_every):
     return state, (state, taken, last)
 
 
-@_loop.def_bwd
+@reversible_loop.def_bwd
 def _loop_backward(residuals, end_bar, perturbed, active, inputs, anchor_every):
     step, state = active
     mask = _active_mask(perturbed, step, state, inputs)
@@ -104,18 +127,9 @@ def forward(step: InnerStep, start: PyTree, inputs: PyTree, mask: PyTree) -> tup
 def backward(
     step: InnerStep, end: PyTree, bars: PyTree, inputs: PyTree, taken: Pass, mask: PyTree
 ) -> tuple[PyTree, PyTree]:
-    """One stretch backwards.
+    """One stretch backwards, from the state at its end and the cotangents of the step and of that state, ``bars``.
 
-    Args:
-        step: as on the way forward.
-        end: state at the end of the stretch.
-        bars: cotangents of the step and of the state at the end, where there are any.
-        inputs: as on the way forward.
-        taken: what the way forward left behind.
-        mask: which leaves of step and state have a cotangent.
-
-    Returns:
-        state at the start of the stretch, and the cotangents there.
+    Gives the state at the start, and the cotangents there. ``mask`` says which leaves have any.
     """
 
     def body(carry, this):

@@ -1,37 +1,24 @@
 """The base of experiments: a configuration that makes studies, one for each arm and condition that it compares."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from math import isfinite
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from jaxtyping import Array, Key, PyTree
 
+from metaplax import runs
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.plasticity import PrintedTerm
-from metaplax.runs import (
-    AbstractProgress,
-    AbstractRecorder,
-    FolderRecorder,
-    Interruption,
-    ReportOptions,
-    Step,
-    StudyDescription,
-    run_steps,
-)
+from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.training import AbstractLayout, choose_layout, keys_of_trials
 
-
-@runtime_checkable
-class Load(Protocol):
-    """Loads data sets by name."""
-
-    def __call__(self, name: str, split: str | None = None) -> ImageSet:
-        """The images of one split, or those that experiments use by default."""
-        ...
+Load = Callable[..., ImageSet]
+"""Loads a data set by its name; the name of a split may follow, in place of the one that experiments use by default."""
 
 
 class ConfigError(ValueError):
@@ -45,6 +32,12 @@ def config_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint for a name that is not known: the known one that is spelt most like it, or else another text."""
+    near = get_close_matches(name, list(known), 1, 0.4)
+    return f"did you mean {near[0]!r}" if near else otherwise
 
 
 @dataclass(frozen=True)
@@ -62,10 +55,10 @@ class Conditions:
 
     key: Key[Array, ""]
     trials: int
-    recorder: AbstractRecorder
-    sibling: Callable[[str], FolderRecorder]
-    progress: AbstractProgress
-    interruption: Interruption
+    recorder: runs.AbstractRecorder
+    sibling: Callable[[str], runs.FolderRecorder]
+    progress: runs.AbstractProgress
+    interruption: runs.Interruption
 
     def keys(self) -> Key[Array, " trials"]:
         """One key per trial."""
@@ -77,18 +70,15 @@ class Conditions:
         return choose_layout(self.trials)
 
     def run_steps(
-        self, compiled: Callable[[PyTree], Step], state: PyTree, steps: int, *, padded: bool = False
+        self, compiled: Callable[[PyTree], runs.Step], state: PyTree, steps: int, *, padded: bool = False
     ) -> PyTree:
         """Take all steps from the recorder's last checkpoint on, see ``metaplax.runs.run_steps``.
 
-        Args:
-            compiled: makes the step, given a state.
-            state: state before the first step, with a leading axis of trials.
-            steps: number of steps.
-            padded: whether the step takes and gives states that ``layout`` has padded.
+        The state has a leading axis of trials; ``padded`` says whether the step takes and gives states that ``layout``
+        has padded.
         """
         first, state = self.recorder.resume(state)
-        return run_steps(
+        return runs.run_steps(
             compiled,
             self.layout.pad(state) if padded else state,
             first,
@@ -139,12 +129,8 @@ class AbstractTraining(AbstractStudy):
     """A study that finds parameters of a learner, which other studies can then use."""
 
     @abstractmethod
-    def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
-        """The parameters that were found, with a leading axis of trials, from the last checkpoint.
-
-        Args:
-            recorder: the recorder of this study.
-            keys: one key per trial.
+    def trained(self, recorder: runs.FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
+        """The parameters that were found, with a leading axis of trials, from the last checkpoint of its recorder.
 
         Raises:
             CheckpointError: there is no checkpoint, it is damaged, or the study is not finished.
@@ -195,31 +181,19 @@ class AbstractExperiment(ABC):
         self.require_positive("trials")
 
     def require_positive(self, *names: str) -> None:
-        """Refuse fields that are not above zero.
-
-        Raises:
-            ConfigError: one sentence about the first such field.
-        """
+        """Refuse fields that are not above zero, by a ``ConfigError`` about the first of them."""
         for name in names:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
 
     def require_not_negative(self, *names: str) -> None:
-        """Refuse fields that are below zero.
-
-        Raises:
-            ConfigError: one sentence about the first such field.
-        """
+        """Refuse fields that are below zero, by a ``ConfigError`` about the first of them."""
         for name in names:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
 
     def require_some(self, name: str, known: Collection[str]) -> None:
-        """Refuse a field whose names are unknown, or that holds no name, or one twice.
-
-        Raises:
-            ConfigError: one sentence, with the known names.
-        """
+        """Refuse a field that holds unknown names, none, or one twice, by a ``ConfigError`` with the known names."""
         given = getattr(self, name)
         strange = next((one for one in given if one not in known), None)
         if strange is not None:
@@ -246,12 +220,7 @@ class AbstractExperiment(ABC):
         return self.describe(study).label
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
-        """Conclusions from the quantities of a run, in sentences.
-
-        Args:
-            quantities: the quantities by name.
-            studies: the studies by name.
-        """
+        """Conclusions, in sentences, from the quantities and the studies of a run by their names; by default none."""
         del quantities, studies
         return ()
 
@@ -264,9 +233,7 @@ class AbstractExperiment(ABC):
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         """The studies in the order in which they are run, by name: ``arm`` or ``arm.condition``.
 
-        Args:
-            data: the data set that the field ``data`` names.
-            load: loads other data sets by name.
+        ``data`` is the data set that the field of this name asks for, and ``load`` loads others by name.
 
         Raises:
             ConfigError: the configuration makes no sense, or the data do not suffice.

@@ -1,6 +1,7 @@
 """Compares all meta-gradients that apply to one learner and task: their errors, their costs and where they lead."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -9,20 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
+from metaplax import estimators
 from metaplax.analysis import Quantity, over_trials
 from metaplax.data import ImageSet
-from metaplax.estimators import (
-    T1T2,
-    AbstractEstimator,
-    Checkpointed,
-    ConjugateGradient,
-    Contrastive,
-    ForwardMode,
-    Neumann,
-    Reverse,
-    Reversible,
-    Truncated,
-)
+from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive, Reversible
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
 from metaplax.experiments.from_file import absolute
 from metaplax.experiments.presets import load_presets
@@ -30,7 +21,7 @@ from metaplax.experiments.registry import configure, lookup, register
 from metaplax.experiments.studies.gradient_error import compared
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.experiments.studies.trials import compiled, with_arrays
-from metaplax.learners import AbstractEnergyLearner, AbstractInvertibleLearner, IncompatibleError
+from metaplax.learners import AbstractInvertibleLearner, IncompatibleError
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import ReportOptions, fingerprint
 from metaplax.tasks import AbstractTask
@@ -39,14 +30,14 @@ from metaplax.training import resample_key
 ESTIMATORS: dict[str, tuple[str, Callable[["EstimatorComparison"], AbstractEstimator]]] = {
     "reversible": ("Reversible", lambda _: Reversible()),
     "checkpointed": ("Checkpointed", lambda _: Checkpointed()),
-    "reverse": ("Reverse", lambda _: Reverse()),
-    "forward": ("ForwardMode", lambda _: ForwardMode()),
-    "truncated": ("Truncated", lambda one: Truncated(one.truncated)),
+    "reverse": ("Reverse", lambda _: estimators.Reverse()),
+    "forward": ("ForwardMode", lambda _: estimators.ForwardMode()),
+    "truncated": ("Truncated", lambda one: estimators.Truncated(one.truncated)),
     "contrastive": ("Contrastive", lambda one: Contrastive(one.beta)),
     "symmetric": ("Contrastive, symmetric", lambda one: Contrastive(one.beta, "symmetric")),
-    "t1t2": ("T1-T2", lambda _: T1T2(throw=False)),
-    "cg": ("ConjugateGradient", lambda one: ConjugateGradient(one.terms, throw=False)),
-    "neumann": ("Neumann", lambda one: Neumann(one.neumann_rate, one.terms, throw=False)),
+    "t1t2": ("T1-T2", lambda _: estimators.T1T2(throw=False)),
+    "cg": ("ConjugateGradient", lambda one: estimators.ConjugateGradient(one.terms, throw=False)),
+    "neumann": ("Neumann", lambda one: estimators.Neumann(one.neumann_rate, one.terms, throw=False)),
 }
 """Label of every estimator, and how a comparison makes it."""
 
@@ -170,7 +161,11 @@ class EstimatorComparison(AbstractExperiment):
         steps, found = self.meta_steps or training.meta_steps, {}
         for name in self.estimators:
             estimator = ESTIMATORS[name][1](self)
-            if applies(name, estimator, training):
+            # It can be used on others, too, but is worth it only on these.
+            if isinstance(estimator, Reversible) and not isinstance(training.learner, AbstractInvertibleLearner):
+                continue
+            with suppress(IncompatibleError):
+                estimator.check(training.learner)
                 found[name] = EstimatorStudy(replace(training, estimator=estimator, meta_steps=steps), self.probes)
         if not found:
             raise ConfigError(f"none of {', '.join(self.estimators)} applies to {self.experiment}")
@@ -180,8 +175,8 @@ class EstimatorComparison(AbstractExperiment):
         kind = lookup(self.experiment)
         if kind is EstimatorComparison:
             raise ConfigError(f"{self.experiment} cannot compare the estimators of itself")
-        settings = {"data": self.data, "seed": self.seed, "trials": self.trials}
-        studies = replace(configure(kind, self.base), **settings).studies(data, load)
+        experiment = replace(configure(kind, self.base), data=self.data, seed=self.seed, trials=self.trials)
+        studies = experiment.studies(data, load)
         trainings = {arm: study for arm, study in studies.items() if isinstance(study, MetaTraining)}
         if not trainings:
             raise ConfigError(f"{self.experiment} meta-trains nothing")
@@ -204,17 +199,3 @@ class EstimatorComparison(AbstractExperiment):
             loss = np.nanmean(losses[study][max(0, reached - options.averaged) : reached], axis=0)
             found.append(over_trials(f"loss_at_equal_cost.{study}", loss, options.loss_unit))
         return found
-
-
-def applies(name: str, estimator: AbstractEstimator, training: MetaTraining) -> bool:
-    """Whether an estimator can be used on a learner, and is worth it."""
-    learner = training.learner
-    try:
-        estimator.check(learner)
-    except IncompatibleError:
-        return False
-    if name == "reversible":
-        return isinstance(learner, AbstractInvertibleLearner)
-    if name in ("contrastive", "symmetric"):
-        return isinstance(learner, AbstractEnergyLearner)
-    return True

@@ -6,9 +6,8 @@ from typing import Literal
 
 from metaplax.experiments.base import ConfigError
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
-from metaplax.experiments.runner import Progress, checked, conduct_all, described, opened, write_result
+from metaplax.experiments.runner import Progress, checked, conduct_all, described, opened
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
-from metaplax.tasks import Order
 from metaplax.training import use_all_cores
 
 
@@ -66,20 +65,13 @@ def evaluate(
         experiment, images, load = opened(folder, data_dir)
         if not isinstance(experiment, AbstractStreamExperiment):
             raise ConfigError(f"{experiment.name} learns no streams of classes, so there are no longer ones to score")
-        order: Order = "continual" if evaluation.order == "class" else "iid"
+        order = "continual" if evaluation.order == "class" else "iid"
         task = experiment.test_task(images, load, evaluation.classes, order)
         trainings = experiment.trainings(images)
-        studies = checked(
-            {
-                f"{name}.{evaluation.name}": experiment.stream_scores(
-                    name, training, images, task, evaluation.counts, evaluation.episodes
-                )
-                for name, training in trainings.items()
-            }
-        )
-        everything = {**experiment.studies(images, load), **studies}
+        studies = experiment.scores(evaluation.name, trainings, images, task, evaluation.counts, evaluation.episodes)
+        everything = checked({**experiment.studies(images, load), **studies})
         config = folder.config()
-        folder.write_json("config.json", {**config, "studies": {**config["studies"], **described(experiment, studies)}})
+        config["studies"] |= described(experiment, studies)
+        folder.write_json("config.json", config)
         conduct_all(experiment, everything, folder, progress, interruption, "the same command")
-        write_result(experiment, everything, folder)
     return folder

@@ -8,30 +8,13 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.experiments.base import AbstractExperiment, ConfigError, did_you_mean
 
 MODULE = "metaplax_experiments_of_"
 """Start of the names of modules that are imported from files."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where an experiment of one's own comes from.
-
-    Attributes:
-        file: absolute path of the Python file.
-        name: name of the class in it.
-        sha256: checksum of the file.
-    """
-
-    file: str
-    name: str
-    sha256: str
 
 
 def is_in_file(name: str) -> bool:
@@ -46,13 +29,7 @@ def absolute(name: str) -> str:
 
 
 def load_from_file(file: Path | str, name: str) -> type[AbstractExperiment]:
-    """Import a Python file and return one of its experiments.
-
-    While the file is imported, it can import others beside it.
-
-    Args:
-        file: path of the file.
-        name: name of the class.
+    """Import a Python file, which can import others beside it, and return the experiment whose class has this name.
 
     Raises:
         ConfigError: the file is missing or cannot be imported, or has no such experiment; one sentence.
@@ -62,21 +39,19 @@ def load_from_file(file: Path | str, name: str) -> type[AbstractExperiment]:
         raise ConfigError(f"there is no file {path}")
     module = _imported(path)
     if not isinstance(getattr(module, name, None), type):
-        own = [
-            key for key, value in vars(module).items() if is_experiment(value) and value.__module__ == module.__name__
-        ]
-        near = get_close_matches(name, own, 1, 0.4)
-        hint = f"did you mean {near[0]!r}" if near else f"its experiments are {', '.join(own) or 'none'}"
+        found = [key for key, value in vars(module).items() if is_experiment(value)]
+        own = [key for key in found if vars(module)[key].__module__ == module.__name__]
+        hint = did_you_mean(name, own, f"its experiments are {', '.join(own) or 'none'}")
         raise ConfigError(f"there is no class {name!r} in {path}: {hint}")
     return checked_kind(getattr(module, name), f"{name!r} in {path}")
 
 
-def source(kind: type[AbstractExperiment]) -> Source | None:
-    """The file of an experiment that was loaded from a file; ``None`` for all others."""
+def source(kind: type[AbstractExperiment]) -> dict[str, str] | None:
+    """The ``file`` that an experiment was loaded from, its ``name`` there, and the file's ``sha256``; or ``None``."""
     if not kind.__module__.startswith(MODULE):
         return None
     module = sys.modules[kind.__module__]
-    return Source(str(module.__file__), kind.__qualname__, module.__sha256__)
+    return {"file": str(module.__file__), "name": kind.__qualname__, "sha256": module.__sha256__}
 
 
 def is_experiment(value: object) -> bool:
@@ -85,11 +60,7 @@ def is_experiment(value: object) -> bool:
 
 
 def checked_kind(kind: object, where: str) -> type[AbstractExperiment]:
-    """The same class; refuses what is not an experiment.
-
-    Raises:
-        ConfigError: one sentence that begins with ``where``.
-    """
+    """The same class; refuses what is no experiment, by a ``ConfigError`` that begins with ``where``."""
     if not is_experiment(kind):
         raise ConfigError(f"{where} is not an experiment: it must derive from AbstractExperiment and define studies")
     return kind  # pyright: ignore[reportReturnType]

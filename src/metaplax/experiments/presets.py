@@ -1,4 +1,4 @@
-"""Presets and settings of experiments, read from TOML files that lie beside the code.
+"""Tables beside the code, in TOML files: presets and settings of experiments, labels, and published numbers.
 
 In any table ``like = "other"`` takes over the keys of another table of the same file; the table's own keys come on top.
 A name stands for a table beside this one, a dotted name for one from the top of the file.
@@ -7,57 +7,57 @@ A name stands for a table beside this one, a dotted name for one from the top of
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from metaplax.experiments.base import ConfigError
+from metaplax.experiments.base import ConfigError, did_you_mean
+from metaplax.runs import with_tuples
 
 Kind = TypeVar("Kind")
 TablePath = tuple[str, ...]
 
 
-def load_presets(module: str, table: str) -> dict[str, dict[str, Any]]:
-    """The presets of an experiment: one table each in the file ``presets.toml`` beside a module.
+def load_tables(module: str, file: str, table: str = "") -> dict[str, Any]:
+    """The tables of a TOML file that lies beside a module.
 
     Args:
         module: ``__file__`` of the module.
-        table: name of the table that holds the presets, such as ``"fig1"`` for ``[fig1.smoke]`` and ``[fig1.quick]``.
+        file: name of the TOML file.
+        table: the table that holds them; by default the whole file.
 
     Raises:
         ConfigError: there is no such table, or one that it refers to.
     """
-    return _expanded(Path(module).with_name("presets.toml"), table)
+    return _tables(Path(module).with_name(file)).expanded(tuple(table.split(".")) if table else ())
+
+
+def load_presets(module: str, table: str) -> dict[str, dict[str, Any]]:
+    """The presets in ``presets.toml``, such as ``[fig1.smoke]`` in the table ``"fig1"``, see ``load_tables``."""
+    return load_tables(module, "presets.toml", table)
 
 
 def load_settings(module: str, file: str, kind: type[Kind], table: str = "") -> dict[str, dict[str, Kind]]:
-    """Settings by the name of their set, such as ``"paper"``, and of the method that they are for.
+    """Settings by the name of their set, such as ``"paper"``, and of what they are for, see ``load_tables``.
 
     Args:
         module: ``__file__`` of a module.
-        file: name of a TOML file beside it that has one table per set, and in it one table per method.
-        kind: dataclass that holds the settings of one method.
+        file: name of a TOML file beside it that has one table per set, and in it one table for each dataclass.
+        kind: the dataclass.
         table: the table that holds the sets; by default the whole file.
 
     Raises:
         ConfigError: a table is missing, a key is no field, or a value has the wrong type.
     """
-    sets = _expanded(Path(module).with_name(file), table)
     return {
-        name: {method: kind(**checked(row, kind, f"{file}, {name}.{method}")) for method, row in rows.items()}
-        for name, rows in sets.items()
+        name: {key: kind(**checked(row, kind, f"{file}, {name}.{key}")) for key, row in rows.items()}
+        for name, rows in load_tables(module, file, table).items()
     }
 
 
 def checked(values: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]:
-    """Values for the fields of a dataclass, of the types that these have.
-
-    Args:
-        values: by name of the field.
-        kind: the dataclass.
-        where: where the values were read, for error messages.
+    """Values by name, in the types that the fields of a dataclass have; errors say where the values were read.
 
     Raises:
         ConfigError: a name is no field, or a value has the wrong type.
@@ -65,8 +65,8 @@ def checked(values: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]
     hints, names, found = get_type_hints(kind), [field.name for field in fields(kind)], {}  # type: ignore[arg-type]
     for name, value in values.items():
         if name not in names:
-            near = get_close_matches(name, names, 1, 0.4)
-            raise ConfigError(f"{where}: there is no field {name!r}{f', did you mean {near[0]!r}' if near else ''}")
+            hint = did_you_mean(name, names)
+            raise ConfigError(f"{where}: there is no field {name!r}{hint and f', {hint}'}")
         try:
             found[name] = _converted(value, hints[name])
         except TypeError:
@@ -108,12 +108,9 @@ class _Tables:
         """A table, and all tables in it. ``followed`` are the tables that are being expanded on the way to it."""
         path, table = self._found(path, followed)
         start = self.expanded(self._other(path, table), (*followed, path)) if "like" in table else {}
-        return start | {name: self._entry((*path, name), value) for name, value in table.items() if name != "like"}
-
-    def _entry(self, path: TablePath, value: Any) -> Any:
-        if isinstance(value, dict):
-            return self.expanded(path)
-        return tuple(value) if isinstance(value, list) else value
+        own = {name: with_tuples(value) for name, value in table.items() if name != "like"}
+        tables = {name: self.expanded((*path, name)) for name, value in own.items() if isinstance(value, dict)}
+        return start | own | tables
 
     def _found(self, path: TablePath, followed: tuple[TablePath, ...]) -> tuple[TablePath, dict[str, Any]]:
         """The path and the keys of a table, which may be inherited from a table that one around it is like."""
@@ -135,7 +132,3 @@ class _Tables:
 
 
 _tables = cache(_Tables)
-
-
-def _expanded(file: Path, table: str) -> dict[str, Any]:
-    return _tables(file).expanded(tuple(table.split(".")) if table else ())

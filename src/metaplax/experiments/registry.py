@@ -5,11 +5,10 @@ are imported when they are looked up.
 """
 
 from dataclasses import replace
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
-from metaplax.experiments.base import AbstractExperiment, ConfigError
+from metaplax.experiments.base import AbstractExperiment, ConfigError, did_you_mean
 from metaplax.experiments.from_file import checked_kind, is_in_file, load_from_file, told
 from metaplax.experiments.lindsey2020 import EXPERIMENTS as LINDSEY2020
 from metaplax.experiments.presets import checked
@@ -19,7 +18,7 @@ from metaplax.experiments.zucchet2022 import EXPERIMENTS as ZUCCHET2022
 GROUP = "metaplax.experiments"
 
 EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
-    experiment.name: experiment for experiment in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022)
+    kind.name: kind for kind in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022)
 }
 """Experiments that are built in or registered in code, by name."""
 
@@ -59,8 +58,7 @@ def lookup(name: str) -> type[AbstractExperiment]:
     registered = _entry_points()
     if name in registered:
         return _load(registered[name])
-    near = get_close_matches(name, [*EXPERIMENTS, *registered], 1, 0.4)
-    hint = f"did you mean {near[0]!r}" if near else "see `metaplax list`"
+    hint = did_you_mean(name, [*EXPERIMENTS, *registered], "see `metaplax list`")
     raise ConfigError(f"there is no experiment {name!r}: {hint}")
 
 
@@ -73,8 +71,7 @@ def configure(kind: type[AbstractExperiment], preset: str) -> AbstractExperiment
     if not kind.presets:
         return kind()
     if preset not in kind.presets:
-        near = get_close_matches(preset, kind.presets, 1, 0.4)
-        hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(kind.presets)}"
+        hint = did_you_mean(preset, kind.presets, f"there are {', '.join(kind.presets)}")
         raise ConfigError(f"{kind.name} has no preset {preset!r}: {hint}")
     return replace(kind(), **checked(kind.presets[preset], kind, f"preset {preset!r} of {kind.name}"))
 
@@ -84,7 +81,6 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _load(point: EntryPoint) -> type[AbstractExperiment]:
-    """The experiment of an entry point."""
     where = f"the entry point {point.name!r} of {point.dist.name if point.dist else 'a package'}"
     try:
         found = point.load()

@@ -5,32 +5,23 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from metaplax import data
+from metaplax import data, runs
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
 from metaplax.experiments.from_file import load_from_file, source
 from metaplax.experiments.registry import configure, lookup
-from metaplax.runs import (
-    AbstractProgress,
-    FolderRecorder,
-    Interrupted,
-    Interruption,
-    NoProgress,
-    RunFolder,
-    RunFolderError,
-    environment,
-    with_tuples,
-)
+from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
 from metaplax.training import DivergedError, use_all_cores
 
-Progress = Callable[[str], AbstractProgress]
+Progress = Callable[[str], runs.AbstractProgress]
 
 
 @dataclass(frozen=True)
@@ -69,10 +60,9 @@ def run(
     use_all_cores()
     images = data.load(experiment.data, options.data_dir)
     studies = checked(experiment.studies(images, lambda name, split=None: data.load(name, options.data_dir, split)))
-    code = source(type(experiment))
     config = {
         "experiment": experiment.name,
-        "code": asdict(code) if code else None,
+        "code": source(type(experiment)),
         "preset": options.preset,
         "data_dir": str(Path(options.data_dir).absolute()) if options.data_dir else None,
         "data": images.name,
@@ -84,12 +74,11 @@ def run(
         "report": asdict(experiment.report_options()),
         "studies": described(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published_values().items()},
-        "config": stored(experiment),
+        "config": _stored(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
     with folder.writing():
         conduct_all(experiment, studies, folder, progress, interruption)
-        write_result(experiment, studies, folder)
     return folder
 
 
@@ -116,7 +105,6 @@ def resume(
         experiment, images, load = opened(folder, data_dir)
         studies = checked(experiment.studies(images, load))
         conduct_all(experiment, studies, folder, progress, interruption)
-        write_result(experiment, studies, folder)
     return folder
 
 
@@ -128,7 +116,7 @@ def opened(folder: RunFolder, data_dir: Path | str | None) -> tuple[AbstractExpe
         DataError: the data are missing or damaged.
     """
     config = folder.config()
-    experiment = configured(folder, config)
+    experiment = _configured(folder, config)
     place = Path(data_dir or config["data_dir"]) if data_dir or config["data_dir"] else None
     images = data.load(experiment.data, place)
     if _fingerprint(images) != config["data_sha256"]:
@@ -137,49 +125,35 @@ def opened(folder: RunFolder, data_dir: Path | str | None) -> tuple[AbstractExpe
     return experiment, images, lambda name, split=None: data.load(name, place, split)
 
 
-def configured(folder: RunFolder, config: dict[str, Any]) -> AbstractExperiment:
-    """The experiment that a ``config.json`` describes.
-
-    Raises:
-        RunFolderError: there is no such experiment, or it has other fields.
-    """
+def _configured(folder: RunFolder, config: dict[str, Any]) -> AbstractExperiment:
+    """The experiment that a ``config.json`` describes."""
     try:
         code = config.get("code")
         kind = load_from_file(code["file"], code["name"]) if code else lookup(config["experiment"])
-        experiment = kind(**{name: with_tuples(value) for name, value in config["config"].items()})
+        experiment = kind(**{name: runs.with_tuples(value) for name, value in config["config"].items()})
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise RunFolderError(
             f"{folder.path / 'config.json'} does not describe an experiment of this version: {error}"
         ) from error
     now = source(kind)
-    if code and now and now.sha256 != code["sha256"]:
-        warnings.warn(f"{now.file} has changed since {folder.path} was started", stacklevel=2)
+    if code and now and now["sha256"] != code["sha256"]:
+        warnings.warn(f"{now['file']} has changed since {folder.path} was started", stacklevel=2)
     return experiment
 
 
-def stored(experiment: AbstractExperiment) -> dict[str, Any]:
-    """The fields of an experiment as ``config.json`` stores them.
-
-    Raises:
-        ConfigError: a field would not be the same when it is read again.
-    """
+def _stored(experiment: AbstractExperiment) -> dict[str, Any]:
+    """The fields of an experiment as ``config.json`` stores them; refuses those that would be read back differently."""
     found = asdict(experiment)
     for name, value in found.items():
-        try:
-            is_same = with_tuples(json.loads(json.dumps(value))) == value
-        except TypeError:
-            is_same = False
-        if not is_same:
-            raise ConfigError(f"{name} must be text, a number, true or false, or a tuple of these, not {value!r}")
+        with suppress(TypeError):
+            if runs.with_tuples(json.loads(json.dumps(value))) == value:
+                continue
+        raise ConfigError(f"{name} must be text, a number, true or false, or a tuple of these, not {value!r}")
     return found
 
 
 def preset(name: str, which: str) -> AbstractExperiment:
-    """An experiment as one of its presets configures it.
-
-    Raises:
-        ConfigError: there is no such experiment or preset.
-    """
+    """An experiment as one of its presets configures it, see ``lookup`` and ``configure``."""
     return configure(lookup(name), which)
 
 
@@ -207,15 +181,9 @@ def conduct_all(
     interruption: Interruption | None,
     go_on: str | None = None,
 ) -> None:
-    """Conduct all studies that are not finished yet.
+    """Conduct all studies that are not finished yet, and write the result of the run.
 
-    Args:
-        experiment: the experiment of these studies.
-        studies: the studies by name.
-        folder: keeps rows and checkpoints.
-        progress: makes the progress display of a study, given its name.
-        interruption: is asked after every step whether to stop.
-        go_on: the command that goes on after an interruption; by default ``metaplax resume``.
+    ``go_on`` is the command that goes on after an interruption, by default ``metaplax resume``.
 
     Raises:
         CheckpointError: the checkpoints are damaged or belong to another configuration.
@@ -234,8 +202,11 @@ def conduct_all(
                 " config.json asks for"
             )
 
-    def recorder(name: str) -> FolderRecorder:
-        return FolderRecorder(folder, name, _belongs_to(experiment, name, studies[name]), seconds)
+    # A run is also resumed with more meta-steps than before.
+    settings = {field: value for field, value in asdict(experiment).items() if field != "meta_steps"}
+
+    def recorder(name: str) -> runs.FolderRecorder:
+        return runs.FolderRecorder(folder, name, f"{name}: {studies[name].fingerprint} with {settings}", seconds)
 
     for name, study in studies.items():
         if (name, study.steps) in finished:
@@ -243,29 +214,23 @@ def conduct_all(
         key = jax.random.key(experiment.seed)
         try:
             study.conduct(Conditions(key, experiment.trials, recorder(name), recorder, progress(name), asked))
-        except Interrupted as error:
+        except runs.Interrupted as error:
             error.add_note(f"study {name!r}; go on with: {go_on or f'metaplax resume {folder.path}'}")
             raise
         except DivergedError as error:
             error.add_note(f"study {name!r}; its records are in {folder.path}")
             raise
-
-
-def _belongs_to(experiment: AbstractExperiment, name: str, study: AbstractStudy) -> str:
-    """Text that must be equal for a checkpoint to be resumed; the number of meta-steps may be raised in between."""
-    settings = {field: value for field, value in asdict(experiment).items() if field != "meta_steps"}
-    return f"{name}: {study.fingerprint} with {settings}"
+    _write_result(experiment, studies, folder)
 
 
 def _warn_of_other_versions(folder: RunFolder) -> None:
-    before, now = folder.read_json("env.json").get("libraries", {}), environment()["libraries"]
+    before, now = folder.read_json("env.json").get("libraries", {}), runs.environment()["libraries"]
     changed = [f"{name} {before.get(name)} is now {now[name]}" for name in now if before.get(name) != now[name]]
     if changed:
         warnings.warn(f"results may differ in their last digits: {', '.join(changed)}", stacklevel=2)
 
 
-def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy], folder: RunFolder) -> None:
-    """Write ``result.json`` from the rows of a run."""
+def _write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy], folder: RunFolder) -> None:
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     episodes = experiment.trials * sum(episodes_of(row) for row in rows if "seconds" in row)
@@ -274,19 +239,17 @@ def write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractS
         *quantities(rows, descriptions, experiment.report_options(), experiment.published_values()),
         *experiment.further_quantities(rows),
     ]
-    folder.write_json(
-        "result.json",
-        {
-            "experiment": experiment.name,
-            "preset": config["preset"],
-            "data": config["data"],
-            "quantities": [quantity.as_json() for quantity in found],
-            "findings": list(experiment.findings({quantity.name: quantity for quantity in found}, studies)),
-            "seconds": round(seconds, 1),
-            "episodes_per_second": round(episodes / seconds, 3) if seconds else None,
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        },
-    )
+    result = {
+        "experiment": experiment.name,
+        "preset": config["preset"],
+        "data": config["data"],
+        "quantities": [quantity.as_json() for quantity in found],
+        "findings": list(experiment.findings({quantity.name: quantity for quantity in found}, studies)),
+        "seconds": round(seconds, 1),
+        "episodes_per_second": round(episodes / seconds, 3) if seconds else None,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    folder.write_json("result.json", result)
 
 
 def _fingerprint(images: data.ImageSet) -> str:

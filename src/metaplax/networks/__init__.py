@@ -1,10 +1,9 @@
 """Networks: they compute the activity that plasticity rules and learners work with."""
 
+from metaplax.networks._kernels import convolve
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.conv_blocks import ConvBlocks
-from metaplax.networks.convolution import convolve
-from metaplax.networks.encoder_mlp import EncoderMLP, EncoderWeights
-from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, NoEncoder
+from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, EncoderMLP, EncoderWeights, NoEncoder
 from metaplax.networks.functional import AbstractFunctionalNetwork, EquinoxNetwork
 from metaplax.networks.layers import Affine
 from metaplax.networks.lenet import BatchNormLeNet
@@ -17,8 +16,14 @@ from metaplax.networks.readouts import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from metaplax.networks.recurrent_lif import Recording, RecurrentLIF, SpikingWeights
-from metaplax.networks.surrogates import AbstractSurrogate, FastSigmoid, Triangular
+from metaplax.networks.recurrent_lif import (
+    AbstractSurrogate,
+    FastSigmoid,
+    Recording,
+    RecurrentLIF,
+    SpikingWeights,
+    Triangular,
+)
 
 __all__ = [
     "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractReadout", "AbstractSurrogate",

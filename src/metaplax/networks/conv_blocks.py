@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.networks._kernels.pooled_convolution import convolve_and_pool
+from metaplax.networks._kernels import convolve_and_pool
 from metaplax.networks.functional import AbstractFunctionalNetwork, Inputs, Outputs
 from metaplax.networks.layers import EPSILON, Affine
 

@@ -32,12 +32,8 @@ class AbstractFunctionalNetwork(eqx.Module):
     def __call__(self, weights: PyTree, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
         """Outputs, and the buffers after this batch.
 
-        Args:
-            weights: weights as returned by ``init``.
-            buffers: buffers as returned by ``init`` or by an earlier call.
-            x: inputs; the leading axis counts examples.
-            training: normalise by the statistics of this batch and update the running ones; otherwise normalise by
-                the running statistics in ``buffers``.
+        In training, it normalises by the statistics of this batch and updates the running ones; otherwise it normalises
+        by the running ones, which are in ``buffers``.
         """
 
 

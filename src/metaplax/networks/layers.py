@@ -28,12 +28,7 @@ def kaiming_normal(key: Key[Array, ""], shape: tuple[int, ...], fan_in: int) -> 
 
 
 def dense_layers(key: Key[Array, ""], sizes: tuple[int, ...]) -> tuple[Affine, ...]:
-    """Fully connected layers with Kaiming normal weights of shape ``(out, in)`` and zero biases.
-
-    Args:
-        key: key of the weights.
-        sizes: number of neurons per layer, input first.
-    """
+    """Fully connected layers of these sizes, input first: Kaiming normal weights ``(out, in)`` and zero biases."""
     keys = jax.random.split(key, len(sizes) - 1)
     shapes = zip(sizes[1:], sizes[:-1], strict=True)
     return tuple(
@@ -46,10 +41,7 @@ def map_chunks(
 ) -> Float[Array, "batch out"]:
     """``function(x)``, computed ``size`` examples at a time where there are more, to save memory.
 
-    Args:
-        function: maps a batch of any size to one vector per example, independently of the other examples.
-        x: inputs; the leading axis counts examples.
-        size: number of examples per chunk.
+    The function maps a batch of any size to one vector per example, independently of the other examples.
     """
     if len(x) <= size:
         return function(x)

@@ -140,12 +140,9 @@ def _normalise_and_pool(
         variance = jnp.mean((y - _over(mean, y[0])[None]) ** 2, axes)
         count = y.size // y.shape[1]
         unbiased = variance * (count / max(count - 1, 1))
-        statistics = jax.lax.stop_gradient(
-            Statistics(
-                (1 - MOMENTUM) * statistics.mean + MOMENTUM * mean,
-                (1 - MOMENTUM) * statistics.variance + MOMENTUM * unbiased,
-            )
-        )
+        batch = Statistics(mean, unbiased)
+        moved = jax.tree.map(lambda old, new: (1 - MOMENTUM) * old + MOMENTUM * new, statistics, batch)
+        statistics = jax.lax.stop_gradient(moved)
     # Normalising is monotone, so the maximum is taken before it and only the maxima are normalised.
     sign = _over(jnp.where(part.scale < 0, -1.0, 1.0).astype(y.dtype), y[0])
     largest = sign * reduce(jnp.maximum, sign[None] * y)

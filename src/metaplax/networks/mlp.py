@@ -64,11 +64,7 @@ class MLP(eqx.Module):
         return len(self.sizes) - 1
 
     def init(self, key: Key[Array, ""]) -> Weights:
-        """Draw every weight from the Glorot uniform distribution.
-
-        Returns:
-            ``L`` matrices of shape ``(sizes[l], sizes[l - 1])``.
-        """
+        """Draw ``L`` matrices of shape ``(sizes[l], sizes[l - 1])`` from the Glorot uniform distribution."""
         return glorot_uniform(key, tuple(zip(self.sizes[1:], self.sizes[:-1], strict=True)))
 
     def forward(self, weights: Weights, x: Float[Array, " n_0"]) -> Activity:

@@ -1,78 +1,81 @@
-"""Figures that compare arms across conditions, or across values of one number in which they differ."""
-
-from typing import Any
+"""Figures that compare arms: across conditions, across values of one number, and in single updates."""
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import STYLE, beside, dots, plain
-
-TRANSFERS_CAPTION = "Accuracy of what was meta-learned, unchanged, in further conditions, with 98 % intervals."
-SCAN_CAPTION = (
-    "Learned coefficients against the number that was varied, and accuracy against the number of terms whose 98 %"
-    " interval over trials does not contain zero."
-)
+from metaplax.reports.style import RIGHT, beside, dots, level, plain, plots
 
 
-@rc_context(STYLE)
 def transfers(run: Recorded) -> Figure | None:
     """Accuracy of every arm in every condition, with intervals; ``None`` if there was only meta-training."""
     studies = run.measured("accuracy")
     if not studies:
         return None
-    conditions, arms = list(run.by_group(studies)), run.arms(studies)
-    figure = Figure(figsize=(7.2, 1.2 + 0.3 * len(conditions) * max(1, len(arms) / 5)), layout="constrained")
-    axes = figure.subplots()
-    for arm, number in arms.items():
+    conditions = list(run.by_group(studies))
+    arms = dict.fromkeys(run.studies[study].arm for study in studies)
+    figure, (axes,) = plots(1, 1, (7.2, 1.2 + 0.3 * len(conditions) * max(1, len(arms) / 5)))
+    for number, arm in enumerate(arms):
         known = [study for study in studies if run.studies[study].arm == arm]
         y = np.asarray([conditions.index(run.studies[study].group) for study in known]) + beside(number, len(arms))
-        found = [run.quantities[f"accuracy.{study}"] for study in known]
-        dots(axes, y, found, number, run.studies[known[0]].arm_label, sideways=True)
+        dots(axes, y, run.found("accuracy", known), number, run.studies[known[0]].arm_label, sideways=True)
     axes.set_yticks(range(len(conditions)), [plain(condition) for condition in conditions])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("accuracy")
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.set(xlim=(0, 1), xlabel="accuracy")
+    axes.legend(**RIGHT)
     return figure
 
 
-@rc_context(STYLE)
 def scan(run: Recorded) -> Figure | None:
     """Coefficients against the scanned number, accuracy against the number of terms left; ``None`` without a scan."""
     scanned = {study: run.studies[study].scanned for study in run.labels if f"accuracy.{study}" in run.quantities}
     values = {study: value for study, value in scanned.items() if value is not None}
     if not values:
         return None
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-    path, price = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure, (path, price) = plots(2, 2, (4.8, 4.0), width_ratios=(3, 2))
     for number, term in enumerate(run.terms(next(iter(values)))):
-        quantities = [run.quantities[f"theta{term.name}.{study}"] for study in values]
-        dots(path, list(values.values()), quantities, number, f"θ{term.name}", "o-")
-    path.axhline(0, color="#999999", linewidth=0.8)
-    path.set_xscale("log")
-    path.set_xlabel(run.options.scanned)
-    path.set_ylabel("coefficient")
-    path.legend(fontsize=8, ncols=2)
-    _price(price, run, list(values))
+        name = f"theta{term.name}"
+        dots(path, list(values.values()), run.found(name, values), number, f"θ{term.name}", "o-")
+    level(path, 0.0)
+    path.set(xscale="log", xlabel=run.options.scanned, ylabel="coefficient")
+    path.legend(ncols=2)
+    for number, study in enumerate(values):
+        (accuracy,) = run.found("accuracy", [study])
+        coefficients = [run.quantities[f"theta{term.name}.{study}"] for term in run.terms(study)]
+        left = sum(not theta["ci_low"] <= 0 <= theta["ci_high"] for theta in coefficients)
+        dots(price, [left], [accuracy], number)
+        place = (left, accuracy["mean"])
+        price.annotate(plain(run.labels[study]), place, xytext=(6, 4), textcoords="offset points", fontsize=8)
+    price.set(xlabel="terms left", ylabel="accuracy", ylim=(0, 1))
     return figure
 
 
-def _price(axes: Axes, run: Recorded, studies: list[str]) -> None:
-    """Draw accuracy against the number of terms that are left."""
+def updates(run: Recorded) -> Figure | None:
+    """Cosines of single updates, and changes of losses; ``None`` if they were not measured."""
+    studies = run.measured("own_change")
+    if not studies:
+        return None
+    figure, (descent, update, change) = plots(3, 3, (3.5, 3.4))
+    _cosines(descent, run, studies, "descent_cosine", "cosine to negative gradient")
+    _cosines(update, run, studies, "update_cosine", "cosine between classes")
     for number, study in enumerate(studies):
-        accuracy = run.quantities[f"accuracy.{study}"]
-        left = sum(_differs(run.quantities[f"theta{term.name}.{study}"]) for term in run.terms(study))
-        dots(axes, [left], [accuracy], number)
-        place = (left, accuracy["mean"])
-        axes.annotate(plain(run.labels[study]), place, xytext=(6, 4), textcoords="offset points", fontsize=8)
-    axes.set_xlabel("terms left")
-    axes.set_ylabel("accuracy")
-    axes.set_ylim(0, 1)
+        known = [run.quantities[f"{what}_change.{study}"] for what in ("own", "other")]
+        dots(change, np.arange(2) + beside(number, len(studies)), known, number)
+    level(change, 0.0)
+    change.set_xticks([0, 1], ["own class", "other classes"])
+    change.set_ylabel("change of the loss")
+    descent.legend(fontsize=7)
+    return figure
 
 
-def _differs(quantity: dict[str, Any]) -> bool:
-    """Whether the interval does not contain zero."""
-    return not quantity["ci_low"] <= 0 <= quantity["ci_high"]
+def _cosines(axes: Axes, run: Recorded, studies: list[str], name: str, label: str) -> None:
+    for number, study in enumerate(studies):
+        found = (f"{name}{layer}.{study}" for layer in range(1, 10))
+        known = [run.quantities[quantity] for quantity in found if quantity in run.quantities]
+        # The last layer of every arm is its output layer.
+        x = np.arange(len(known)) - len(known) + beside(number, len(studies), 0.8)
+        dots(axes, x, known, number, run.studies[study].arm_label)
+    level(axes, 0.0)
+    axes.set_xticks([-2, -1], ["hidden", "output"])
+    axes.set_ylabel(label)

@@ -2,8 +2,11 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -11,16 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.analysis import nan_mean
-from metaplax.reports.conditions import SCAN_CAPTION, TRANSFERS_CAPTION, scan, transfers
-from metaplax.reports.example_tasks import CURVES_CAPTION, SPIKES_CAPTION, curves, spikes
-from metaplax.reports.meta_gradients import COSTS_CAPTION, ERRORS_CAPTION, PROGRESS_CAPTION, costs, errors, progress
+from metaplax.reports.conditions import scan, transfers, updates
+from metaplax.reports.example_tasks import curves, spikes, wheels
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.streams import STREAMS_CAPTION, UPDATES_CAPTION, streams, updates
-from metaplax.reports.style import STYLE, band, plain
-from metaplax.reports.wheels import REGRETS_CAPTION, WHEELS_CAPTION, regrets, wheels
+from metaplax.reports.series import costs, errors, progress, regrets, streams
+from metaplax.reports.style import STYLE, band, level, plain, plots
+from metaplax.runs import ReportOptions
 
+CAPTIONS: Mapping[str, str] = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
 WINDOW = 10
 """Steps of the trailing moving average, as in the published plots."""
+FEW = 6
+"""Largest number of curves whose legend has two columns."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,7 @@ class Curve:
 
     label: str
     values: np.ndarray
-    axis: str = "episode"
-    stride: int = 1
+    options: ReportOptions
 
 
 @dataclass(frozen=True)
@@ -48,98 +52,65 @@ class Panel:
     figure: Figure
 
 
-def _coefficients(axes: Axes) -> None:
-    axes.axhline(0, color="#999999", linewidth=0.8)
-    axes.set_ylabel("coefficient")
-
-
-def _angles(axes: Axes) -> None:
-    axes.axhline(90, color="#999999", linewidth=0.8, linestyle="--")
-    axes.set_ylim(0, 120)
-    axes.set_ylabel("angle (degrees)")
-
-
-def _orthonormality(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.set_ylabel("orthonormality error")
-
-
 @dataclass(frozen=True)
 class Family:
     """A figure with one plot per study, whose curves are the series with similar names.
 
     Attributes:
-        name: file name of the figure.
-        caption: first words of its caption.
         pattern: regular expression of the names of series; its group tells them apart.
         symbol: what curves are called, before that group.
-        dress: finishes the axes of a plot.
+        look: properties of the axes of every plot.
+        level: height and style of a line to compare with.
+        skips_last: whether the last curve is left out.
     """
 
-    name: str
-    caption: str
     pattern: str
     symbol: str
-    dress: Callable[[Axes], None]
+    look: Mapping[str, Any]
+    level: tuple[float, str] | None = None
+    skips_last: bool = False
 
     def curves(self, run: Recorded, study: str) -> list[Curve]:
         """The curves of one study."""
         matches = ((re.fullmatch(self.pattern, name), values) for name, values in run.series[study].items())
-        found = [curve(run, f"{self.symbol}{match.group(1)}", values) for match, values in matches if match]
-        # The output layer's own error is never fed back: its angle is zero by definition.
-        return found[:-1] if self.name == "angles" else found
+        found = [Curve(f"{self.symbol}{match.group(1)}", values, run.options) for match, values in matches if match]
+        return found[:-1] if self.skips_last else found
 
 
-TEACHING = "Angle between the teaching signals and those of backprop, layer by layer"
-ORTHONORMAL = "Orthonormality error of the weights, layer by layer"
-FAMILIES = (
-    Family("coefficients", "Meta-learned coefficients", r"theta(.+)", "θ", _coefficients),
-    Family("angles", TEACHING, r"angle([1-9]\d*)", "α", _angles),
-    Family("orthonormality", ORTHONORMAL, r"orthonormality(\d+)", "E", _orthonormality),
-)
-OF_ONE_RUN: tuple[tuple[str, str, Callable[[Recorded], Figure | None]], ...] = (
-    ("costs", COSTS_CAPTION, costs),
-    ("progress", PROGRESS_CAPTION, progress),
-    ("curves", CURVES_CAPTION, curves),
-    ("spikes", SPIKES_CAPTION, spikes),
-    ("errors", ERRORS_CAPTION, errors),
-    ("streams", STREAMS_CAPTION, streams),
-    ("updates", UPDATES_CAPTION, updates),
-    ("regrets", REGRETS_CAPTION, regrets),
-    ("wheels", WHEELS_CAPTION, wheels),
-    ("transfers", TRANSFERS_CAPTION, transfers),
-    ("path", SCAN_CAPTION, scan),
-)
-"""Figures of a single run: name, caption, and a function that returns ``None`` for runs without such data."""
+FAMILIES = {
+    "coefficients": Family(r"theta(.+)", "θ", {"ylabel": "coefficient"}, (0.0, "-")),
+    # The output layer's own error is never fed back: its angle is zero by definition.
+    "angles": Family(r"angle([1-9]\d*)", "α", {"ylim": (0, 120), "ylabel": "angle (degrees)"}, (90.0, "--"), True),
+    "orthonormality": Family(r"orthonormality(\d+)", "E", {"yscale": "log", "ylabel": "orthonormality error"}),
+}
+OF_ONE_RUN: Mapping[str, Callable[[Recorded], Figure | None]] = {
+    "costs": costs, "progress": progress, "curves": curves, "spikes": spikes, "errors": errors, "streams": streams,
+    "updates": updates, "regrets": regrets, "wheels": wheels, "transfers": transfers, "path": scan,
+}  # fmt: skip
+"""Figures of a single run: functions that return ``None`` for runs without such data."""
 
 
+@rc_context(STYLE)
 def panels(runs: Sequence[Recorded]) -> list[Panel]:
     """All figures that the runs have data for."""
     studies = [(study, distinct_label(run, study, runs), run) for run in runs for study in run.labels]
     drawn = []
-    for name, caption in (("accuracy", "Query accuracy"), ("loss", "Outer loss")):
-        shown = [
-            curve(run, label, run.series[study][name]) for study, label, run in studies if name in run.series[study]
-        ]
+    for name in ("accuracy", "loss"):
+        series = [(label, run.series[study].get(name), run.options) for study, label, run in studies]
+        shown = [Curve(label, values, options) for label, values, options in series if values is not None]
         if shown:
-            drawn.append(Panel(name, caption + _fine_print(shown), _one_plot(shown, name)))
-    for family in FAMILIES:
+            drawn.append(Panel(name, _caption(name, shown), _one_plot(shown, name)))
+    for name, family in FAMILIES.items():
         groups = [(label, family.curves(run, study)) for study, label, run in studies]
         groups = [(label, shown) for label, shown in groups if shown]
         if groups:
-            caption = family.caption + _fine_print(groups[0][1])
-            drawn.append(Panel(family.name, caption, _plot_per_study(groups, family.dress)))
+            drawn.append(Panel(name, _caption(name, groups[0][1]), _plot_per_study(groups, family)))
     for run in runs:
-        for name, caption, draw in OF_ONE_RUN:
+        for name, draw in OF_ONE_RUN.items():
             figure = draw(run)
             if figure is not None:
-                drawn.append(Panel(name if len(runs) == 1 else f"{name}-{run.path.name}", caption, figure))
+                drawn.append(Panel(name if len(runs) == 1 else f"{name}-{run.path.name}", CAPTIONS[name], figure))
     return drawn
-
-
-def curve(run: Recorded, label: str, values: np.ndarray) -> Curve:
-    """A series of a run as a curve."""
-    return Curve(label, values, run.options.axis, run.options.stride)
 
 
 def distinct_label(run: Recorded, study: str, runs: Sequence[Recorded]) -> str:
@@ -148,45 +119,40 @@ def distinct_label(run: Recorded, study: str, runs: Sequence[Recorded]) -> str:
     return f"{run.labels[study]} · {run.path.name}" if twice else run.labels[study]
 
 
-def _fine_print(shown: Sequence[Curve]) -> str:
-    trials, first = shown[0].values.shape[1], shown[0]
-    smoothed = f"; moving average over {WINDOW} {first.axis}s" if first.stride == 1 else ""
-    return f" after each {first.axis}. Mean and 98 % bootstrap interval over {trials} trials{smoothed}."
+def _caption(name: str, shown: Sequence[Curve]) -> str:
+    trials, options = shown[0].values.shape[1], shown[0].options
+    smoothed = f"; moving average over {WINDOW} {options.axis}s" if options.stride == 1 else ""
+    about = f"Mean and 98 % bootstrap interval over {trials} trials{smoothed}."
+    return f"{CAPTIONS[name]} after each {options.axis}. {about}"
 
 
-@rc_context(STYLE)
 def _one_plot(shown: Sequence[Curve], name: str) -> Figure:
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = plots(1, 1, (7.2, 3.8))
     _draw(axes, shown)
-    axes.set_ylabel(name)
-    if name == "accuracy":
-        axes.set_ylim(0, 1)
-    axes.legend(loc="best", fontsize=9)
+    axes.set(ylabel=name, **({"ylim": (0, 1)} if name == "accuracy" else {}))
+    axes.legend(fontsize=9)
     return figure
 
 
-@rc_context(STYLE)
-def _plot_per_study(groups: Sequence[tuple[str, Sequence[Curve]]], dress: Callable[[Axes], None]) -> Figure:
+def _plot_per_study(groups: Sequence[tuple[str, Sequence[Curve]]], family: Family) -> Figure:
     columns = min(3, len(groups))
-    rows = -(-len(groups) // columns)
-    figure = Figure(figsize=(7.2 if columns == 1 else 3.4 * columns, 3.1 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (label, shown) in zip(grid, groups, strict=False):
+    figure, grid = plots(len(groups), columns, (7.2 if columns == 1 else 3.4, 3.1))
+    for axes, (label, shown) in zip(grid, groups, strict=True):
         _draw(axes, shown)
-        axes.set_title(plain(label), fontsize=10, loc="left")
-        dress(axes)
-        axes.legend(fontsize=8 if len(shown) <= 6 else 6, ncols=2 if len(shown) <= 6 else 3)
-    for axes in grid[len(groups) :]:
-        axes.set_visible(False)
+        axes.set_title(plain(label), fontsize=10)
+        if family.level:
+            level(axes, *family.level)
+        axes.set(**family.look)
+        axes.legend(fontsize=8 if len(shown) <= FEW else 6, ncols=2 if len(shown) <= FEW else 3)
     return figure
 
 
 def _draw(axes: Axes, shown: Sequence[Curve]) -> None:
     for number, one in enumerate(shown):
-        smooth = moving_average(one.values, WINDOW if one.stride == 1 else 1)
-        band(axes, one.stride * np.arange(1, len(smooth) + 1), smooth, number, one.label)
-    axes.set_xlabel(shown[0].axis)
+        stride = one.options.stride
+        smooth = moving_average(one.values, WINDOW if stride == 1 else 1)
+        band(axes, stride * np.arange(1, len(smooth) + 1), smooth, number, one.label)
+    axes.set_xlabel(shown[0].options.axis)
 
 
 def moving_average(values: np.ndarray, window: int = WINDOW) -> np.ndarray:

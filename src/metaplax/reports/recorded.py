@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from metaplax.analysis import Published, quantities
-from metaplax.plasticity import PrintedTerm, as_latex, as_text
+from metaplax.plasticity import PrintedTerm, as_text
 from metaplax.runs import ReportOptions, RunFolder, StudyDescription, with_tuples
 from metaplax.runs.old_names import translate_example_task
 
@@ -88,16 +88,16 @@ class Recorded:
 
     def measured(self, what: str) -> list[str]:
         """Names of the studies in further conditions that measured a quantity, such as ``accuracy``."""
-        return [
-            name
-            for name, study in self.studies.items()
-            if study.condition and self.quantities.get(f"{what}.{name}", {}).get("mean") is not None
-        ]
+        there = {name for name, quantity in self.quantities.items() if quantity["mean"] is not None}
+        return [name for name, study in self.studies.items() if study.condition and f"{what}.{name}" in there]
 
-    def arms(self, names: Iterable[str]) -> dict[str, int]:
-        """The arms of studies, in order, with a number for each that selects its colour."""
-        arms = dict.fromkeys(self.studies[name].arm for name in names)
-        return {arm: number for number, arm in enumerate(arms)}
+    def found(self, what: str, names: Iterable[str]) -> list[dict[str, Any]]:
+        """A quantity, such as ``accuracy``, of several studies."""
+        return [self.quantities[f"{what}.{name}"] for name in names]
+
+    def main_tasks(self) -> dict[str, dict[str, Any]]:
+        """Example tasks of main studies, by name."""
+        return {name: self.example_tasks[name] for name in self.labels if name in self.example_tasks}
 
     def terms(self, study: str) -> list[PrintedTerm]:
         """The terms of the rule of a study."""
@@ -109,10 +109,6 @@ class Recorded:
         if not names or any(name not in self.quantities for name in names):
             return None
         return [self.quantities[name]["mean"] for name in names]
-
-    def latex(self, study: str) -> str:
-        """The learned rule as LaTeX."""
-        return as_latex(self.terms(study), self.coefficients(study))
 
     def equation(self, study: str) -> str:
         """The learned rule as plain text."""
@@ -166,10 +162,10 @@ def compare(first: Recorded, second: Recorded) -> list[dict[str, Any]]:
         b = second.quantities.get(name)
         if b is None or a["mean"] is None or b["mean"] is None:
             continue
-        ends = [{"mean": q["mean"], "low": q["ci_low"], "high": q["ci_high"], "n": q["n"]} for q in (a, b)]
-        overlap = a["ci_low"] <= b["ci_high"] and b["ci_low"] <= a["ci_high"]
-        difference = b["mean"] - a["mean"]
-        rows.append(
-            {"name": name, "first": ends[0], "second": ends[1], "difference": difference, "overlap": bool(overlap)}
-        )
+        row: dict[str, Any] = {"name": name}
+        for which, q in (("first", a), ("second", b)):
+            row[which] = {"mean": q["mean"], "low": q["ci_low"], "high": q["ci_high"], "n": q["n"]}
+        row["difference"] = b["mean"] - a["mean"]
+        row["overlap"] = a["ci_low"] <= b["ci_high"] and b["ci_low"] <= a["ci_high"]
+        rows.append(row)
     return rows

@@ -1,26 +1,43 @@
 """The look of all figures, and the marks that they share."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from metaplax.analysis import bootstrap_interval, nan_mean
 
-COLOURS = ("#4c5a67", "#c44536", "#1f6f8b", "#6a4c93", "#2a9d5c", "#d98e04", "#8c564b", "#e377c2", "#7f7f7f", "#17becf")
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "metaplax",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-}
+STYLE = rc_params_from_file(Path(__file__).with_name("figures.mplstyle"), use_default_template=False)
+COLOURS = STYLE["axes.prop_cycle"].by_key()["color"]
+GREY = "#999999"
+RIGHT = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+"""Places a legend at the right of the axes."""
+BELOW = {"loc": "outside lower center"}
+"""Places a legend below the figure."""
+
+
+def plots(
+    count: int, columns: int, size: tuple[float, float], margin: tuple[float, float] = (0.0, 0.0), **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure with plots row by row, and the axes of these plots, shape ``(count,)``.
+
+    Args:
+        count: number of plots.
+        columns: number of plots in a row.
+        size: width and height of a plot in inches.
+        margin: width and height of what is beside and below the plots, in inches.
+        options: of matplotlib's ``subplots``.
+    """
+    rows = -(-count // columns)
+    figure = Figure(figsize=(size[0] * columns + margin[0], size[1] * rows + margin[1]), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options).ravel()
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, axes[:count]
 
 
 def colour(number: int) -> str:
@@ -33,20 +50,20 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def level(axes: Axes, height: float, mark: str = "-") -> None:
+    """Draw a thin grey line at a height to compare with."""
+    axes.axhline(height, color=GREY, linewidth=0.8, linestyle=mark)
+
+
+def beside(number: int, count: int, width: float = 0.6) -> float:
+    """Offset of one of several marks that share a position."""
+    return width * (number / max(count - 1, 1) - 0.5)
+
+
 def band(
     axes: Axes, x: Any, values: Float[np.ndarray, "steps trials"], number: int, label: str, mark: str = "-", **line: Any
 ) -> None:
-    """Draw the mean over trials as a line, with a band for its 98 % interval.
-
-    Args:
-        axes: where to draw.
-        x: positions of the steps, shape ``(steps,)``.
-        values: the curve of every trial.
-        number: selects the colour.
-        label: entry in the legend.
-        mark: line style in matplotlib's short notation.
-        line: further properties of the line.
-    """
+    """Draw the mean over trials as a line, with a band for its 98 % interval; the number selects the colour."""
     low, high = bootstrap_interval(values.T)
     axes.fill_between(x, low, high, color=colour(number), alpha=0.17, linewidth=0)
     axes.plot(x, nan_mean(values, axis=1), mark, color=colour(number), label=plain(label), **{"linewidth": 1.5, **line})
@@ -62,16 +79,9 @@ def dots(
     *,
     sideways: bool = False,
 ) -> None:
-    """Draw the means of quantities with bars for their intervals.
+    """Draw the means of quantities at positions ``x`` with bars for their intervals; the number selects the colour.
 
-    Args:
-        axes: where to draw.
-        x: positions of the quantities.
-        quantities: with ``mean``, ``ci_low`` and ``ci_high``.
-        number: selects the colour.
-        label: entry in the legend.
-        mark: marker and line style in matplotlib's short notation.
-        sideways: whether means run along the horizontal axis, and positions along the vertical one.
+    If ``sideways``, means run along the horizontal axis, and positions along the vertical one.
     """
     means = np.asarray([quantity["mean"] for quantity in quantities], float)
     ends = np.asarray([[quantity["ci_low"], quantity["ci_high"]] for quantity in quantities], float).reshape(-1, 2).T
@@ -79,8 +89,3 @@ def dots(
     places = (means, x, None, bars) if sideways else (x, means, bars, None)
     axes.errorbar(*places, fmt=mark, ms=4, color=colour(number))
     axes.lines[-1].set_label(plain(label) if label else "_")
-
-
-def beside(number: int, count: int, width: float = 0.6) -> float:
-    """Offset of one of several marks that share a position."""
-    return width * (number / max(count - 1, 1) - 0.5)

@@ -3,11 +3,10 @@
 from metaplax.runs.checkpoints import CheckpointError, Checkpoints, fingerprint
 from metaplax.runs.compilation_cache import use_compilation_cache
 from metaplax.runs.descriptions import ReportOptions, StudyDescription, with_tuples
-from metaplax.runs.interruption import Interrupted, Interruption
 from metaplax.runs.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.runs.recorder import AbstractRecorder, FolderRecorder, MemoryRecorder, Row
 from metaplax.runs.run_folder import RunFolder, RunFolderError, environment
-from metaplax.runs.run_steps import Step, run_steps
+from metaplax.runs.run_steps import Interrupted, Interruption, Step, run_steps
 
 __all__ = [
     "AbstractProgress", "AbstractRecorder", "CheckpointError", "Checkpoints", "FolderRecorder", "Interrupted",

@@ -17,6 +17,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from metaplax.runs.run_folder import RunFolder
+
 KEEP = 3
 CHECKSUMS = "checksums.json"
 
@@ -64,11 +66,8 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)
             with _silent(), ocp.StandardCheckpointer() as checkpointer:
                 checkpointer.save(target / "state", _numbered(state), force=True)
-            files = {**_checksums(target), CHECKSUMS: _digest(self.fingerprint.encode())}
-            about = {"fingerprint": self.fingerprint, "files": files}
-            partial = target / f"{CHECKSUMS}.partial"
-            partial.write_text(json.dumps(about), encoding="utf-8")
-            partial.replace(target / CHECKSUMS)
+            about = {"fingerprint": self.fingerprint, "files": _checksums(target, self.fingerprint)}
+            RunFolder(target).write_json(CHECKSUMS, about)
         except Exception as error:
             raise CheckpointError(f"the checkpoint {target} cannot be written: {_reason(error)}") from error
         kept = {str(step) for step in self.steps()[-KEEP:]}
@@ -100,8 +99,7 @@ class Checkpoints:
         target = self.folder / str(done)
         try:
             about = json.loads((target / CHECKSUMS).read_text(encoding="utf-8"))
-            expected = about["files"]
-            actual = {**_checksums(target), CHECKSUMS: _digest(about["fingerprint"].encode())}
+            expected, actual = about["files"], _checksums(target, about["fingerprint"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{CHECKSUMS}: {type(error).__name__}"
         for name in sorted(expected.keys() | actual.keys()):
@@ -127,15 +125,15 @@ class Checkpoints:
             raise CheckpointError(
                 f"the checkpoint {target} cannot be read by this version of metaplax: {_reason(error)}"
             ) from error
-        values = [restored[name] for name in _names(leaves)]
-        for value, leaf in zip(values, leaves, strict=True):
-            if value.shape != leaf.shape:
+        values = []
+        for name, leaf in _numbered(leaves).items():
+            if restored[name].shape != leaf.shape:
                 raise CheckpointError(
                     f"the checkpoint {target} belongs to another configuration: it has an array of shape"
-                    f" {value.shape} in place of {leaf.shape}"
+                    f" {restored[name].shape} in place of {leaf.shape}"
                 )
-        pairs = zip(values, leaves, strict=True)
-        return jax.tree.unflatten(structure, [jax.numpy.asarray(value, leaf.dtype) for value, leaf in pairs])
+            values.append(jax.numpy.asarray(restored[name], leaf.dtype))
+        return jax.tree.unflatten(structure, values)
 
 
 @contextmanager
@@ -157,19 +155,16 @@ def _reason(error: Exception) -> str:
     return next((reason for reason in known if reason in said), said)
 
 
-def _names(leaves: list) -> list[str]:
-    """The names under which leaves are stored: their position."""
-    return [f"leaf{index:04d}" for index in range(len(leaves))]
-
-
 def _numbered(state: PyTree) -> dict[str, np.ndarray | jax.Array]:
-    leaves = jax.tree.leaves(state)
-    return dict(zip(_names(leaves), leaves, strict=True))
+    """The leaves by the names under which they are stored: their positions."""
+    return {f"leaf{index:04d}": leaf for index, leaf in enumerate(jax.tree.leaves(state))}
 
 
-def _checksums(target: Path) -> dict[str, str]:
+def _checksums(target: Path, fingerprint: str) -> dict[str, str]:
+    """Checksums of all files of a checkpoint, and of its fingerprint."""
     files = sorted(path for path in target.rglob("*") if path.is_file() and not path.name.startswith(CHECKSUMS))
-    return {str(path.relative_to(target)): _digest(path.read_bytes()) for path in files}
+    found = {str(path.relative_to(target)): _digest(path.read_bytes()) for path in files}
+    return {**found, CHECKSUMS: _digest(fingerprint.encode())}
 
 
 def _digest(content: bytes) -> str:

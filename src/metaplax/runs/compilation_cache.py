@@ -31,7 +31,9 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     asked = os.environ.get(VARIABLE, "")
     if folder is None and asked == "off":
         return None
-    folder = Path(folder or asked or _default_folder())
+    import pooch  # slow to import
+
+    folder = Path(folder or asked or pooch.os_cache("metaplax") / "compiled")
     try:
         make_private(folder)
     except (UnsafeFolderError, OSError) as error:
@@ -40,12 +42,6 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     return folder
-
-
-def _default_folder() -> Path:
-    import pooch  # slow to import
-
-    return Path(pooch.os_cache("metaplax")) / "compiled"
 
 
 def make_private(folder: Path) -> None:

@@ -1,15 +1,16 @@
 """Progress of a study: a bar on a terminal, plain lines elsewhere, or nothing."""
 
+import math
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import IO
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TimeElapsedColumn
 
 from metaplax.runs.recorder import Row
 
@@ -20,19 +21,16 @@ class AbstractProgress(ABC):
     """Shows how many steps of a study are done."""
 
     @abstractmethod
-    @contextmanager
-    def track(self, steps: int, first: int) -> Iterator[Advance]:
+    def track(self, steps: int, first: int) -> AbstractContextManager[Advance]:
         """Start at step ``first`` of ``steps``; yields a function to call with the row of every step."""
-        yield lambda row: None
 
 
 class NoProgress(AbstractProgress):
     """Shows nothing."""
 
-    @contextmanager
-    def track(self, steps: int, first: int) -> Iterator[Advance]:
+    def track(self, steps: int, first: int) -> AbstractContextManager[Advance]:
         del steps, first
-        yield lambda row: None
+        return nullcontext(lambda row: None)
 
 
 class PlainProgress(AbstractProgress):
@@ -49,16 +47,20 @@ class PlainProgress(AbstractProgress):
 
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
-        stream, last, rate = self.stream or sys.stderr, time.monotonic(), Rate(first, steps)
+        stream, last = self.stream or sys.stderr, time.monotonic()
+        counter = Progress(disable=True, speed_estimate_period=math.inf)
+        counter.add_task(self.title, total=steps, completed=first)
+        (task,) = counter.tasks
         if first < steps:
             print(f"{self.title}: compiling", file=stream, flush=True)
 
         def advance(row: Row) -> None:
             nonlocal last
-            rate.count()
-            if time.monotonic() - last >= self.seconds or rate.done == steps:
+            counter.advance(task.id)
+            if time.monotonic() - last >= self.seconds or task.finished:
                 last = time.monotonic()
-                print(f"{self.title}: {rate.done}/{steps}  {_summary(row)}  {rate.text()}", file=stream, flush=True)
+                done = f"{self.title}: {task.completed}/{steps}"
+                print(done, _summary(row), _rate(task), sep="  ", file=stream, flush=True)
 
         yield advance
 
@@ -71,47 +73,26 @@ class RichProgress(AbstractProgress):
 
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
-        columns = (
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[summary]}"),
-        )
-        with Progress(*columns, console=self.console) as progress:
+        title, rate, summary = "[bold]{task.description}", "{task.fields[rate]}", "{task.fields[summary]}"
+        columns = (title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), rate, summary)
+        with Progress(*columns, console=self.console, speed_estimate_period=math.inf) as progress:
             bar = progress.add_task(self.title, total=steps, completed=first, summary="compiling", rate="")
-            rate = Rate(first, steps)
 
             def advance(row: Row) -> None:
-                rate.count()
-                progress.update(bar, advance=1, summary=_summary(row), rate=rate.text())
+                progress.advance(bar)
+                progress.update(bar, summary=_summary(row), rate=_rate(progress.tasks[0]))
 
             yield advance
-
-
-class Rate:
-    """Steps per second since the end of the first step, so that compilation does not count."""
-
-    def __init__(self, first: int, steps: int):
-        self.done, self._first, self._steps, self._began = first, first + 1, steps, 0.0
-
-    def count(self) -> None:
-        """Count one more step."""
-        self.done += 1
-        self._began = time.monotonic() if self.done == self._first else self._began
-
-    def text(self) -> str:
-        """Rate, and estimated time for the remaining steps."""
-        if self.done <= self._first:
-            return ""
-        rate = (self.done - self._first) / max(time.monotonic() - self._began, 1e-9)
-        return f"{rate:.2f} steps/s, {(self._steps - self.done) / rate:.0f} s left"
 
 
 def default_progress(title: str) -> AbstractProgress:
     """A bar if standard error is a terminal, otherwise plain lines."""
     return RichProgress(title) if sys.stderr.isatty() else PlainProgress(title)
+
+
+def _rate(task: Task) -> str:
+    """Steps per second since the end of the first, so that compilation does not count, and the time that is left."""
+    return "" if task.speed is None else f"{task.speed:.2f} steps/s, {task.time_remaining or 0:.0f} s left"
 
 
 def _summary(row: Row) -> str:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -91,19 +91,13 @@ class RunFolder:
         Raises:
             RunFolderError: another process holds it.
         """
-        lock = FileLock(self.path / ".lock")
         with explaining(self.path):
             try:
-                lock.acquire(timeout=0)
+                lock = FileLock(self.path / ".lock").acquire(timeout=0)
             except Timeout:
                 raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
-        try:
+        with lock, closing(self):
             yield
-        finally:
-            try:
-                self.close()
-            finally:
-                lock.release()
 
     def close(self) -> None:
         """Close the metrics file, if it is open; the next row opens it again."""

@@ -1,19 +1,58 @@
-"""Taking compiled steps one after the other, so that nothing is lost when somebody stops it."""
+"""Taking compiled steps one after the other, so that nothing is lost when SIGTERM or Ctrl-C stops it."""
 
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from jaxtyping import Array, PyTree
 
 from metaplax.runs.checkpoints import CheckpointError
-from metaplax.runs.interruption import Interrupted, Interruption
 from metaplax.runs.progress import AbstractProgress
 from metaplax.runs.recorder import AbstractRecorder
 
 Step = Callable[[int, PyTree], tuple[PyTree, dict[str, Array]]]
 """From the index of the step and the state before it to the state after it and what to record, per trial."""
+
+
+class Interrupted(Exception):
+    """A run was asked to stop, and has stopped after writing a checkpoint.
+
+    Attributes:
+        reason: name of the signal.
+        step: number of meta-steps done.
+    """
+
+    def __init__(self, reason: str, step: int):
+        super().__init__(f"stopped by {reason} after meta-step {step}; everything up to there is saved")
+        self.reason = reason
+        self.step = step
+
+
+class Interruption:
+    """Whether the run was asked to stop: ``requested`` is the name of the signal, or empty."""
+
+    requested: str = ""
+
+    @contextmanager
+    def listening(self) -> Iterator["Interruption"]:
+        """Turn SIGTERM and SIGINT into requests to stop after the current step; a second signal stops at once."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del frame
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = signal.Signals(number).name
+        os.write(2, b"stopping after the current step; once more to stop at once\n")
 
 
 def run_steps(
@@ -51,7 +90,8 @@ def run_steps(
     """
     if first > steps:
         raise CheckpointError(f"{first} steps are done already, more than the {steps} that are asked for")
-    refuse(trouble(state, first))
+    if wrong := trouble(state, first):
+        raise wrong
     with progress.track(steps, first) as advance:
         if interruption.requested:
             raise Interrupted(interruption.requested, first)
@@ -69,13 +109,8 @@ def run_steps(
             wrong = trouble(state, done)
             if stop or wrong or recorder.is_due(done, steps):
                 recorder.checkpoint(done, kept(state))
-            refuse(wrong)
+            if wrong:
+                raise wrong
             if stop and done < steps:
                 raise Interrupted(stop, done)
     return kept(state)
-
-
-def refuse(wrong: Exception | None) -> None:
-    """Raise it, if there is one."""
-    if wrong is not None:
-        raise wrong

@@ -4,11 +4,10 @@ from metaplax.tasks.class_bank import ClassBank
 from metaplax.tasks.continual import AbstractContinualTask, ContinualImages, Order, Sinusoids
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
 from metaplax.tasks.few_shot import FewShot
-from metaplax.tasks.hold_out import HoldOut
+from metaplax.tasks.hold_out import HoldOut, Table
 from metaplax.tasks.image_stream import ImageStream
 from metaplax.tasks.online_classification import OnlineClassification
 from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
-from metaplax.tasks.table import Table
 
 __all__ = [
     "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",

@@ -38,10 +38,8 @@ class AbstractTask(eqx.Module):
     def resample(self, key: Key[Array, ""]) -> "AbstractTask":
         """Draw what stays the same over all episodes of one trial, such as which images are held back.
 
-        Called once per trial, before its first episode. By default nothing is drawn.
-
-        Returns:
-            the distribution for this trial, with arrays of the same shapes.
+        Called once per trial, before its first episode. Gives the distribution for this trial, with arrays of the same
+        shapes. By default nothing is drawn.
         """
         del key
         return self

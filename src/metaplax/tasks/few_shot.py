@@ -9,9 +9,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from metaplax.data import ImageSet
 from metaplax.data.checks import check_sizes
-from metaplax.tasks.class_bank import ClassBank
+from metaplax.tasks.class_bank import ClassBank, Standardisation
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
-from metaplax.tasks.pixels import Standardisation
 
 
 class FewShot(AbstractTask):

@@ -6,8 +6,8 @@ from jaxtyping import Array, Int, Key
 
 from metaplax.data import ImageSet
 from metaplax.data.checks import check_sizes
+from metaplax.tasks.class_bank import on_device, unit_pixels
 from metaplax.tasks.episode import Examples
-from metaplax.tasks.pixels import on_device, unit_pixels
 
 
 class ImageStream(eqx.Module):

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,15 +15,9 @@ from metaplax.tasks.episode import AbstractTask, Episode, Examples
 
 
 def tuning_curves(value: Float[Array, " n"], neurons: int, width: float) -> Float[Array, "n neurons"]:
-    """Gaussian tuning curves of a population.
+    """Gaussian tuning curves of a population whose preferred values are spread evenly over ``[0, 1]``.
 
-    Args:
-        value: numbers in ``[0, 1]`` to encode.
-        neurons: size of the population, whose preferred values are spread evenly over ``[0, 1]``.
-        width: standard deviation of a tuning curve.
-
-    Returns:
-        firing probability per time step, which is 1 at a neuron's preferred value.
+    Gives the probability to fire in a time step, which is 1 at a neuron's preferred value.
     """
     preferred = jnp.linspace(0, 1, neurons)
     return jnp.exp(-((preferred[None] - value[:, None]) ** 2) / (2 * width**2))
@@ -37,13 +31,8 @@ def bernoulli_spikes(key: Key[Array, ""], rates: Float[Array, "..."]) -> Float[A
 class ExampleTaskData(eqx.Module):
     """One task with what is needed to draw its target as a curve, against the input or against time.
 
-    Attributes:
-        support: examples to learn from.
-        support_x_values: their positions on the horizontal axis.
-        support_target: their targets.
-        x: spikes of samples at ``x_values``; of a single sample if the axis is time.
-        x_values: positions along the whole axis, inputs or time steps.
-        target: targets at ``x_values``.
+    ``support_x_values`` are positions of support examples on the horizontal axis, and ``support_target`` their targets.
+    ``x`` are spikes of samples at ``x_values``, or of a single sample if the axis is time.
     """
 
     support: Examples
@@ -65,7 +54,35 @@ class AbstractSpikingTask(AbstractTask):
         """Draw one task for a figure."""
 
 
-class SpikingSinusoids(AbstractSpikingTask):
+class AbstractCurves(AbstractSpikingTask):
+    """A curve is drawn for every episode, and support and query samples of it."""
+
+    shots: AbstractVar[int]
+    queries: AbstractVar[int]
+    steps: AbstractVar[int]
+    width: AbstractVar[float]
+
+    def __check_init__(self):
+        check_sizes(shots=self.shots, queries=self.queries, neurons=self.neurons)
+        check_sizes(at_least=2, steps=self.steps)
+        if not self.width > 0:
+            raise ValueError(f"width must be positive, not {self.width}")
+
+    @abstractmethod
+    def curve(self, key: Key[Array, ""]) -> Any:
+        """Draw what a task is about."""
+
+    @abstractmethod
+    def examples(self, key: Key[Array, ""], curve: Any, samples: int) -> Examples:
+        """Draw some samples of the task with this curve."""
+
+    def sample(self, key: Key[Array, ""]) -> Episode:
+        curve_key, *keys = jax.random.split(key, 3)
+        curve = self.curve(curve_key)
+        return Episode(self.examples(keys[0], curve, self.shots), self.examples(keys[1], curve, self.queries))
+
+
+class SpikingSinusoids(AbstractCurves):
     """Regression of ``y = amplitude * sin(x + phase)``, where ``x`` is encoded in the spikes of a population.
 
     ``x`` is uniform in ``[-5, 5]``, amplitudes in ``[0.1, 5]``, phases in ``[0, pi]``. In every time step each neuron
@@ -92,25 +109,20 @@ class SpikingSinusoids(AbstractSpikingTask):
     neurons: int = eqx.field(static=True, default=100)
     width: float = eqx.field(static=True, default=0.01414)
 
-    def __check_init__(self):
-        _check(self)
-
-    def sample(self, key: Key[Array, ""]) -> Episode:
-        curve_key, *keys = jax.random.split(key, 3)
-        curve = self._curve(curve_key)
-        return Episode(self._seen(keys[0], curve, self.shots)[1], self._seen(keys[1], curve, self.queries)[1])
-
     def example_task(self, key: Key[Array, ""]) -> ExampleTaskData:
         curve_key, support_key, spike_key = jax.random.split(key, 3)
-        curve, grid = self._curve(curve_key), jnp.linspace(-5.0, 5.0, 101)
+        curve, grid = self.curve(curve_key), jnp.linspace(-5.0, 5.0, 101)
         x, support = self._seen(support_key, curve, self.shots)
         return ExampleTaskData(support, x, support.y[:, 0], self.spikes(spike_key, grid), grid, curve(grid))
 
-    def _curve(self, key: Key[Array, ""]) -> Callable[[Array], Array]:
+    def curve(self, key: Key[Array, ""]) -> Callable[[Array], Array]:
         amplitude_key, phase_key = jax.random.split(key)
         amplitude = jax.random.uniform(amplitude_key, (), minval=0.1, maxval=5.0)
         phase = jax.random.uniform(phase_key, (), maxval=jnp.pi)
         return lambda x: amplitude * jnp.sin(x + phase)
+
+    def examples(self, key: Key[Array, ""], curve: Callable[[Array], Array], samples: int) -> Examples:
+        return self._seen(key, curve, samples)[1]
 
     def _seen(
         self, key: Key[Array, ""], curve: Callable[[Array], Array], samples: int
@@ -126,7 +138,7 @@ class SpikingSinusoids(AbstractSpikingTask):
         return bernoulli_spikes(key, jnp.broadcast_to(rates[:, None], (len(x), self.steps, self.neurons)))
 
 
-class SpikingPatterns(AbstractSpikingTask):
+class SpikingPatterns(AbstractCurves):
     """Pattern generation: the same curve over time is the target of every sample, whose input says what time it is.
 
     The curve is a sum of three sinusoids with random amplitudes and phases, of one, two and three periods per sample.
@@ -157,34 +169,20 @@ class SpikingPatterns(AbstractSpikingTask):
     peak: float = eqx.field(static=True, default=0.5)
 
     def __check_init__(self):
-        _check(self)
         if not 0 < self.peak <= 1:
             raise ValueError(f"peak is a probability above 0, but {self.peak} was given")
-
-    def sample(self, key: Key[Array, ""]) -> Episode:
-        curve_key, *keys = jax.random.split(key, 3)
-        curve = self.curve(curve_key)
-        return Episode(self._examples(keys[0], curve, self.shots), self._examples(keys[1], curve, self.queries))
 
     def example_task(self, key: Key[Array, ""]) -> ExampleTaskData:
         curve_key, support_key, spike_key = jax.random.split(key, 3)
         curve, steps = self.curve(curve_key), jnp.arange(self.steps, dtype=float)
-        return ExampleTaskData(
-            self._examples(support_key, curve, self.shots),
-            steps[:0],
-            curve[:0],
-            self.spikes(spike_key, 1),
-            steps,
-            curve,
-        )
+        support = self.examples(support_key, curve, self.shots)
+        return ExampleTaskData(support, steps[:0], curve[:0], self.spikes(spike_key, 1), steps, curve)
 
-    def _examples(self, key: Key[Array, ""], curve: Float[Array, " steps"], samples: int) -> Examples:
-        """Samples with this curve as their target."""
+    def examples(self, key: Key[Array, ""], curve: Float[Array, " steps"], samples: int) -> Examples:
         targets = jnp.broadcast_to(curve[None, :, None], (samples, self.steps, 1))
         return Examples(self.spikes(key, samples), targets)
 
     def curve(self, key: Key[Array, ""]) -> Float[Array, " steps"]:
-        """Draw a curve."""
         amplitude_key, phase_key = jax.random.split(key)
         amplitudes = jax.random.uniform(amplitude_key, (3,), minval=0.1, maxval=1.0)
         phases = jax.random.uniform(phase_key, (3,), maxval=2 * jnp.pi)
@@ -195,10 +193,3 @@ class SpikingPatterns(AbstractSpikingTask):
         """Spikes of the input neurons in some samples."""
         rates = self.peak * tuning_curves(jnp.linspace(0, 1, self.steps), self.neurons, self.width)
         return bernoulli_spikes(key, jnp.broadcast_to(rates[None], (samples, self.steps, self.neurons)))
-
-
-def _check(task: SpikingSinusoids | SpikingPatterns) -> None:
-    check_sizes(shots=task.shots, queries=task.queries, neurons=task.neurons)
-    check_sizes(at_least=2, steps=task.steps)
-    if not task.width > 0:
-        raise ValueError(f"width must be positive, not {task.width}")

@@ -43,15 +43,10 @@ def divergence(
     ceiling: float,
     hint: Callable[[], str | None],
 ) -> DivergedError | None:
-    """The error, if in some trial too many meta-steps in a row had no episode that counts.
+    """The error, if in some trial ``patience`` meta-steps in a row had no episode that counts.
 
-    Args:
-        streaks: how many it are, for each trial.
-        causes: how many episodes of these were left out, by cause.
-        done: meta-steps done.
-        patience: how many are too many.
-        ceiling: outer loss above which an episode has exploded.
-        hint: looks for a better explanation; only called if there is an error.
+    ``causes`` counts the episodes that were left out in these streaks; ``hint`` looks for a better explanation, and is
+    only called if there is an error.
     """
     lost = np.asarray(streaks) >= patience
     if not lost.any():

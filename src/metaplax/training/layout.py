@@ -55,13 +55,13 @@ class AbstractLayout(ABC):
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         """``function`` of every key, stacked; to be called within the function of one trial."""
 
-    @abstractmethod
     def pad(self, tree: PyTree) -> PyTree:
         """States or keys with as many trials as are run, the last one repeated; done once for many steps."""
+        return tree
 
-    @abstractmethod
     def unpad(self, tree: PyTree) -> PyTree:
         """Without what ``pad`` added."""
+        return tree
 
 
 class VmapLayout(AbstractLayout):
@@ -72,12 +72,6 @@ class VmapLayout(AbstractLayout):
 
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         return jax.vmap(function)(keys)
-
-    def pad(self, tree: PyTree) -> PyTree:
-        return tree
-
-    def unpad(self, tree: PyTree) -> PyTree:
-        return tree
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ class MapLayout(AbstractLayout):
             if len(keys) == self.count + self.surplus:
                 return shared(tasks, step, state, keys)
             # Arrays that are no multiple of the devices are copied to all of them: slow where states are large.
-            results = shared(tasks, step, *jax.tree.map(self._pad_leaf, (state, keys)))
+            results = shared(tasks, step, *self.pad((state, keys)))
             return jax.tree.map(lambda leaf: leaf[: self.count], results)
 
         return padded
@@ -124,14 +118,11 @@ class MapLayout(AbstractLayout):
         return -self.count % self.trial_devices
 
     def pad(self, tree: PyTree) -> PyTree:
-        return jax.tree.map(self._pad_leaf, tree)
+        return jax.tree.map(lambda leaf: _pad(leaf, self.surplus), tree)
 
     def unpad(self, tree: PyTree) -> PyTree:
         # Cut on the host: on devices it would be a step that talks to all of them.
         return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[: self.count]), tree) if self.surplus else tree
-
-    def _pad_leaf(self, leaf: Array) -> Array:
-        return _pad(leaf, self.surplus)
 
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         if self.episode_devices == 1:
@@ -185,13 +176,8 @@ def compile_step(
 ) -> Step:
     """Compile the step of one trial into one of all trials, for ``run_steps``.
 
-    Args:
-        layout: of the trials.
-        function: ``f(arrays, index, state, key)`` of one trial, which gives its next state and what to record.
-        arrays: what the trials share, such as the arrays of a task.
-        keys: of the trials.
-        state: padded; its shapes are compiled for.
-        donate: whether the memory of a state is used again for the next one.
+    ``function(arrays, index, state, key)`` of one trial gives its next state and what to record; trials share
+    ``arrays``. The ``state`` is padded; its shapes are compiled for, and with ``donate`` its memory is used again.
     """
     padded, program = layout.pad(keys), jax.jit(layout.trials(function), donate_argnums=2 if donate else ())
     take = program.lower(arrays, jnp.int32(0), state, padded).compile()

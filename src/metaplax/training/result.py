@@ -23,13 +23,9 @@ def resample_key(trial_key: Key[Array, ""]) -> Key[Array, ""]:
 def trial_learner(
     learner: AbstractLearner, parameters: PyTree, trial_key: Key[Array, ""], resample: bool
 ) -> AbstractLearner:
-    """The learner of one trial, ready to run.
+    """The learner of one trial, ready to run, from the one that was given to meta-training.
 
-    Args:
-        learner: as it was given to meta-training.
-        parameters: meta-parameters of the trial.
-        trial_key: key of the trial.
-        resample: whether the trial started with a fresh draw, arrays included that are not meta-learned.
+    With ``resample`` the trial started with a fresh draw, arrays included that are not meta-learned.
     """
     start = learner.resample(resample_key(trial_key)) if resample else learner
     return join(parameters, split(start)[1])

@@ -25,24 +25,13 @@ TOLERATED = 1
 
 
 class Earlier(eqx.Module):
-    """Parameters and optimiser state at earlier meta-steps, the newest first.
-
-    Attributes:
-        stored: each leaf has a leading axis of meta-steps.
-        since: finite meta-steps since the newest was stored.
-    """
+    """Parameters and optimiser state at earlier meta-steps, the newest first; finite meta-steps since that one."""
 
     stored: PyTree
     since: Int[Array, "*trials"]
 
     def after(self, before: PyTree, after: PyTree, streak: Int[Array, "*trials"]) -> tuple[PyTree, "Earlier"]:
-        """After a meta-step: the parameters to go on from.
-
-        Args:
-            before: parameters and optimiser state before it.
-            after: those after it, equal to ``before`` if all its episodes exploded.
-            streak: explosive meta-steps in a row up to this one.
-        """
+        """What to go on from after a meta-step, and what is stored then; arguments as in ``Rollback.step``."""
         exploded, due = streak > 0, self.since + 1 >= SPACING
         back = streak > TOLERATED
         newest = jax.tree.map(lambda leaf: leaf[0], self.stored)
@@ -54,13 +43,7 @@ class Earlier(eqx.Module):
 
 
 class Best(eqx.Module):
-    """Parameters and optimiser state where the running mean of the loss was lowest.
-
-    Attributes:
-        stored: those parameters and that state.
-        lowest: the running mean there.
-        recent: the running mean now.
-    """
+    """Parameters and optimiser state where the running mean of the loss was lowest; that mean, and the one now."""
 
     stored: PyTree
     lowest: Float[Array, "*trials"]

@@ -30,16 +30,8 @@ def stability_radii(
     """For each term, the smallest coefficient of either sign that, added to the rule, makes an episode explode.
 
     An episode has exploded if its outer loss is not finite, or 1.5 times that without the addition. Coefficients
-    are tried on a grid of half powers of ten from 1e-5 to 1; no inner loop is differentiated.
-
-    Args:
-        learner: the learner with the rule.
-        tasks: distribution of episodes.
-        key: randomness of episodes and initial networks.
-        episodes: number of episodes with each coefficient.
-
-    Returns:
-        One number of the grid per term, or infinity where even a coefficient of one does no harm.
+    are tried on a grid of half powers of ten from 1e-5 to 1, each with so many ``episodes``; no inner loop is
+    differentiated. Gives one number of the grid per term, or infinity where even a coefficient of one does no harm.
     """
     count = len(learner.rule.terms)
     start = learner.rule.coefficients
@@ -71,9 +63,7 @@ def stable_scales(
 ) -> tuple[float, ...]:
     """Scales in which a step of the size of the meta-learning rate is safe for every coefficient.
 
-    Returns:
-        One number per term: 1 where twenty unscaled steps stay within the stability radius, and less
-        where they do not.
+    One number per term: 1 where twenty unscaled steps stay within the stability radius, and less where they do not.
     """
     radii = stability_radii(learner, tasks, key)
     return tuple(float(f"{min(1.0, radius / (STEPS * meta_learning_rate)):.3g}") for radius in radii)

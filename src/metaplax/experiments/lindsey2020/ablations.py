@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from metaplax.experiments.lindsey2020.arms import Arm
+from metaplax.experiments.lindsey2020.base import Arm
 from metaplax.experiments.lindsey2020.image_streams import AbstractImages
 from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.tasks import Order
@@ -56,10 +56,7 @@ class Ablations(AbstractImages):
 
     name = "lindsey2020/ablations"
     title = "Learned feedback and Oja's rule, piece by piece"
-    settings: ClassVar[Mapping[str, Mapping[str, Arm]]] = {
-        **VARIANTS,
-        "smoke": {name: VARIANTS["quick"][name] for name in SMOKE},
-    }
+    settings = VARIANTS | {"smoke": {name: VARIANTS["quick"][name] for name in SMOKE}}
     labels: ClassVar[Mapping[str, str]] = {name: change.label for name, change in CHANGES.items()}
     presets = load_presets(__file__, "ablations")
 
@@ -68,7 +65,3 @@ class Ablations(AbstractImages):
     @property
     def order(self) -> Order:  # type: ignore[override]
         return self.stream
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return (self.ways,) if self.stream == "iid" else self.test_counts

@@ -2,24 +2,51 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import jax
 import optax
 
 from metaplax.analysis import Quantity, over_trials
 from metaplax.data import ImageSet
 from metaplax.estimators import Checkpointed
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
-from metaplax.experiments.lindsey2020.arms import LABELS, Arm
+from metaplax.experiments.presets import load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.stream_scores import StreamScores
-from metaplax.learners import AbstractStreamLearner
+from metaplax.learners import AbstractStreamLearner, FeedbackPlasticity, OnlineGradient
 from metaplax.networks import EncoderMLP
-from metaplax.optim import polyak_average
+from metaplax.optim import per_field, polyak_average
 from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractContinualTask, Order
 from metaplax.training import Rollback
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How one arm learns within an episode, and how that is meta-learned.
+
+    Attributes:
+        options: arguments of its learner, ``FeedbackPlasticity`` or ``OnlineGradient``.
+        outer_rates: learning rates of Adam by field of the learner; none if nothing is meta-learned.
+        plastic: number of layers behind the encoder.
+        rates: learning rates among which the best one is chosen for an arm without meta-learning.
+    """
+
+    options: Mapping[str, Any]
+    outer_rates: Mapping[str, float] = field(default_factory=dict)
+    plastic: int = 2
+    rates: tuple[float, ...] = ()
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether it learns by gradient descent."""
+        return "signal" not in self.options
+
+    def changed(self, options: Mapping[str, Any]) -> "Arm":
+        """The arm with other arguments of its learner."""
+        return replace(self, options={**self.options, **options})
 
 
 @dataclass(frozen=True)
@@ -39,8 +66,8 @@ class AbstractStreamExperiment(AbstractExperiment):
             first-order meta-gradients through gradient descent inside. Exploded episodes are still left out.
     """
 
-    source: ClassVar[str] = "Lindsey & Litwin-Kumar (2020)"
-    labels: ClassVar[Mapping[str, str]] = LABELS
+    source = "Lindsey & Litwin-Kumar (2020)"
+    labels = load_tables(__file__, "labels.toml")
     settings: ClassVar[Mapping[str, Mapping[str, Arm]]]
     """Arms by ``tuned_for``, and by short name."""
 
@@ -75,14 +102,7 @@ class AbstractStreamExperiment(AbstractExperiment):
 
     @abstractmethod
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> AbstractContinualTask:
-        """Further streams, of classes or functions that meta-training never saw.
-
-        Args:
-            data: images that meta-training draws from.
-            load: loads other images.
-            parts: number of classes or functions to learn.
-            order: whether they come mixed, or one after the other.
-        """
+        """Further streams of so many classes or functions, which meta-training never saw, in this order."""
 
     @property
     @abstractmethod
@@ -94,25 +114,29 @@ class AbstractStreamExperiment(AbstractExperiment):
         arms = self.settings[self.tuned_for]
         if not self.as_released:
             return arms
+        unbounded = {"bound": None, "response_bound": None}
         # All gradient arms are first order then, and this one would be the same as "oml".
-        return {name: self._released(arm) for name, arm in arms.items() if name != "oml_first"}
-
-    def _released(self, arm: Arm) -> Arm:
-        """The arm as the published code runs it."""
-        more = self.released_gradient if arm.is_gradient else {"bound": None, "response_bound": None}
-        return replace(arm, options={**arm.options, **more})
+        return {
+            name: arm.changed(self.released_gradient if arm.is_gradient else unbounded)
+            for name, arm in arms.items()
+            if name != "oml_first"
+        }
 
     def report_options(self) -> ReportOptions:
         return ReportOptions(axis="meta-step")
 
     def optimizer(self, arm: Arm) -> optax.GradientTransformation:
-        """The outer optimiser of one arm."""
-        found = arm.optimizer(0.0 if self.as_released else self.clip)
+        """The outer optimiser of one arm: Adam for every field on its own, each with its gradient clipped."""
+        adam = {name: optax.adam(rate) for name, rate in arm.outer_rates.items()}
+        if self.clip and not self.as_released:
+            adam = {name: optax.chain(optax.clip_by_global_norm(self.clip), step) for name, step in adam.items()}
+        found = per_field(adam)
         return optax.chain(found, polyak_average(self.meta_steps // 2)) if self.average else found
 
     def learner(self, arm: Arm, data: ImageSet) -> AbstractStreamLearner:
         """The learner of one arm before meta-training."""
-        return arm.learner(self.network(arm.plastic, data), self.seed)
+        kind = OnlineGradient if arm.is_gradient else FeedbackPlasticity
+        return kind(self.network(arm.plastic, data), jax.random.key(self.seed), **arm.options)
 
     def trainings(self, data: ImageSet) -> dict[str, AbstractTraining]:
         """The meta-training of every arm, or its start if nothing of it is meta-learned."""
@@ -120,49 +144,46 @@ class AbstractStreamExperiment(AbstractExperiment):
         found: dict[str, AbstractTraining] = {}
         for name, arm in self.arms().items():
             learner = self.learner(arm, data)
-            if not arm.outer_rates:
-                found[name] = Untrained(learner)
-                continue
-            found[name] = MetaTraining(
-                learner=learner,
-                task=task,
-                estimator=Checkpointed(),
-                optimizer=self.optimizer(arm),
-                meta_steps=self.meta_steps,
-                meta_batch=self.meta_batch,
-                rollback=Rollback(ceiling=self.ceiling),
-            )
+            found[name] = Untrained(learner)
+            if arm.outer_rates:
+                found[name] = MetaTraining(
+                    learner=learner,
+                    task=task,
+                    estimator=Checkpointed(),
+                    optimizer=self.optimizer(arm),
+                    meta_steps=self.meta_steps,
+                    meta_batch=self.meta_batch,
+                    rollback=Rollback(ceiling=self.ceiling),
+                )
         return found
 
-    def stream_scores(
+    def scores(
         self,
-        name: str,
-        training: AbstractTraining,
+        condition: str,
+        trainings: Mapping[str, AbstractTraining],
         data: ImageSet,
         task: AbstractContinualTask,
         counts: tuple[int, ...],
         episodes: int,
-    ) -> StreamScores:
-        """One arm on further streams."""
-        arm = self.arms()[name]
-        return StreamScores(name, training, self.learner(arm, data), task, counts, episodes, arm.rates)
+    ) -> dict[str, StreamScores]:
+        """All arms on further streams, scored after each of these numbers of parts, by name of the study."""
+        return {
+            f"{name}.{condition}": StreamScores(
+                name, trainings[name], self.learner(arm, data), task, counts, episodes, arm.rates
+            )
+            for name, arm in self.arms().items()
+        }
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         trainings = self.trainings(data)
         task = self.test_task(data, load, self.counts[-1], self.order)
-        tests = {
-            f"{name}.test": self.stream_scores(name, training, data, task, self.counts, self.test_episodes)
-            for name, training in trainings.items()
-        }
-        return {**trainings, **tests}
+        return {**trainings, **self.scores("test", trainings, data, task, self.counts, self.test_episodes)}
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
         """The scores after each number of parts, as quantities of their own."""
-        return [quantity for row in rows for quantity in self._after(row)]
+        return [quantity for row in rows if "parts" in row and not row.get("final") for quantity in self._after(row)]
 
     def _after(self, row: Mapping[str, Any]) -> list[Quantity]:
-        if "parts" not in row or row.get("final"):
-            return []
         count = round(row["parts"][0])
         names = [name for name in ("accuracy", "accuracy_seen", "loss", "loss_seen") if name in row]
         units = {"accuracy": "fraction", "loss": self.report_options().loss_unit}

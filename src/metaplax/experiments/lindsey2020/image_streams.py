@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from metaplax.data import ImageSet
 from metaplax.experiments.base import ConfigError, Load, config_errors
-from metaplax.experiments.lindsey2020.arms import Arm
-from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
+from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment, Arm
 from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.networks import ConvEncoder, EncoderMLP, SoftmaxCrossEntropy
 from metaplax.runs import ReportOptions
@@ -57,11 +56,16 @@ class AbstractImages(AbstractStreamExperiment):
         self.require_positive("ways", "shots", "queries", "channels", "hidden", "outputs")
         if list(self.test_counts) != sorted(set(self.test_counts)) or not self.test_counts or self.test_counts[0] < 1:
             raise ConfigError(f"test_counts must be positive and increasing, not {self.test_counts}")
-        if max(self.ways, self.counts[-1]) > self.outputs:
-            raise ConfigError(f"{max(self.ways, self.counts[-1])} classes need as many outputs, not {self.outputs}")
+        most = max(self.ways, self.counts[-1])
+        if most > self.outputs:
+            raise ConfigError(f"{most} classes need as many outputs, not {self.outputs}")
 
     def report_options(self) -> ReportOptions:
         return replace(super().report_options(), averaged=200)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return (self.ways,) if self.order == "iid" else self.test_counts
 
     def network(self, plastic: int, data: ImageSet) -> EncoderMLP:
         colours = data.images.shape[3] if data.images.ndim == 4 else 1
@@ -70,47 +74,32 @@ class AbstractImages(AbstractStreamExperiment):
         return EncoderMLP(encoder, (*[self.hidden] * (plastic - 1), self.outputs), SoftmaxCrossEntropy())
 
     def training_task(self, data: ImageSet) -> ContinualImages:
-        kept = None if self.data in HELD_OUT else range(_last_third(data))
-        return self._task(data, self.ways, self.shots, self.queries, order=self.order, allowed=kept)
+        kept = None if self.data in HELD_OUT else range(last_third(data).start)
+        return self._task(data, self.ways, self.shots, self.queries, self.order, kept, overlap=self.as_released)
 
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> ContinualImages:
-        images = load(self.data, HELD_OUT[self.data]) if self.data in HELD_OUT else data
-        held_out = None if self.data in HELD_OUT else range(_last_third(data), len(data.class_names))
+        part = HELD_OUT.get(self.data)
+        images, held_out = (load(self.data, part), None) if part else (data, last_third(data))
         most = int(images.counts().min()) - RESERVED
         if most < 1:
             raise ConfigError(f"{images.name} has too few images per class for {RESERVED} of each to be scored on")
         shots = self.shots if order == "iid" else min(15, most)
-        return self._task(images, parts, shots, RESERVED, order=order, allowed=held_out, reserved=RESERVED)
+        return self._task(images, parts, shots, RESERVED, order, held_out, reserved=RESERVED)
 
     def _task(
-        self,
-        data: ImageSet,
-        ways: int,
-        shots: int,
-        queries: int,
-        *,
-        order: Order,
-        allowed: range | None,
-        reserved: int = 0,
+        self, data: ImageSet, ways: int, shots: int, queries: int, order: Order, allowed: range | None, **more: Any
     ) -> ContinualImages:
+        dark, labels = self.as_released and data.images.ndim == 3, None if self.as_released else self.outputs
         with config_errors():
             return ContinualImages(
-                data,
-                ways,
-                shots,
-                queries,
-                order=order,
-                reserved=reserved,
-                overlap=self.as_released and not reserved,
-                dark=self.as_released and data.images.ndim == 3,
-                labels=None if self.as_released else self.outputs,
-                allowed=allowed,
+                data, ways, shots, queries, order=order, allowed=allowed, dark=dark, labels=labels, **more
             )
 
 
-def _last_third(data: ImageSet) -> int:
-    """The first label of the last third of the classes."""
-    return len(data.class_names) - len(data.class_names) // 3
+def last_third(data: ImageSet) -> range:
+    """The labels of the last third of the classes."""
+    classes = len(data.class_names)
+    return range(classes - classes // 3, classes)
 
 
 @dataclass(frozen=True)
@@ -119,12 +108,8 @@ class OmniglotIid(AbstractImages):
 
     name = "lindsey2020/omniglot-iid"
     title = "A few classes of images learned online by learned feedback and Oja's rule"
-    order: ClassVar[Order] = "iid"
+    order = "iid"
     presets = load_presets(__file__, "omniglot-iid")
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return (self.ways,)
 
 
 @dataclass(frozen=True)
@@ -133,9 +118,5 @@ class OmniglotContinual(AbstractImages):
 
     name = "lindsey2020/omniglot-continual"
     title = "Many classes of images, one after the other, learned by learned feedback and Oja's rule"
-    order: ClassVar[Order] = "continual"
+    order = "continual"
     presets = load_presets(__file__, "omniglot-continual")
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return self.test_counts

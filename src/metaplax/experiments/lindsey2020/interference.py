@@ -1,17 +1,16 @@
 """Measures how much single updates by learned feedback, and by gradients, interfere with each other."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
 
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
-from metaplax.experiments.lindsey2020.arms import Arm
+from metaplax.experiments.lindsey2020.base import Arm
 from metaplax.experiments.lindsey2020.image_streams import AbstractImages
 from metaplax.experiments.presets import load_presets
+from metaplax.experiments.studies.stream_scores import StreamScores
 from metaplax.experiments.studies.update_interference import UpdateInterference
-from metaplax.tasks import Order
 
 ARMS = ("flp", "oja_readout", "oml", "maml", "bp")
 
@@ -29,7 +28,7 @@ class Interference(AbstractImages):
 
     name = "lindsey2020/interference"
     title = "Updates by learned feedback and by gradients: where they point, and what they do to other classes"
-    order: ClassVar[Order] = "continual"
+    order = "continual"
     presets = load_presets(__file__, "interference")
 
     def __post_init__(self):
@@ -37,21 +36,17 @@ class Interference(AbstractImages):
         if self.counts[-1] < 2:
             raise ConfigError("updates of different classes need streams of at least 2 classes: test_counts")
 
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return self.test_counts
-
     def arms(self) -> Mapping[str, Arm]:
         return {name: arm for name, arm in super().arms().items() if name in ARMS}
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         found = super().studies(data, load)
-        task = self.test_task(data, load, self.counts[-1], self.order)
-        for name, training in self.trainings(data).items():
-            arm = self.arms()[name]
+        for name, arm in self.arms().items():
+            test = found[f"{name}.test"]
+            assert isinstance(test, StreamScores)
             rate = {"rate": arm.rates[len(arm.rates) // 2]} if arm.rates else {}
-            learner = self.learner(replace(arm, options={**arm.options, **rate}), data)
-            found[f"{name}.updates"] = UpdateInterference(name, training, learner, task, self.test_episodes)
+            learner = self.learner(arm.changed(rate), data)
+            found[f"{name}.updates"] = UpdateInterference(name, test.training, learner, test.task, self.test_episodes)
         return found
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:

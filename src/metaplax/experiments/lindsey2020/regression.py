@@ -1,12 +1,10 @@
 """Sinusoids learned online, mixed or one after the other."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from metaplax.data import ImageSet
 from metaplax.experiments.base import Load, config_errors
-from metaplax.experiments.lindsey2020.arms import Arm
-from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
+from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment, Arm
 from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.networks import DenseEncoder, EncoderMLP, MeanSquaredError, NoEncoder
 from metaplax.runs import ReportOptions
@@ -58,16 +56,17 @@ class AbstractRegression(AbstractStreamExperiment):
 
     def training_task(self, data: ImageSet) -> Sinusoids:
         del data
-        return self._task(self.functions, self.batch, self.order, self.pool, pool_index=0)
+        return self._task(self.functions, self.batch, self.order, pool=self.pool, pool_index=0)
 
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> Sinusoids:
         del data, load
-        return self._task(parts, 100, order, self.test_pool, pool_index=1)
+        return self._task(parts, 100, order, pool=self.test_pool, pool_index=1)
 
-    def _task(self, functions: int, queries: int, order: Order, pool: int, *, pool_index: int) -> Sinusoids:
-        draw = {"order": order, "pool": pool, "pool_index": pool_index, "slots": self.functions}
+    def _task(self, functions: int, queries: int, order: Order, **pool: int) -> Sinusoids:
         with config_errors():
-            return Sinusoids(functions, self.minibatches, self.batch, queries, **draw)
+            return Sinusoids(
+                functions, self.minibatches, self.batch, queries, order=order, slots=self.functions, **pool
+            )
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class RegressionIid(AbstractRegression):
 
     name = "lindsey2020/regression-iid"
     title = "Ten sinusoids at once, learned online by learned feedback and Oja's rule"
-    order: ClassVar[Order] = "iid"
+    order = "iid"
 
 
 @dataclass(frozen=True)
@@ -85,4 +84,4 @@ class RegressionContinual(AbstractRegression):
 
     name = "lindsey2020/regression-continual"
     title = "Ten sinusoids one after the other, learned by learned feedback and Oja's rule"
-    order: ClassVar[Order] = "continual"
+    order = "continual"

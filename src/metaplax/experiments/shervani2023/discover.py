@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
+from metaplax import feedback, plasticity
 from metaplax.analysis import Quantity
 from metaplax.experiments.base import AbstractStudy
-from metaplax.experiments.presets import load_presets
+from metaplax.experiments.presets import load_presets, load_settings
 from metaplax.experiments.shervani2023.generalisation import AbstractHeldOut
 from metaplax.experiments.shervani2023.online import LABELS
-from metaplax.feedback import AbstractFeedback, ChainAndDirect, Direct, PlasticFeedback
-from metaplax.plasticity import AbstractTerm, CentredGradient, ErrorHebb, Oja, PseudoGradient, Rule, as_text, rules
-
-F_BIO = (PseudoGradient, ErrorHebb, Oja)
-CENTRED = (CentredGradient, ErrorHebb, Oja)
-TWO = (CentredGradient, Oja)
+from metaplax.feedback import AbstractFeedback
+from metaplax.plasticity import Rule, as_text, rules
 
 
 @dataclass(frozen=True)
@@ -23,30 +19,19 @@ class Candidate:
 
     Attributes:
         label: what figures and tables call it.
-        terms: terms of the rule.
-        feedback: the feedback pathway; by default the one of the experiment.
+        terms: classes of the terms of the rule.
+        feedback: class of the feedback pathway; by default the one of the experiment.
         per_layer: whether every layer has coefficients of its own.
     """
 
     label: str
-    terms: tuple[type[AbstractTerm], ...]
-    feedback: type[AbstractFeedback] | None = None
+    terms: tuple[str, ...]
+    feedback: str = ""
     per_layer: bool = False
 
 
-CANDIDATES = {
-    "f_bio_direct": Candidate("F_bio, direct feedback", F_BIO, Direct),
-    "centred_direct": Candidate("centred gradient, eHebb, Oja; direct feedback", CENTRED, Direct),
-    "two_direct": Candidate("centred gradient, Oja; direct feedback", TWO, Direct),
-    "oja_direct": Candidate("gradient, Oja; direct feedback", (PseudoGradient, Oja), Direct),
-    "centred": Candidate("centred gradient, eHebb, Oja", CENTRED),
-    "two": Candidate("centred gradient, Oja", TWO),
-    "f_bio_layer": Candidate("F_bio, coefficients per layer", F_BIO, per_layer=True),
-    "centred_both": Candidate(
-        "centred gradient, eHebb, Oja; chain and direct feedback, learned gains", CENTRED, ChainAndDirect
-    ),
-    "centred_plastic": Candidate("centred gradient, eHebb, Oja; feedback that learns", CENTRED, PlasticFeedback),
-}
+RIVALS = ("f_bio", "bp")
+CANDIDATES = load_settings(__file__, "candidates.toml", Candidate)["candidates"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +41,7 @@ class Discover(AbstractHeldOut):
     name = "shervani2023/discover"
     title = "Rules beyond the paper's"
     arms = ("bp", "f_bio", *CANDIDATES)
-    labels: ClassVar[Mapping[str, str]] = {**LABELS, **{arm: found.label for arm, found in CANDIDATES.items()}}
+    labels = LABELS["rules"] | {arm: candidate.label for arm, candidate in CANDIDATES.items()}
     presets = load_presets(__file__, "discover")
 
     meta_steps: int = 400
@@ -64,44 +49,39 @@ class Discover(AbstractHeldOut):
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         scores = {arm: quantities[f"accuracy.{arm}.held_out"] for arm in self.arms}
-        rivals = {arm: scores[arm] for arm in ("f_bio", "bp") if arm in scores}
+
+        def told(arm: str) -> str:
+            return f"{self.label(arm)} {scores[arm].mean:.3f} [{scores[arm].ci_low:.3f}, {scores[arm].ci_high:.3f}]"
+
+        rivals = " and ".join(map(told, RIVALS))
         better = [
             arm
-            for arm, score in scores.items()
-            if arm not in rivals
-            and score.ci_low > rivals["f_bio"].ci_high
-            and all(score.mean >= rival.mean for rival in rivals.values())
+            for arm in scores
+            if arm not in RIVALS
+            and scores[arm].ci_low > scores["f_bio"].ci_high
+            and all(scores[arm].mean >= scores[rival].mean for rival in RIVALS)
         ]
-        told = " and ".join(f"{self.label(arm)} {told_interval(score)}" for arm, score in rivals.items())
+        best = max(better or scores, key=lambda arm: scores[arm].mean)
         if not better:
-            best = max(scores, key=lambda arm: scores[arm].mean)
             return (
                 "no candidate is above F_bio with intervals apart and not below BP on held-out classes; the best is"
-                f" {self.label(best)} {told_interval(scores[best])}, beside {told}",
+                f" {told(best)}, beside {rivals}",
             )
         shortest = min(better, key=lambda arm: (len(coefficients(arm, quantities)), -scores[arm].mean))
-        best = max(better, key=lambda arm: scores[arm].mean)
         return tuple(
-            f"the {what} rule above {told} on held-out classes is {self.label(arm)} {told_interval(scores[arm])}:"
-            f" {learned(arm, quantities, studies)}"
+            f"the {what} rule above {rivals} on held-out classes is {told(arm)}: {learned(arm, quantities, studies)}"
             for what, arm in {"shortest": shortest, "best": best}.items()
         )
 
     def rule(self, arm: str) -> Rule:
         if arm not in CANDIDATES:
             return super().rule(arm)
-        candidate = CANDIDATES[arm]
-        sharing = "layer" if candidate.per_layer else self.sharing
-        return rules.make([term() for term in candidate.terms], sharing, self.sizes)
+        terms = [getattr(plasticity, name)() for name in CANDIDATES[arm].terms]
+        return rules.make(terms, "layer" if CANDIDATES[arm].per_layer else self.sharing, self.sizes)
 
     def pathway(self, arm: str) -> AbstractFeedback:
-        candidate = CANDIDATES.get(arm)
-        return candidate.feedback() if candidate and candidate.feedback else super().pathway(arm)
-
-
-def told_interval(quantity: Quantity) -> str:
-    """Mean and interval."""
-    return f"{quantity.mean:.3f} [{quantity.ci_low:.3f}, {quantity.ci_high:.3f}]"
+        name = CANDIDATES[arm].feedback if arm in CANDIDATES else ""
+        return getattr(feedback, name)() if name else super().pathway(arm)
 
 
 def coefficients(arm: str, quantities: Mapping[str, Quantity]) -> tuple[str, ...]:

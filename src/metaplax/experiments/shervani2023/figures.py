@@ -1,17 +1,23 @@
-"""The quickstart, and the figures in which the coefficients of named rules are meta-learned: 3, 5, 7, 8, S1 and S2."""
+"""The quickstart, and the figures and the table in which the coefficients of named rules are meta-learned."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
-from metaplax.analysis import Published
+from metaplax.experiments.base import ConfigError
 from metaplax.experiments.presets import load_presets
-from metaplax.experiments.shervani2023.online import OnlineRuleLearning
+from metaplax.experiments.shervani2023.online import LABELS, PUBLISHED, OnlineRuleLearning
+from metaplax.plasticity import Rule, rules
+from metaplax.runs import ReportOptions
 
-BP_AND_FA = {
-    "accuracy.bp": Published(0.70, "text on Fig. 3a, about 70 %"),
-    "accuracy.fa": Published(0.25, "text on Fig. 3a, about 25 %"),
+EHEBB_IN: dict[str, tuple[int, ...]] = {
+    "none": (),
+    "w12": (2,),
+    "w23": (3,),
+    "w01_w12": (1, 2),
+    "w12_w23": (2, 3),
+    "w01_w23": (1, 3),
+    "all": (1, 2, 3),
 }
+"""For every row of Table 1, in which layers eHebb acts; the pseudo-gradient acts in all. {1} alone is not in it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Fig3(OnlineRuleLearning):
     name = "shervani2023/fig3"
     title = "Feedback alignment fails where backprop succeeds"
     arms = ("bp", "fa")
-    published = BP_AND_FA
+    published = PUBLISHED["fig3"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,7 @@ class Fig5(OnlineRuleLearning):
     name = "shervani2023/fig5"
     title = "Error-based Hebbian plasticity aligns the teaching signals"
     arms = ("ehebb",)
-    published: ClassVar[Mapping[str, Published]] = {
-        "accuracy.ehebb": Published(None, "text on Fig. 5: clearly above FA, below F_bio; no number is given")
-    }
+    published = PUBLISHED["fig5"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,7 @@ class Fig7(OnlineRuleLearning):
     name = "shervani2023/fig7"
     title = "Oja's rule improves learning without aligning the teaching signals"
     arms = ("oja",)
-    published: ClassVar[Mapping[str, Published]] = {
-        "accuracy.oja": Published(None, "text on Fig. 7: clearly above FA, angles hardly smaller; no number is given")
-    }
+    published = PUBLISHED["fig7"]
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,7 @@ class FigS2(OnlineRuleLearning):
     name = "shervani2023/figS2"
     title = "Three local terms rival backprop under random feedback"
     arms = ("f_bio",)
-    published: ClassVar[Mapping[str, Published]] = {
-        "accuracy.f_bio": Published(
-            0.70, "inferred: Fig. S2 is said to equal Fig. 4, which approaches backprop (about 70 %)"
-        )
-    }
+    published = PUBLISHED["figS2"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,31 @@ class Fig8(OnlineRuleLearning):
     name = "shervani2023/fig8"
     title = "Oja's rule makes weights orthonormal"
     arms = ("fa", "ehebb", "oja", "f_bio")
-    published: ClassVar[Mapping[str, Published]] = {
-        f"orthonormality{layer}.{rule}": Published(None, "Fig. 8: Oja's rule makes weights increasingly orthonormal")
-        for layer in range(1, 5)
-        for rule in ("oja", "f_bio")
-    }
+    published = PUBLISHED["fig8"]
+
+
+@dataclass(frozen=True)
+class Table1(OnlineRuleLearning):
+    """eHebb in some layers only: each aligns the teaching signal of the layer below it."""
+
+    name = "shervani2023/table1"
+    title = "Hebbian plasticity on the errors of a layer aligns the teaching signal below it"
+    arms = tuple(EHEBB_IN)
+    labels = LABELS["table1"]
+    published = PUBLISHED["table1"]
+
+    meta_steps: int = 500
+    sizes: tuple[int, ...] = (784, 130, 70, 47)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.sizes) != 4:
+            what = "Table 1 is about networks of three layers of weights"
+            raise ConfigError(f"{what}, so sizes are four, not {self.sizes}")
+
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(averaged=400)
+
+    def rule(self, arm: str) -> Rule:
+        active = tuple((True, layer in EHEBB_IN[arm]) for layer in (1, 2, 3))
+        return replace(rules.ehebb(self.sharing, self.sizes), active=active)

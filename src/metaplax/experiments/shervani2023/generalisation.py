@@ -8,7 +8,6 @@ from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
 from metaplax.experiments.presets import load_presets
 from metaplax.experiments.shervani2023.online import OnlineRuleLearning, meta_training_classes
-from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.experiments.studies.transfer import Transfer
 from metaplax.tasks import OnlineClassification
 
@@ -31,13 +30,13 @@ def of_width(sizes: tuple[int, ...], factor: float) -> tuple[int, ...]:
     return (sizes[0], *(max(1, round(factor * size)) for size in sizes[1:-1]), sizes[-1])
 
 
-CONDITIONS: dict[str, tuple[str, Callable[[tuple[int, ...]], tuple[int, ...]]]] = {
-    "seen": ("seen", lambda sizes: sizes),
-    "held_out": ("held_out", lambda sizes: sizes),
-    **{f"depth{depth}": ("held_out", partial(of_depth, depth=depth)) for depth in DEPTHS},
-    **{f"width{width:g}".replace(".", "_"): ("held_out", partial(of_width, factor=width)) for width in WIDTHS},
+CONDITIONS: dict[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = {
+    "seen": tuple,
+    "held_out": tuple,
+    **{f"depth{depth}": partial(of_depth, depth=depth) for depth in DEPTHS},
+    **{f"width{width:g}".replace(".", "_"): partial(of_width, factor=width) for width in WIDTHS},
 }
-"""For every condition: the classes it is about, and the sizes of its network, given those of meta-training."""
+"""For every condition the sizes of its network, given those of meta-training; only "seen" has the classes of that."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,14 @@ class AbstractHeldOut(OnlineRuleLearning):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         trainings = self.trainings(data)
-        transfers = {
-            f"{arm}.{condition}": self.transfer(arm, training, task, sizes)
-            for condition, (task, sizes) in self.elsewhere(data, load).items()
-            for arm, training in trainings.items()
-        }
-        return {**trainings, **transfers}
+        found: dict[str, AbstractStudy] = {**trainings}
+        for condition, (task, sizes) in self.elsewhere(data, load).items():
+            there = replace(self, sizes=sizes)
+            for arm, training in trainings.items():
+                learner = replace(there.learner(arm), probes=())
+                factors = FACTORS if len(learner.rule.terms) == 1 else (1.0,)
+                found[f"{arm}.{condition}"] = Transfer(arm, training, learner, task, self.test_episodes, factors)
+        return found
 
     def elsewhere(self, data: ImageSet, load: Load) -> dict[str, tuple[OnlineClassification, tuple[int, ...]]]:
         """For every condition in which rules are scored: the task, and the sizes of the network."""
@@ -70,22 +71,9 @@ class AbstractHeldOut(OnlineRuleLearning):
         return {"held_out": (self.held_out_task(data), self.sizes)}
 
     def held_out_task(self, data: ImageSet) -> OnlineClassification:
-        """Episodes of the classes that meta-training never sees.
-
-        Raises:
-            ConfigError: these are too few.
-        """
-        classes = len(data.class_names)
-        seen = meta_training_classes(classes, self.held_out)
-        return self.episodes_of(data, tuple(label for label in range(classes) if label not in seen))
-
-    def transfer(
-        self, arm: str, training: MetaTraining, task: OnlineClassification, sizes: tuple[int, ...]
-    ) -> Transfer:
-        """The rule of one arm, as it was learned, on other episodes in a network of these sizes."""
-        learner = replace(replace(self, sizes=sizes).learner(arm), probes=())
-        factors = FACTORS if len(learner.rule.terms) == 1 else (1.0,)
-        return Transfer(arm, training, learner, task, self.test_episodes, factors)
+        """Episodes of the classes that meta-training never sees."""
+        every = range(len(data.class_names))
+        return self.episodes_of(data, tuple(sorted({*every} - {*meta_training_classes(len(every), self.held_out)})))
 
 
 @dataclass(frozen=True)
@@ -118,19 +106,15 @@ class Generalisation(AbstractHeldOut):
                 raise ConfigError(f"there is no condition {name!r}: there are {', '.join(CONDITIONS)}")
 
     def elsewhere(self, data: ImageSet, load: Load) -> dict[str, tuple[OnlineClassification, tuple[int, ...]]]:
-        tasks = {"seen": self.task(data), "held_out": self.held_out_task(data)}
+        seen, held_out = self.task(data), self.held_out_task(data)
         return {
-            **{name: (tasks[CONDITIONS[name][0]], CONDITIONS[name][1](self.sizes)) for name in self.conditions},
+            **{name: (seen if name == "seen" else held_out, CONDITIONS[name](self.sizes)) for name in self.conditions},
             **{name: (self.episodes_of(load(name), None), self.sizes) for name in self.other_data},
             **{f"stream{length}": (self.stream(load(self.streams_of), length), self.sizes) for length in self.streams},
         }
 
     def stream(self, data: ImageSet, length: int) -> OnlineClassification:
-        """Streams of ``length`` images of all classes of a data set.
-
-        Raises:
-            ConfigError: the data do not suffice, or classes cannot all have the same number of images.
-        """
+        """Streams of ``length`` images of all classes of a data set, an equal number of each."""
         ways = len(data.class_names)
         if length < 1 or length % ways:
             raise ConfigError(f"a stream of the {ways} classes of {data.name} needs a multiple of {ways}, not {length}")

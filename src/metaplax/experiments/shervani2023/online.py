@@ -5,7 +5,7 @@ pathways, Nature Communications 14:1805 (2023), Algorithm 1: the network starts 
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from typing import ClassVar, Literal
@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metaplax.analysis import alignment_angles, orthonormality_error
+from metaplax.analysis import Published, alignment_angles, orthonormality_error
 from metaplax.data import ImageSet
 from metaplax.estimators import ESTIMATORS, EstimatorName
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
-from metaplax.experiments.presets import load_presets
+from metaplax.experiments.presets import load_presets, load_settings, load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
 from metaplax.learners import AbstractLearner, OnlinePlasticity, split
@@ -31,24 +31,14 @@ from metaplax.tasks import OnlineClassification
 from metaplax.training import Rollback, stable_scales
 
 PAPER = "Shervani-Tabar & Rosenbaum (2023)"
-RULES = {
-    "bp": rules.gradient,
-    "fa": rules.gradient,
-    "dfa": rules.gradient,
-    "ehebb": rules.ehebb,
-    "oja": rules.oja,
-    "f_bio": rules.f_bio,
-    "pool": rules.pool,
-}
-LABELS = {
-    "bp": "backprop (BP)",
-    "fa": "feedback alignment (FA)",
-    "dfa": "direct feedback alignment (DFA)",
-    "ehebb": "eHebb",
-    "oja": "Oja",
-    "f_bio": "three-term rule (F_bio)",
-    "pool": "pool of ten terms (F_pool)",
-}
+LABELS = load_tables(__file__, "labels.toml")
+"""What figures and tables call the arms, by table of the file and name of the arm."""
+
+PUBLISHED = load_settings(__file__, "published.toml", Published)
+"""Published numbers, by table of the file and name of the quantity."""
+
+RULES: dict[str, Callable[..., Rule]] = dict.fromkeys(("bp", "fa", "dfa"), rules.gradient)
+RULES |= {"ehebb": rules.ehebb, "oja": rules.oja, "f_bio": rules.f_bio, "pool": rules.pool}
 FEEDBACK: dict[str, type[AbstractFeedback]] = {
     "random": RandomFixed,
     "direct": Direct,
@@ -94,8 +84,8 @@ class OnlineRuleLearning(AbstractExperiment):
     """
 
     arms: ClassVar[tuple[str, ...]]
-    source: ClassVar[str] = PAPER
-    labels: ClassVar[Mapping[str, str]] = LABELS
+    source = PAPER
+    labels = LABELS["rules"]
     presets = load_presets(__file__, "online")
 
     meta_steps: int = 600
@@ -124,24 +114,19 @@ class OnlineRuleLearning(AbstractExperiment):
         return dict(self.trainings(data))
 
     def trainings(self, data: ImageSet) -> dict[str, MetaTraining]:
-        """Meta-training of every arm, on the same episodes.
-
-        Raises:
-            ConfigError: the data do not suffice.
-        """
-        task = self.task(data)
-        return {arm: self._study(arm, task) for arm in self.arms}
-
-    def _study(self, arm: str, task: OnlineClassification) -> MetaTraining:
-        learner = self.learner(arm)
-        return MetaTraining(
-            learner=learner,
-            task=task,
-            estimator=ESTIMATORS[self.estimator](),
-            optimizer=self.optimizer(arm, learner, self.scales(learner, task)),
-            meta_steps=self.meta_steps,
-            rollback=Rollback(CEILING * log(self.sizes[-1]), MARGIN) if self.safeguards else Rollback(),
-        )
+        """Meta-training of every arm, on the same episodes."""
+        task, found = self.task(data), {}
+        for arm in self.arms:
+            learner = self.learner(arm)
+            found[arm] = MetaTraining(
+                learner=learner,
+                task=task,
+                estimator=ESTIMATORS[self.estimator](),
+                optimizer=self.optimizer(arm, learner, self.scales(learner, task)),
+                meta_steps=self.meta_steps,
+                rollback=Rollback(CEILING * log(self.sizes[-1]), MARGIN) if self.safeguards else Rollback(),
+            )
+        return found
 
     def learner(self, arm: str) -> OnlinePlasticity:
         """The learner of one arm, at the start of meta-training."""
@@ -169,19 +154,11 @@ class OnlineRuleLearning(AbstractExperiment):
         return L1(self.l1) if self.l1 > 0 else NoPenalty()
 
     def task(self, data: ImageSet) -> OnlineClassification:
-        """The distribution of episodes of meta-training.
-
-        Raises:
-            ConfigError: the data do not suffice.
-        """
+        """The distribution of episodes of meta-training."""
         return self.episodes_of(data, meta_training_classes(len(data.class_names), self.held_out))
 
     def episodes_of(self, data: ImageSet, allowed: tuple[int, ...] | None) -> OnlineClassification:
-        """Episodes of some classes of a data set, or of all.
-
-        Raises:
-            ConfigError: the data do not suffice.
-        """
+        """Episodes of some classes of a data set, or of all."""
         released = {"replacement": self.as_released, "fixed_images": self.as_released}
         with config_errors():
             return OnlineClassification(data, self.ways, self.shots, self.queries, allowed=allowed, **released)
@@ -211,11 +188,7 @@ class OnlineRuleLearning(AbstractExperiment):
 
 
 def check_sizes(sizes: tuple[int, ...]) -> None:
-    """Refuse networks without weights, and networks that are too large for any machine.
-
-    Raises:
-        ConfigError: the network is one of these.
-    """
+    """Refuse networks without weights, and those that are too large for any machine, by a ``ConfigError``."""
     if len(sizes) < 2 or min(sizes) < 1:
         raise ConfigError(f"sizes needs at least two layers of at least one neuron each, not {sizes}")
     weights = sum(pre * post for pre, post in itertools.pairwise(sizes))

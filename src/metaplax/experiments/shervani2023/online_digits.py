@@ -1,19 +1,19 @@
 """Figures 1 and S1: ten digits are learned in one pass by given rules, without meta-learning."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from metaplax.analysis import Published, alignment_angles
+from metaplax.analysis import alignment_angles
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
 from metaplax.experiments.presets import load_presets
-from metaplax.experiments.shervani2023.online import PAPER, check_sizes
+from metaplax.experiments.shervani2023.online import LABELS, PAPER, PUBLISHED, check_sizes
 from metaplax.experiments.studies.online_learning import OnlineLearning
 from metaplax.feedback import Direct, RandomFixed, Symmetric
 from metaplax.learners import OnlinePlasticity
 from metaplax.networks import MLP
-from metaplax.plasticity import Rule, rules
+from metaplax.plasticity import rules
 from metaplax.runs import ReportOptions
 from metaplax.tasks import ImageStream
 
@@ -34,7 +34,7 @@ class AbstractOnlineDigits(AbstractExperiment):
     by_hand: ClassVar[Mapping[str, float]]
     """Learning rates of arms whose rule was not meta-learned."""
     arms: ClassVar[tuple[str, ...]]
-    source: ClassVar[str] = PAPER
+    source = PAPER
     presets = load_presets(__file__, "digits")
 
     data: str = "mnist"
@@ -65,13 +65,12 @@ class AbstractOnlineDigits(AbstractExperiment):
 
     def _learner(self, arm: str) -> OnlinePlasticity:
         feedback = {"bp": Symmetric(), "dfa": Direct()}.get(arm, RandomFixed())
-        return OnlinePlasticity(MLP(self.sizes), self._rule(arm), feedback, probes=(alignment_angles,))
-
-    def _rule(self, arm: str) -> Rule:
-        if arm not in self.by_hand:
-            return rules.load(f"shervani2023/{arm}")
-        start = rules.gradient()
-        return Rule(start.terms, start.coefficients.filled((self.by_hand[arm],)))
+        if arm in self.by_hand:
+            start = rules.gradient()
+            rule = replace(start, coefficients=start.coefficients.filled((self.by_hand[arm],)))
+        else:
+            rule = rules.load(f"shervani2023/{arm}")
+        return OnlinePlasticity(MLP(self.sizes), rule, feedback, probes=(alignment_angles,))
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,8 @@ class Fig1(AbstractOnlineDigits):
     title = "Feedback alignment learns poorly in deep networks"
     arms = ("bp", "fa", "fa_hand", "dfa", "f_bio")
     by_hand: ClassVar[Mapping[str, float]] = {"fa_hand": 0.0029, "dfa": 0.0021}
-    labels: ClassVar[Mapping[str, str]] = {
-        "bp": "backprop (BP)",
-        "fa": "feedback alignment (FA), meta-learned rate",
-        "fa_hand": "feedback alignment (FA), rate set by hand",
-        "dfa": "direct feedback alignment (DFA), rate set by hand",
-        "f_bio": "three-term rule (F_bio)",
-    }
-    published: ClassVar[Mapping[str, Published]] = {
-        "onset.fa_hand": Published(2000.0, "text on Fig. 1a: begins to learn effectively after about 2,000 images")
-    }
+    labels = LABELS["fig1"]
+    published = PUBLISHED["fig1"]
 
 
 @dataclass(frozen=True)
@@ -102,8 +93,4 @@ class FigS1(AbstractOnlineDigits):
     title = "Direct feedback alignment beside backprop and feedback alignment"
     arms = ("bp", "fa", "dfa")
     by_hand: ClassVar[Mapping[str, float]] = {"bp": 0.0029, "fa": 0.0029, "dfa": 0.0021}
-    labels: ClassVar[Mapping[str, str]] = {
-        "bp": "backprop (BP)",
-        "fa": "feedback alignment (FA)",
-        "dfa": "direct feedback alignment (DFA)",
-    }
+    labels = LABELS["figS1"]

@@ -6,10 +6,8 @@ from typing import ClassVar
 
 import optax
 
-from metaplax.analysis import Published
 from metaplax.experiments.base import ConfigError
-from metaplax.experiments.shervani2023.figures import BP_AND_FA
-from metaplax.experiments.shervani2023.online import RULES, OnlineRuleLearning
+from metaplax.experiments.shervani2023.online import LABELS, PUBLISHED, RULES, OnlineRuleLearning
 from metaplax.optim import hard_threshold
 from metaplax.plasticity import L1, L2, AbstractPenalty, ElasticNet, NoPenalty, Rule
 from metaplax.runs import ReportOptions, StudyDescription
@@ -32,18 +30,7 @@ class Fig4(AbstractPoolLearning):
     name = "shervani2023/fig4"
     title = "Which of ten local terms survive an L1 penalty"
     arms = ("bp", "fa", "pool")
-    published: ClassVar[Mapping[str, Published]] = {
-        **BP_AND_FA,
-        "accuracy.pool": Published(
-            0.70, "inferred: text on Fig. 4a says it approaches backprop, about 70 %, by episode 300"
-        ),
-        **{
-            f"theta{term}.pool": Published(
-                0.0, "text on Fig. 4d: all but theta 0, 2 and 9 vanish after about 600 episodes"
-            )
-            for term in (1, 3, 4, 5, 6, 7, 8)
-        },
-    }
+    published = PUBLISHED["fig4"]
 
     l1: float = 1.5
 
@@ -87,13 +74,7 @@ class FigS5(AbstractPoolLearning):
     name = "shervani2023/figS5"
     title = "L1 beside other ways to a sparse rule"
     arms = ("pool_none", "pool_l1", "pool_l2", "pool_elastic", "pool_top")
-    labels: ClassVar[Mapping[str, str]] = {
-        "pool_none": "no penalty",
-        "pool_l1": "L1",
-        "pool_l2": "L2",
-        "pool_elastic": "elastic net",
-        "pool_top": "hard selection",
-    }
+    labels = LABELS["figS5"]
 
     l1: float = 1.5
     l2: float = 30.0
@@ -106,14 +87,9 @@ class FigS5(AbstractPoolLearning):
         self.require_not_negative("l2")
 
     def penalty(self, arm: str) -> AbstractPenalty:
-        penalties = {
-            "pool_l1": L1(self.l1),
-            "pool_l2": L2(self.l2),
-            "pool_elastic": ElasticNet(self.l1 / 2, self.l2 / 2),
-        }
-        return penalties.get(arm, NoPenalty())
+        elastic = ElasticNet(self.l1 / 2, self.l2 / 2)
+        return {"pool_l1": L1(self.l1), "pool_l2": L2(self.l2), "pool_elastic": elastic}.get(arm, NoPenalty())
 
     def selection(self, arm: str) -> tuple[optax.GradientTransformation, ...]:
-        if arm != "pool_top":
-            return ()
-        return (hard_threshold(self.keep, self.meta_steps // 6, max(self.meta_steps // 2, self.meta_steps // 6 + 1)),)
+        first, last = self.meta_steps // 6, self.meta_steps // 2
+        return (hard_threshold(self.keep, first, max(last, first + 1)),) if arm == "pool_top" else ()

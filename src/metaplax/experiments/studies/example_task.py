@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
 
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
@@ -18,15 +17,12 @@ from metaplax.tasks.spike_regression import ExampleTaskData
 SHOWN = 4
 """Number of neurons whose voltages are kept."""
 
+CURVES = ("x_values", "target", "support_x_values", "support_target")
+
 
 @dataclass(frozen=True)
 class ExampleTask(AbstractLearnedStudy):
-    """Spikes, voltages and outputs of the first trial's network in one task; kept in a file beside the rows.
-
-    Attributes:
-        learner: the learner that takes over the meta-learned parameters; its own are ignored.
-        task: distribution of tasks.
-    """
+    """Spikes, voltages and outputs of the first trial's network in one task; kept in a file beside the rows."""
 
     learner: SpikingLearner
     task: AbstractSpikingTask
@@ -38,25 +34,20 @@ class ExampleTask(AbstractLearnedStudy):
     def conduct(self, conditions: Conditions) -> None:
         first = jax.tree.map(lambda leaf: leaf[0], self.learned(conditions))
         learner = self.trial_learner(first, conditions.keys()[0])
-        conditions.recorder.attach(f"example_tasks/{self.origin}.json", self._drawn(learner, conditions.key))
-        conditions.recorder.finish(0, {})
-
-    def _drawn(self, learner: SpikingLearner, key: Key[Array, ""]) -> dict[str, Any]:
-        task_key, learner_key = jax.random.split(key)
+        task_key, learner_key = jax.random.split(conditions.key)
         example = jax.jit(self.task.example_task)(task_key)
         start = learner.init(learner_key)
         end = jax.jit(lambda state: learner.adapt(state, example.support, learner_key))(start)
-        return {
+        drawn = {
             "axis": self.task.axis,
-            "x_values": example.x_values.tolist(),
-            "target": example.target.tolist(),
-            "support_x_values": example.support_x_values.tolist(),
-            "support_target": example.support_target.tolist(),
+            **{name: getattr(example, name).tolist() for name in CURVES},
             "dt": learner.network.dt,
             "threshold": learner.network.threshold,
             "before": _seen(learner, start, example),
             "after": _seen(learner, end, example),
         }
+        conditions.recorder.attach(f"example_tasks/{self.origin}.json", drawn)
+        conditions.recorder.finish(0, {})
 
 
 def _seen(learner: SpikingLearner, state: EnergyState, example: ExampleTaskData) -> dict[str, Any]:

@@ -17,13 +17,9 @@ from metaplax.training import trial_learner
 def learned_parameters(
     conditions: Conditions, origin: str, training: AbstractTraining, learner: AbstractLearner
 ) -> PyTree:
-    """What a study has meta-learned, with a leading axis of trials, as the meta-parameters of another learner.
+    """What the study called ``origin`` has meta-learned, as the meta-parameters of another learner.
 
-    Args:
-        conditions: of the study that uses them.
-        origin: name of the study that meta-trains.
-        training: that study.
-        learner: the learner that takes over the parameters.
+    They have a leading axis of trials.
     """
     found = jax.tree.leaves(training.trained(conditions.sibling(origin), conditions.keys()))
     return jax.tree.unflatten(jax.tree.structure(split(learner)[0]), found)

@@ -88,11 +88,7 @@ class MetaTraining(AbstractTraining):
 
 @dataclass(frozen=True)
 class Untrained(AbstractTraining):
-    """No meta-training at all: the parameters are those that the learner starts with in every trial.
-
-    Attributes:
-        learner: the learner.
-    """
+    """No meta-training at all: the parameters are those that the learner starts with in every trial."""
 
     learner: AbstractLearner
 

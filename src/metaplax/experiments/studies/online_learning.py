@@ -10,11 +10,11 @@ from metaplax.experiments.base import AbstractStudy, Conditions
 from metaplax.experiments.studies.trials import conduct_trials
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.plasticity import PrintedTerm
-from metaplax.runs import Row, fingerprint
+from metaplax.runs import fingerprint
 from metaplax.tasks import Episode, ImageStream
 
 ONSET = 0.25
-"""Accuracy above which a network is said to have begun to learn."""
+"""Accuracy above which a network has begun to learn; the number of images until then is recorded, NaN if never."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ class OnlineLearning(AbstractStudy):
         def begin(key: Key[Array, ""]) -> tuple[Array, PyTree]:
             return self.stream.order(jax.random.split(key, 3)[0]), learner.init(jax.random.fold_in(key, 0))
 
-        def one_trial(
-            stream: ImageStream, piece: Array, before: tuple[Array, PyTree], key: Key[Array, ""]
-        ) -> tuple[PyTree, PyTree]:
+        def one_trial(stream, piece, before, key):
             order, state = before
             _, query_key, learner_key = jax.random.split(key, 3)
             examples = stream.piece(order, piece * self.every, self.every)
@@ -66,12 +64,9 @@ class OnlineLearning(AbstractStudy):
 
         conduct_trials(conditions, one_trial, self.stream, jax.vmap(begin)(conditions.keys()), self.pieces)
         scalars = {name: np.full(conditions.trials, value) for name, value in learner.scalars().items()}
-        conditions.recorder.finish(self.pieces, {**scalars, "onset": self._onset(conditions.recorder.rows())})
-
-    def _onset(self, rows: list[Row]) -> np.ndarray:
-        """For each trial, the number of images after which the accuracy is above ``ONSET``; NaN where it never is."""
-        above = np.asarray([row["accuracy"] for row in rows]) > ONSET
-        return np.where(above.any(axis=0), (above.argmax(axis=0) + 1.0) * self.every, np.nan)
+        above = np.asarray([row["accuracy"] for row in conditions.recorder.rows()]) > ONSET
+        onset = np.where(above.any(axis=0), (above.argmax(axis=0) + 1.0) * self.every, np.nan)
+        conditions.recorder.finish(self.pieces, {**scalars, "onset": onset})
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()

@@ -14,7 +14,7 @@ from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
 from metaplax.experiments.studies.trials import best_of, compiled
 from metaplax.learners import AbstractStreamLearner
-from metaplax.tasks import AbstractContinualTask, Episode, Examples
+from metaplax.tasks import AbstractContinualTask, Episode
 
 STREAMS = 0x5EED
 """Folded into the key of a trial, so that keys of streams differ from all others."""
@@ -25,9 +25,8 @@ class StreamScores(AbstractLearnedStudy):
     """Further streams, scored after some of their parts: on queries about these, and on the examples seen of them.
 
     Attributes:
-        learner: the learner that takes over the meta-learned parameters; its own are ignored.
-        task: distribution of streams. If their parts come mixed, there is one score, after all of them.
-        counts: numbers of parts after which to score; the last one is all of them.
+        counts: numbers of parts after which to score; the last one is all of them, and the only one if parts come
+            mixed.
         episodes: number of streams that each trial is scored on.
         rates: if there are any, the learning rate is the one of them that is best at the end of other streams of the
             same task.
@@ -79,22 +78,10 @@ class StreamScores(AbstractLearnedStudy):
         conditions.run_steps(lambda _: step, start(rate), self.steps, padded=True)
         conditions.recorder.finish(self.steps, {"rate": np.full(conditions.trials, rate)} if self.rates else {})
 
-    def _one_trial(
-        self,
-        index: int,
-        task: AbstractContinualTask,
-        first: Int[Array, ""],
-        carry: tuple[PyTree, PyTree, Array],
-        key: Key[Array, ""],
-    ) -> tuple[PyTree, dict[str, Array]]:
-        """Go on with all streams of a trial, up to the part with this index among ``counts``.
+    def _one_trial(self, index: int, task, first, carry, key) -> tuple[PyTree, dict[str, Array]]:
+        """Go on with all streams of a trial, from number ``first`` on, up to the part ``counts[index]``.
 
-        Args:
-            index: of the step.
-            task: distribution of streams, as drawn for the trial.
-            first: number of the first stream.
-            carry: meta-parameters, the states reached on all streams, and the learning rate.
-            key: key of the trial.
+        ``carry`` holds the meta-parameters, the states reached on all streams, and the learning rate.
         """
         parameters, states, rate = carry
         learner = self._learner(parameters, rate, key)
@@ -118,10 +105,10 @@ class StreamScores(AbstractLearnedStudy):
         """The state after the first ``counts[index]`` parts, and its scores on these."""
         before, count = (0, *self.counts)[index : index + 2]
         steps, queries = self.task.steps_per_part, self.task.queries_per_part
-        piece = jax.tree.map(lambda leaf: leaf[before * steps : count * steps], episode.support)
-        state = learner.adapt(state, piece, key)
-        seen = jax.tree.map(lambda leaf: leaf[: count * steps].reshape(-1, *leaf.shape[2:]), episode.support)
-        loss, metrics = learner.evaluate(state, _first(episode.query, count * queries))
+        state = learner.adapt(state, episode.support.take(slice(before * steps, count * steps)), key)
+        support = episode.support.take(slice(count * steps))
+        seen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), support)
+        loss, metrics = learner.evaluate(state, episode.query.take(slice(count * queries)))
         seen_loss, seen_metrics = learner.evaluate(state, seen)
         of_seen = {f"{name}_seen": value for name, value in {"loss": seen_loss, **seen_metrics}.items()}
         return state, {"loss": loss, **metrics, **of_seen, "parts": jnp.asarray(count, float)}
@@ -130,7 +117,3 @@ class StreamScores(AbstractLearnedStudy):
 def stream_keys(key: Key[Array, ""], number: Int[Array, ""]) -> Key[Array, "3"]:
     """Keys of one stream of a trial: for the stream itself, its updates, and the state before it."""
     return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, STREAMS), number), 3)
-
-
-def _first(examples: Examples, count: int) -> Examples:
-    return jax.tree.map(lambda leaf: leaf[:count], examples)

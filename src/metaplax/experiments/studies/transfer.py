@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import PyTree
 
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.trials import best_of, compiled
-from metaplax.tasks import AbstractTask
 
 TUNING = 1 << 20
 """Index of the first episode that learning rates are tuned on, far from those that are scored."""
@@ -36,9 +35,7 @@ class Transfer(AbstractLearnedStudy):
         return self.episodes
 
     def conduct(self, conditions: Conditions) -> None:
-        def one_trial(
-            task: AbstractTask, index: Array, parameters: PyTree, key: Key[Array, ""]
-        ) -> tuple[PyTree, PyTree]:
+        def one_trial(task, index, parameters, key):
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
             loss, metrics = self.trial_learner(parameters, key).run(task.sample(task_key), learner_key)
             return parameters, {"loss": loss, **metrics}

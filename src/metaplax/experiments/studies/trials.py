@@ -14,8 +14,8 @@ from metaplax.training import choose_layout, resample_key
 from metaplax.training.layout import compile_step
 
 OneTrial = Callable[[Any, Int[Array, ""], PyTree, Key[Array, ""]], tuple[PyTree, dict[str, Array]]]
-"""From the task of a trial, the index of the step, the state before it and the key of the trial to the state after it
-and what to record."""
+"""What a study does in a step, ``one_trial``: from the task of a trial, the index of the step, the state before it and
+the key of the trial to the state after it and what to record."""
 
 
 def with_arrays(one_trial: Callable[..., Any], task: PyTree) -> tuple[PyTree, Callable[..., Any]]:
@@ -36,30 +36,18 @@ def with_arrays(one_trial: Callable[..., Any], task: PyTree) -> tuple[PyTree, Ca
 
 
 def compiled(one_trial: OneTrial, task: PyTree, keys: Key[Array, " trials"], state: PyTree) -> Step:
-    """Compile the step of one trial into one of all trials.
+    """Compile the step of one trial into one of all trials, given a task as for ``with_arrays``.
 
-    Args:
-        one_trial: the step of one trial.
-        task: as for ``with_arrays``.
-        keys: keys of the trials.
-        state: a state padded by the layout, as the compiled step takes and gives it; its shapes are compiled for.
+    It takes and gives states padded by the layout, of the same shapes as ``state``.
     """
     arrays, step = with_arrays(one_trial, task)
     return compile_step(choose_layout(len(keys)), step, arrays, keys, state)
 
 
 def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, state: PyTree, steps: int) -> PyTree:
-    """Take all steps of all trials, from the recorder's last checkpoint on.
+    """Take all steps of all trials, from the recorder's last checkpoint on, with a task as for ``with_arrays``.
 
-    Args:
-        conditions: of the study.
-        one_trial: the step of one trial.
-        task: as for ``with_arrays``.
-        state: state before the first step, with a leading axis of trials.
-        steps: number of steps.
-
-    Returns:
-        the state after the last step, with a leading axis of trials.
+    The state before the first step is given and that after the last one returned, with a leading axis of trials.
     """
     step = partial(compiled, one_trial, task, conditions.keys())
     return conditions.run_steps(step, state, steps, padded=True)

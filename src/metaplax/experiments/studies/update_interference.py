@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from metaplax.analysis.single_updates import descent_cosines, interference, update_cosines
 from metaplax.experiments.base import Conditions
@@ -22,8 +22,6 @@ class UpdateInterference(AbstractLearnedStudy):
     The first query of each class is its further example.
 
     Attributes:
-        learner: the learner that takes over the meta-learned parameters; its own are ignored.
-        task: distribution of streams.
         episodes: streams per trial.
     """
 
@@ -36,9 +34,7 @@ class UpdateInterference(AbstractLearnedStudy):
         return self.episodes
 
     def conduct(self, conditions: Conditions) -> None:
-        def one_trial(
-            task: AbstractContinualTask, index: Int[Array, ""], parameters: PyTree, key: Key[Array, ""]
-        ) -> tuple[PyTree, dict[str, Array]]:
+        def one_trial(task, index, parameters, key):
             learner = self.trial_learner(parameters, key)
             return parameters, self.measured(learner, task, jax.random.fold_in(key, index))
 
@@ -52,38 +48,25 @@ class UpdateInterference(AbstractLearnedStudy):
         task_key, learner_key = jax.random.split(key)
         episode = task.sample(task_key)
         state = learner.adapt(learner.init(learner_key), episode.support, learner_key)
-        first = jax.tree.map(lambda leaf: leaf[:: task.queries_per_part], episode.query)
-        seen = learner.precompute(jax.tree.map(lambda leaf: leaf[:, None], first))
-        before = learner.weights(state)
+        before, further = learner.weights(state), episode.query.take(slice(None, None, task.queries_per_part))
+        seen = learner.precompute(jax.tree.map(lambda leaf: leaf[:, None], further))
         after = [
-            learner.weights(learner.update(state, jax.tree.map(lambda leaf, i=i: leaf[i], seen), learner_key))
+            learner.weights(learner.update(state, Examples(seen.x[i], seen.y[i]), learner_key))
             for i in range(task.parts)
         ]
-        layers = range(len(before.layers))
-        updates = [jnp.stack([w.layers[n].weight - before.layers[n].weight for w in after]) for n in layers]
-        slopes = [_slope(learner, before, _one(first, i)) for i in range(task.parts)]
-        gradients = [jnp.stack([slope.layers[n].weight for slope in slopes]) for n in layers]
-        start = _losses(learner, before, first)
-        losses = jnp.stack([_losses(learner, weights, first) for weights in after])
-        own, others = interference(losses, start)
-        cosines = {f"descent_cosine{n}": c for n, c in enumerate(descent_cosines(updates, gradients), start=1)}
+
+        def loss(weights: EncoderWeights, example: Examples) -> Float[Array, ""]:
+            return learner.network.readout.loss(learner.network(weights, example.x[None]), example.y[None])
+
+        losses = jax.vmap(loss, in_axes=(None, 0))
+        gradients = jax.vmap(jax.grad(loss), in_axes=(None, 0))(before, further)
+        start = losses(before, further)
+        own, others = interference(jnp.stack([losses(weights, further) for weights in after]), start)
+        slopes = [layer.weight for layer in gradients.layers]
+        updates = [
+            jnp.stack([weights.layers[n].weight - layer.weight for weights in after])
+            for n, layer in enumerate(before.layers)
+        ]
+        cosines = {f"descent_cosine{n}": c for n, c in enumerate(descent_cosines(updates, slopes), start=1)}
         overlaps = {f"update_cosine{n}": c for n, c in enumerate(update_cosines(updates), start=1)}
         return {**cosines, **overlaps, "own_change": own, "other_change": others, "loss": jnp.mean(start)}
-
-
-def _one(examples: Examples, index: int) -> Examples:
-    return jax.tree.map(lambda leaf: leaf[index : index + 1], examples)
-
-
-def _loss(learner: AbstractStreamLearner, weights: EncoderWeights, examples: Examples) -> Float[Array, ""]:
-    return learner.network.readout.loss(learner.network(weights, examples.x), examples.y)
-
-
-def _slope(learner: AbstractStreamLearner, weights: EncoderWeights, examples: Examples) -> EncoderWeights:
-    return jax.grad(lambda weights: _loss(learner, weights, examples))(weights)
-
-
-def _losses(learner: AbstractStreamLearner, weights: EncoderWeights, examples: Examples) -> Float[Array, " n"]:
-    """The loss of every example on its own."""
-    outputs = learner.network(weights, examples.x)
-    return jax.vmap(lambda out, y: learner.network.readout.loss(out[None], y[None]))(outputs, examples.y)

@@ -6,7 +6,6 @@ term that grows with beta and one that grows with the distance to the solution o
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from itertools import product
 from typing import Any, ClassVar
@@ -18,13 +17,13 @@ import numpy as np
 
 from metaplax.analysis import Published
 from metaplax.data import ImageSet
-from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, ImplicitDirect, Neumann
+from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, Neumann
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
 from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.gradient_error import GradientError, Problem
 from metaplax.experiments.zucchet2022.quadratic import Quadratic, RandomBowls
 from metaplax.experiments.zucchet2022.settings import PAPER
-from metaplax.learners import AbstractMinimiser, Inexact, MetaRegularised, Newton
+from metaplax.learners import Inexact, MetaRegularised, Newton
 from metaplax.networks import AbstractReadout, EquinoxNetwork, SoftmaxCrossEntropy, SquaredError
 from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Table
@@ -44,8 +43,6 @@ ESTIMATORS: dict[str, tuple[str, AbstractEstimator]] = {
     "t1t2": ("T1-T2", T1T2(throw=False)),
 }
 """Every estimator with its label."""
-
-SLOPES = {"forward": 1.0, "symmetric": 2.0, "second_order": 2.0}
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class ErrorBound(AbstractExperiment):
     source: ClassVar[str] = PAPER
     published: ClassVar[Mapping[str, Published]] = {
         f"slope.quadratic_{variant}": Published(slope, "theory: order of the finite difference in beta")
-        for variant, slope in SLOPES.items()
+        for variant, slope in {"forward": 1.0, "symmetric": 2.0, "second_order": 2.0}.items()
     }
     presets = load_presets(__file__, "error-bound")
 
@@ -106,10 +103,11 @@ class ErrorBound(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        return {
-            arm: self._study(PROBLEMS[problem][1], ESTIMATORS[estimator][1], miss)
-            for arm, (problem, miss, estimator) in self._arms().items()
-        }
+        found = {}
+        for arm, (problem, miss, estimator) in self._arms().items():
+            minimiser = Inexact(Newton(), miss) if miss else Newton()
+            found[arm] = GradientError(PROBLEMS[problem][1], minimiser, ESTIMATORS[estimator][1], self.betas)
+        return found
 
     def _arms(self) -> dict[str, tuple[str, float, str]]:
         """For every arm: the problem, the distance by which the inner loop misses its solution, and the estimator."""
@@ -119,51 +117,30 @@ class ErrorBound(AbstractExperiment):
             for problem, miss, name in product(problems, (0.0, *self.misses), ESTIMATORS)
         }
 
-    def _study(
-        self, make: Callable[[AbstractMinimiser], Problem], estimator: AbstractEstimator, miss: float
-    ) -> GradientError:
-        is_nudged = isinstance(estimator, Contrastive)
-        return GradientError(
-            exact=partial(make, Newton()),
-            problem=partial(make, Inexact(Newton(), miss) if miss else Newton()),
-            reference=ImplicitDirect(throw=False),
-            estimator=estimator,
-            field="beta" if is_nudged else "",
-            values=self.betas if is_nudged else (0.0,),
-            fitted=self._fitted(),
-        )
 
-    def _fitted(self) -> tuple[int, int]:
-        """Slopes are fitted from the smallest beta to about a hundred times that."""
-        near = [k for k, beta in enumerate(self.betas) if beta <= 101 * self.betas[0]]
-        return 0, max(near[-1], 1)
-
-
-def quadratic(minimiser: AbstractMinimiser) -> Problem:
+def quadratic() -> Problem:
     """Complex synapses on random bowls."""
-    keys = jax.random.split(jax.random.key(0))
-    omega, strength = (jax.random.normal(key, (SIZE,)) for key in keys)
-    return Problem(Quadratic(omega=omega, strength=jnp.exp(strength), minimiser=minimiser), RandomBowls(SIZE))
+    omega, strength = (jax.random.normal(key, (SIZE,)) for key in jax.random.split(jax.random.key(0)))
+    return Quadratic(omega=omega, strength=jnp.exp(strength)), RandomBowls(SIZE)
 
 
-def ridge(minimiser: AbstractMinimiser) -> Problem:
+def ridge() -> Problem:
     """Regression of the progress of diabetes on ten measurements, with a decay for every weight."""
     x, y = table("load_diabetes")
     y = ((y - y.mean()) / y.std())[:, None]
-    return Problem(linear(x.shape[1], 1, SquaredError(), minimiser), Table(x, jnp.asarray(y)))
+    return linear(x.shape[1], 1, SquaredError()), Table(x, jnp.asarray(y))
 
 
-def logistic(minimiser: AbstractMinimiser) -> Problem:
+def logistic() -> Problem:
     """Classification of tumours by thirty measurements, with a decay for every weight."""
     x, y = table("load_breast_cancer")
-    task = Table(x, jnp.asarray(y, jnp.int32), outputs=2)
-    return Problem(linear(x.shape[1], 2, SoftmaxCrossEntropy(), minimiser), task)
+    return linear(x.shape[1], 2, SoftmaxCrossEntropy()), Table(x, jnp.asarray(y, jnp.int32), outputs=2)
 
 
-def linear(features: int, outputs: int, readout: AbstractReadout, minimiser: AbstractMinimiser) -> MetaRegularised:
+def linear(features: int, outputs: int, readout: AbstractReadout) -> MetaRegularised:
     """A linear model with a decay for every weight."""
     network = EquinoxNetwork(lambda key: eqx.nn.Linear(features, outputs, key=key))
-    return MetaRegularised(network, readout, minimiser, DECAY)
+    return MetaRegularised(network, readout, Newton(), DECAY)
 
 
 def table(loader: str) -> tuple[Any, np.ndarray]:
@@ -180,7 +157,7 @@ def table(loader: str) -> tuple[Any, np.ndarray]:
     return jnp.asarray((x - x.mean(axis=0)) / x.std(axis=0)), np.asarray(y)
 
 
-PROBLEMS: dict[str, tuple[str, Callable[[AbstractMinimiser], Problem]]] = {
+PROBLEMS: dict[str, tuple[str, Callable[[], Problem]]] = {
     "quadratic": ("quadratic", quadratic),
     "ridge": ("ridge regression (diabetes)", ridge),
     "logistic": ("logistic regression (breast cancer)", logistic),

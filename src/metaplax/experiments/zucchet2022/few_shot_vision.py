@@ -5,41 +5,47 @@ Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 5.3.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
+
+import optax
 
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
-from metaplax.experiments.base import (
-    AbstractExperiment,
-    AbstractStudy,
-    AbstractTraining,
-    ConfigError,
-    Load,
-    config_errors,
-)
-from metaplax.experiments.presets import load_presets
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
+from metaplax.experiments.presets import load_presets, load_settings, load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.experiments.zucchet2022.few_shot_settings import EPOCH, QUOTED, SETTINGS, Fast
-from metaplax.experiments.zucchet2022.settings import PAPER
+from metaplax.experiments.zucchet2022.settings import PAPER, PIXELS, AbstractSettings
 from metaplax.learners import ComplexSynapse
-from metaplax.networks import AbstractFunctionalNetwork, ConvBlocks, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
+from metaplax.networks import ConvBlocks, FastReadout, SoftmaxCrossEntropy, TemplateBlocks
+from metaplax.optim import polyak_average
 from metaplax.runs import ReportOptions
 from metaplax.tasks import FewShot
 
-LABELS = {
-    "cml": "contrastive, complex synapses",
-    "cml_templates": "contrastive, modulated templates",
-    "cml_head": "contrastive, readout only",
-    "maml": "MAML",
-    "fomaml": "first-order MAML",
-    "reptile": "Reptile",
-    "imaml": "iMAML (CG)",
-    "anil": "ANIL",
-    "scratch": "from scratch",
-}
+EPOCH = 125
+"""Meta-steps that the published code calls an epoch."""
+
+LABELS = load_tables(__file__, "labels.toml", "few-shot")
+PUBLISHED = load_tables(__file__, "published.toml")
 SPLITS = {"omniglot": ("background", "evaluation"), "miniimagenet": ("train", "test")}
 """Parts of a data set for meta-training, and for further tasks; of other data the last third of the classes is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShotSettings(AbstractSettings):
+    """How one few-shot method is run.
+
+    Attributes:
+        fast: the part of the network that changes within a task.
+        test_steps: inner steps on further tasks.
+        outer_decay: factor by which the outer learning rate is multiplied every ``outer_decay_every`` meta-steps.
+        outer_decay_every: meta-steps between two such changes.
+    """
+
+    fast: Literal["all", "readout", "coefficients"] = "all"
+    test_steps: int
+    outer_decay: float = 1.0
+    outer_decay_every: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,11 @@ class AbstractFewShot(AbstractExperiment):
 
     source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
+    settings: ClassVar = load_settings(__file__, "few_shot_settings.toml", FewShotSettings)
     condition_labels: ClassVar[Mapping[str, str]] = {"test": "further tasks"}
     rotations: ClassVar[bool]
-    mean: ClassVar[tuple[float, ...]] = (0.0,)
-    std: ClassVar[tuple[float, ...]] = (1.0,)
+    scale: ClassVar[Mapping[str, Any]] = {}
+    """How pixels are standardised, see ``FewShot``."""
 
     trials: int = 3
     arms: tuple[str, ...] = tuple(LABELS)
@@ -92,19 +99,22 @@ class AbstractFewShot(AbstractExperiment):
         self.require_positive("templates")
         self.require_some("arms", LABELS)
         self.require_not_negative("polyak_from")
-        if self.tuned_for not in SETTINGS:
-            raise ConfigError(f"tuned_for is one of {', '.join(SETTINGS)}, not {self.tuned_for!r}")
+        if self.tuned_for not in self.settings:
+            raise ConfigError(f"tuned_for is one of {', '.join(self.settings)}, not {self.tuned_for!r}")
 
     def published_values(self) -> Mapping[str, Published]:
-        quoted = QUOTED.get((self.data, self.ways, self.shots), {})
+        found = PUBLISHED.get(self.data, {}).get(f"{self.ways}w{self.shots}s", {})
         source = "in Rajeswaran et al. (2019), after whole meta-training"
-        return {f"accuracy.{arm}.test": Published(quoted[arm], source) for arm in self.arms if arm in quoted}
+        return {f"accuracy.{arm}.test": Published(found[arm], source) for arm in self.arms if arm in found}
 
     def report_options(self) -> ReportOptions:
         return ReportOptions(axis="meta-step", averaged=50, by_cost=True)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
-        seen, unseen = self._classes(data, load)
+        kept = len(data.class_names) - len(data.class_names) // 3
+        seen, unseen = (data, range(kept)), (data, range(kept, len(data.class_names)))
+        if self.data in SPLITS:
+            seen, unseen = ((load(self.data, split), None) for split in SPLITS[self.data])
         train, test = self._task(*seen, self.queries, self.rotations), self._task(*unseen, self.test_queries, False)
         trainings = {arm: self._training(arm, train) for arm in self.arms}
         transfers = {
@@ -113,61 +123,38 @@ class AbstractFewShot(AbstractExperiment):
         }
         return {**trainings, **transfers}
 
-    def _classes(self, data: ImageSet, load: Load) -> tuple[tuple[ImageSet, range | None], ...]:
-        """Images and classes for meta-training, and those for further tasks."""
-        if self.data in SPLITS:
-            return (load(self.data, SPLITS[self.data][0]), None), (load(self.data, SPLITS[self.data][1]), None)
-        kept = len(data.class_names) - len(data.class_names) // 3
-        return (data, range(kept)), (data, range(kept, len(data.class_names)))
-
     def _task(self, data: ImageSet, allowed: range | None, queries: int, rotations: bool) -> FewShot:
-        scale = {"mean": self.mean, "std": self.std}
         with config_errors():
-            return FewShot(data, self.ways, self.shots, queries, rotations=rotations, allowed=allowed, **scale)
+            return FewShot(data, self.ways, self.shots, queries, rotations=rotations, allowed=allowed, **self.scale)
 
-    def _training(self, arm: str, task: FewShot) -> AbstractTraining:
-        settings = SETTINGS[self.tuned_for][arm]
+    def _training(self, arm: str, task: FewShot) -> MetaTraining | Untrained:
+        settings, learner = self.settings[self.tuned_for][arm], self.learner(arm, task)
         if settings.rule == "none":
-            return Untrained(self.learner(arm, task))
-        return MetaTraining(
-            learner=self.learner(arm, task),
-            task=task,
-            estimator=settings.estimator(),
-            optimizer=settings.outer_optimizer(self.polyak_from, EPOCH if self.as_released else None),
-            meta_steps=self.meta_steps,
-            meta_batch=self.meta_batch,
-        )
+            return Untrained(learner)
+        decay = settings.outer_decay_every, settings.outer_decay
+        rate = optax.exponential_decay(settings.outer_rate, *decay, staircase=True)
+        average = polyak_average(self.polyak_from, EPOCH if self.as_released else None)
+        optimizer = optax.chain(optax.adam(rate), average)
+        return MetaTraining(learner, task, settings.estimator(), optimizer, self.meta_steps, meta_batch=self.meta_batch)
 
     def learner(self, arm: str, task: FewShot, *, testing: bool = False) -> ComplexSynapse:
         """The learner of one arm, at the start of meta-training or as it is scored."""
-        settings = SETTINGS[self.tuned_for][arm]
-        return ComplexSynapse(
-            self.network(settings.fast, task),
-            SoftmaxCrossEntropy(),
-            settings.descent(settings.test_steps if testing else settings.steps),
-            settings.strength,
-            log_space=False,
-            learn_strength=False,
-        )
-
-    def network(self, fast: Fast, task: FewShot) -> AbstractFunctionalNetwork:
-        """The network, of which the part called ``fast`` changes within a task."""
-        images = task.bank.images
+        settings, images = self.settings[self.tuned_for][arm], task.bank.images
         colours = images.shape[3] if images.ndim == 4 else 1
         with config_errors():
-            blocks = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways)
-        if fast == "all":
-            return blocks
-        return FastReadout(blocks) if fast == "readout" else TemplateBlocks(blocks, self.templates)
+            network = ConvBlocks(images.shape[1], colours, self.channels, outputs=self.ways)
+        if settings.fast != "all":
+            network = FastReadout(network) if settings.fast == "readout" else TemplateBlocks(network, self.templates)
+        descent, pull = settings.descent(settings.test_steps if testing else settings.steps), settings.strength
+        return ComplexSynapse(network, SoftmaxCrossEntropy(), descent, pull, log_space=False, learn_strength=False)
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
-        found = []
-        for arm in self.arms:
-            accuracy = quantities.get(f"accuracy.{arm}.test")
-            if accuracy:
-                scored = f"accuracy {accuracy.with_interval()} on {self.test_episodes} further tasks"
-                found.append(f"{self.label(arm)}: {scored}")
-        return tuple(found)
+        scores = {arm: quantities.get(f"accuracy.{arm}.test") for arm in self.arms}
+        return tuple(
+            f"{self.label(arm)}: accuracy {score.with_interval()} on {self.test_episodes} further tasks"
+            for arm, score in scores.items()
+            if score
+        )
 
 
 @dataclass(frozen=True)
@@ -189,8 +176,7 @@ class FewShotMiniImageNet(AbstractFewShot):
     name = "zucchet2022/fewshot-miniimagenet"
     title = "Photographs told apart after one example"
     rotations = False
-    mean = (0.485, 0.456, 0.406)
-    std = (0.229, 0.224, 0.225)
+    scale = PIXELS["miniimagenet"]
     presets = load_presets(__file__, "fewshot-miniimagenet")
 
     data: str = "miniimagenet"

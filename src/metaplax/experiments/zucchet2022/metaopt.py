@@ -6,7 +6,7 @@ Zucchet et al., A contrastive rule for meta-learning, NeurIPS 2022, section 5.1 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -15,37 +15,18 @@ import optax
 from jaxtyping import PyTree
 
 from metaplax.data import CATALOG, ImageSet
-from metaplax.estimators import T1T2, AbstractEstimator, ConjugateGradient, Contrastive, Neumann, Truncated
-from metaplax.estimators.contrastive import Variant
-from metaplax.experiments.base import (
-    AbstractExperiment,
-    AbstractStudy,
-    AbstractTraining,
-    ConfigError,
-    Load,
-    config_errors,
-)
-from metaplax.experiments.presets import load_presets, load_settings
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
+from metaplax.experiments.presets import load_presets, load_settings, load_tables
 from metaplax.experiments.studies.decay_search import DecaySearch
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.experiments.zucchet2022.settings import PAPER, AbstractSettings
+from metaplax.experiments.zucchet2022.settings import PAPER, PIXELS, AbstractSettings
 from metaplax.learners import MetaRegularised
 from metaplax.networks import AbstractFunctionalNetwork, BatchNormLeNet, EquinoxNetwork, SoftmaxCrossEntropy
 from metaplax.runs import ReportOptions
 from metaplax.tasks import HoldOut
-from metaplax.tasks.hold_out import Part
 
-LABELS = {
-    "cml": "contrastive (CML)",
-    "t1t2": "T1-T2",
-    "cg": "conjugate gradients (CG)",
-    "neumann": "Neumann series (NSA)",
-    "truncated": "truncated backprop (TBPTT)",
-    "none": "no regularisation",
-    "search": "one decay for all, by random search",
-}
-PARTS = {"test": "test images", "all": "test images, after learning from all others"}
+LABELS = load_tables(__file__, "labels.toml", "metaopt")
 SEARCHED = (1e-6, 1e-1)
 """Smallest and largest decay that the search tries."""
 
@@ -56,18 +37,10 @@ class MetaoptSettings(AbstractSettings):
 
     Attributes:
         decay: value that all decays start with.
-        variant: variant of the contrastive rule.
-        terms: steps of conjugate gradients, terms of the Neumann series, or steps of truncated backprop.
-        neumann_rate: step size of the Neumann series.
-        damping: number added to the curvature by conjugate gradients.
     """
 
     steps: int = 2000
     decay: float = 0.0
-    variant: Variant = "forward"
-    terms: int = 1
-    neumann_rate: float = 1.0
-    damping: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,10 +63,10 @@ class AbstractMetaOptimisation(AbstractExperiment):
     source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
     arms: ClassVar[tuple[str, ...]] = tuple(LABELS)
-    condition_labels: ClassVar[Mapping[str, str]] = PARTS
+    condition_labels: ClassVar[Mapping[str, str]] = load_tables(__file__, "labels.toml", "metaopt-conditions")
     settings: ClassVar[Mapping[str, Mapping[str, MetaoptSettings]]]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
+    scale: ClassVar[Mapping[str, Any]]
+    """How pixels are standardised, see ``HoldOut``."""
     flat: ClassVar[bool]
 
     trials: int = 10
@@ -122,7 +95,11 @@ class AbstractMetaOptimisation(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         with config_errors():
-            tasks = {part: self._task(data, load, part) for part in ("validation", "test", "all")}
+            has_test = "test" in CATALOG[self.data].splits
+            train, test = (data, load(self.data, "test")) if has_test else data.divided(self.test_images)
+            sizes, test = (self.learn_from, self.held_back), test.take(slice(self.test_images))
+            parts = ("validation", "test", "all")
+            tasks = {part: HoldOut(train, test, sizes, part=part, flat=self.flat, **self.scale) for part in parts}
         trainings = {arm: self._training(arm, tasks["validation"]) for arm in self.arms}
         transfers = {
             f"{arm}.{part}": Transfer(arm, training, self.learner(arm, tasks[part]), tasks[part], 1)
@@ -131,51 +108,22 @@ class AbstractMetaOptimisation(AbstractExperiment):
         }
         return {**trainings, **transfers}
 
-    def _task(self, data: ImageSet, load: Load, part: Part) -> HoldOut:
-        has_test = "test" in CATALOG[self.data].splits
-        train, test = (data, load(self.data, "test")) if has_test else data.divided(self.test_images)
-        sizes, test = (self.learn_from, self.held_back), test.take(slice(self.test_images))
-        return HoldOut(train, test, sizes, part=part, mean=self.mean, std=self.std, flat=self.flat)
-
-    def _training(self, arm: str, task: HoldOut) -> AbstractTraining:
-        settings = self.settings[self.tuned_for][arm]
-        learner = self.learner(arm, task)
-        if arm == "none":
+    def _training(self, arm: str, task: HoldOut) -> MetaTraining | DecaySearch:
+        settings, learner = self.settings[self.tuned_for][arm], self.learner(arm, task)
+        if settings.rule == "none":
             return DecaySearch(learner, task, 1, 0.0, 0.0)
-        if arm == "search":
+        if settings.rule == "search":
             return DecaySearch(learner, task, self.meta_steps, *SEARCHED)
-        return MetaTraining(
-            learner=learner,
-            task=task,
-            estimator=self.estimator(arm),
-            optimizer=nonnegative_decays(optax.adam(settings.outer_rate)),
-            meta_steps=self.meta_steps,
-        )
+        estimator = settings.estimator(self.nudged_steps, self.batch, self.as_released)
+        optimizer = nonnegative_decays(optax.adam(settings.outer_rate))
+        return MetaTraining(learner, task, estimator, optimizer, self.meta_steps)
 
     def learner(self, arm: str, task: HoldOut) -> MetaRegularised:
         """The learner of one arm, at the start of meta-training."""
         settings = self.settings[self.tuned_for][arm]
-        return MetaRegularised(
-            self.network(task),
-            SoftmaxCrossEntropy(),
-            settings.descent(self.inner_steps, self.batch),
-            settings.decay,
-            learn_start=self.as_released and arm == "truncated",
-        )
-
-    def estimator(self, arm: str) -> AbstractEstimator:
-        """The meta-gradient of one arm."""
-        settings = self.settings[self.tuned_for][arm]
-        if arm == "cml":
-            nudged = settings.nudged_descent(self.nudged_steps, self.batch)
-            return Contrastive(settings.beta, settings.variant, nudged, self.as_released)
-        if arm == "cg":
-            return ConjugateGradient(settings.terms, settings.damping, throw=False)
-        if arm == "neumann":
-            return Neumann(settings.neumann_rate, settings.terms, throw=False)
-        if arm == "truncated":
-            return Truncated(settings.terms, reach_start=self.as_released)
-        return T1T2(throw=False)
+        descent, learn_start = settings.descent(self.inner_steps, self.batch), self.as_released and arm == "truncated"
+        network, readout = self.network(task), SoftmaxCrossEntropy()
+        return MetaRegularised(network, readout, descent, settings.decay, learn_start=learn_start)
 
     @abstractmethod
     def network(self, task: HoldOut) -> AbstractFunctionalNetwork:
@@ -204,8 +152,7 @@ class MetaoptMNIST(AbstractMetaOptimisation):
 
     name = "zucchet2022/metaopt-mnist"
     title = "One regularisation decay per weight, meta-learned on MNIST"
-    mean = (0.1307,)
-    std = (0.3081,)
+    scale = PIXELS["mnist"]
     flat = True
     settings = load_settings(__file__, "metaopt_settings.toml", MetaoptSettings, "mnist")
     presets = load_presets(__file__, "metaopt-mnist")
@@ -229,8 +176,7 @@ class MetaoptCIFAR10(AbstractMetaOptimisation):
 
     name = "zucchet2022/metaopt-cifar10"
     title = "One regularisation decay per weight, meta-learned on CIFAR-10"
-    mean = (0.4914, 0.4822, 0.4465)
-    std = (0.2023, 0.1994, 0.2010)
+    scale = PIXELS["cifar10"]
     flat = False
     settings = load_settings(__file__, "metaopt_settings.toml", MetaoptSettings, "cifar10")
     presets = load_presets(__file__, "metaopt-cifar10")

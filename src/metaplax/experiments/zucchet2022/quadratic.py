@@ -58,22 +58,6 @@ class Quadratic(AbstractEnergyLearner):
             if not isinstance(part, Bowl) or part.centre.shape != self.omega.shape:
                 raise IncompatibleError(f"this learner takes bowls of {self.omega.shape[0]} parameters")
 
-    def minimum(self, episode: Episode, beta: float = 0.0) -> Float[Array, " n"]:
-        """``phi_beta``, the minimiser of ``E + beta C``."""
-        inner, outer = episode.support, episode.query
-        matrix = inner.curvature + jnp.diag(self.strength) + beta * outer.curvature
-        right_side = inner.curvature @ inner.centre + self.strength * self.omega + beta * outer.curvature @ outer.centre
-        return jnp.linalg.solve(matrix, right_side)
-
-    def exact(self, episode: Episode) -> "Quadratic":
-        """The meta-gradient, in the learner's own structure."""
-        free = self.minimum(episode)
-        matrix = episode.support.curvature + jnp.diag(self.strength)
-        pull = jnp.linalg.solve(matrix, episode.query.curvature @ (free - episode.query.centre))
-        return eqx.tree_at(
-            lambda tree: (tree.omega, tree.strength), self, (self.strength * pull, (self.omega - free) * pull)
-        )
-
 
 class RandomBowls(AbstractTask):
     """Bowls of random orientation; curvatures are log-uniform between ``1 / condition`` and 1.

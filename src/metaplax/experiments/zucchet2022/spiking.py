@@ -12,24 +12,19 @@ import optax
 
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
-from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive, Truncated
+from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.presets import load_presets, load_settings
+from metaplax.experiments.presets import load_presets, load_settings, load_tables
 from metaplax.experiments.studies.example_task import ExampleTask
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.transfer import Transfer
 from metaplax.experiments.zucchet2022.settings import PAPER, AbstractSettings
-from metaplax.learners import BPTT, AbstractInnerGradient, EProp, SpikingLearner
+from metaplax.learners import BPTT, EProp, SpikingLearner
 from metaplax.networks import RecurrentLIF
 from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 
-LABELS = {
-    "cml": "contrastive, e-prop inside",
-    "bptt_bptt": "BPTT outside and inside",
-    "bptt_eprop": "BPTT outside, e-prop inside",
-    "tbptt_eprop": "truncated BPTT outside, e-prop inside",
-}
+LABELS = load_tables(__file__, "labels.toml", "spiking")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +36,6 @@ class SpikingSettings(AbstractSettings):
         batch: samples per inner step; by default all of them.
         rate_penalty: factor of the penalty on firing rates.
         rate_target: firing rate without any penalty, in spikes per neuron and step.
-        last: inner steps that truncated BPTT goes through.
     """
 
     # The gradient of a synapse that no spike has reached is exactly zero.
@@ -51,13 +45,6 @@ class SpikingSettings(AbstractSettings):
     batch: int | None = None
     rate_penalty: float
     rate_target: float
-    last: int = 0
-
-
-SETTINGS: Mapping[str, Mapping[str, SpikingSettings]] = load_settings(
-    __file__, "spiking_settings.toml", SpikingSettings
-)
-"""Settings of every arm, by ``tuned_for``."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +74,8 @@ class AbstractSpikingExperiment(AbstractExperiment):
     source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
     arms: ClassVar[tuple[str, ...]] = tuple(LABELS)
-    condition_labels: ClassVar[Mapping[str, str]] = {
-        "test": "further tasks",
-        "untrained": "without meta-learning",
-        "example_task": "one task",
-    }
+    condition_labels: ClassVar[Mapping[str, str]] = load_tables(__file__, "labels.toml", "spiking-conditions")
+    settings: ClassVar = load_settings(__file__, "spiking_settings.toml", SpikingSettings)
 
     trials: int = 5
     data: str = "none"
@@ -123,63 +107,43 @@ class AbstractSpikingExperiment(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        task = self.task()
-        found: dict[str, AbstractStudy] = {arm: self._training(arm, task) for arm in self.arms}
-        for arm in self.arms:
-            training, learner = found[arm], self.learner(arm, testing=True)
-            assert isinstance(training, MetaTraining)
+        task, trainings = self.task(), {arm: self._training(arm) for arm in self.arms}
+        found: dict[str, AbstractStudy] = dict(trainings)
+        for arm, training in trainings.items():
+            learner = self.learner(arm, testing=True)
             found[f"{arm}.test"] = Transfer(arm, training, learner, task, self.test_episodes)
             found[f"{arm}.untrained"] = Transfer(arm, Untrained(learner), learner, task, self.test_episodes)
             found[f"{arm}.example_task"] = ExampleTask(arm, training, learner, task)
         return found
 
-    def _training(self, arm: str, task: AbstractSpikingTask) -> MetaTraining:
-        settings = SETTINGS[self.tuned_for][arm]
-        return MetaTraining(
-            learner=self.learner(arm),
-            task=task,
-            estimator=self.estimator(arm),
-            optimizer=optax.adam(settings.outer_rate),
-            meta_steps=self.meta_steps,
-            meta_batch=1 if self.as_released else settings.meta_batch,
-        )
-
-    def learner(self, arm: str, *, testing: bool = False) -> SpikingLearner:
-        """The learner of one arm, at the start of meta-training or as it is scored."""
-        settings, network = SETTINGS[self.tuned_for][arm], self.network()
-        inner = "bptt" if testing and self.as_released and arm != "cml" else settings.inner
-        minimiser = settings.descent(batch=settings.batch)
-        return SpikingLearner(network, self.inner_gradient(settings, inner), minimiser, settings.strength)
-
-    def inner_gradient(self, settings: SpikingSettings, inner: Literal["eprop", "bptt"]) -> AbstractInnerGradient:
-        """The rule by which weights change within a task."""
-        rates = settings.rate_penalty, settings.rate_target
-        if inner == "bptt":
-            return BPTT(*rates)
-        seed = self.seed if self.random_feedback else None
-        return EProp(*rates, form=self.form, random_feedback=seed, ahead=self.as_released)
-
-    def network(self) -> RecurrentLIF:
-        """The spiking network."""
-        return RecurrentLIF(self.task().neurons, self.hidden, adaptation=self.adaptation)
+    def _training(self, arm: str) -> MetaTraining:
+        settings, task, learner = self.settings[self.tuned_for][arm], self.task(), self.learner(arm)
+        optimizer, meta_batch = optax.adam(settings.outer_rate), 1 if self.as_released else settings.meta_batch
+        return MetaTraining(learner, task, self.estimator(arm), optimizer, self.meta_steps, meta_batch=meta_batch)
 
     def estimator(self, arm: str) -> AbstractEstimator:
         """The meta-gradient of one arm."""
-        settings = SETTINGS[self.tuned_for][arm]
-        if settings.beta:
-            nudged = settings.nudged_descent(batch=settings.batch)
-            return Contrastive(settings.beta, "symmetric", nudged, self.as_released)
-        return Truncated(settings.last, reach_start=True) if settings.last else Checkpointed()
+        settings = self.settings[self.tuned_for][arm]
+        return settings.estimator(batch=settings.batch, as_released=self.as_released)
+
+    def learner(self, arm: str, *, testing: bool = False) -> SpikingLearner:
+        """The learner of one arm, at the start of meta-training or as it is scored."""
+        settings = self.settings[self.tuned_for][arm]
+        rates = settings.rate_penalty, settings.rate_target
+        seed = self.seed if self.random_feedback else None
+        inner = EProp(*rates, form=self.form, random_feedback=seed, ahead=self.as_released)
+        if settings.inner == "bptt" or (testing and self.as_released and arm != "cml"):
+            inner = BPTT(*rates)
+        network = RecurrentLIF(self.task().neurons, self.hidden, adaptation=self.adaptation)
+        return SpikingLearner(network, inner, settings.descent(batch=settings.batch), settings.strength)
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
         for arm in self.arms:
             test, before = (quantities.get(f"loss.{arm}.{where}") for where in ("test", "untrained"))
             if test and before:
-                found.append(
-                    f"{self.label(arm)}: squared error {test.with_interval()} on {self.test_episodes} further tasks,"
-                    f" {before.with_interval()} without meta-learning"
-                )
+                score = f"squared error {test.with_interval()} on {self.test_episodes} further tasks"
+                found.append(f"{self.label(arm)}: {score}, {before.with_interval()} without meta-learning")
         return tuple(found)
 
 

@@ -16,35 +16,20 @@ import optax
 
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
-from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
-from metaplax.experiments.presets import load_presets, load_settings
+from metaplax.experiments.presets import load_presets, load_settings, load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining
-from metaplax.experiments.zucchet2022.bandits import (
-    AbstractAgent,
-    LinFullPost,
-    LinGreedy,
-    NeuralGreedy,
-    NeuralLinear,
-    Uniform,
-    WheelTask,
-)
+from metaplax.experiments.zucchet2022.bandits.agents import NeuralGreedy, Uniform
+from metaplax.experiments.zucchet2022.bandits.game import AbstractAgent
+from metaplax.experiments.zucchet2022.bandits.regression_agents import LinFullPost, LinGreedy, NeuralLinear
 from metaplax.experiments.zucchet2022.bandits.study import BanditStudy
+from metaplax.experiments.zucchet2022.bandits.wheel import WheelTask
 from metaplax.experiments.zucchet2022.settings import PAPER, AbstractSettings, Optimizer, inner_optimizer
 from metaplax.learners import AbstractNetworkLearner, ComplexSynapse, GainModulation
 from metaplax.networks import EquinoxNetwork, PartialSquaredError
 from metaplax.runs import ReportOptions, StudyDescription
 
-LABELS = {
-    "cml_synapse": "contrastive, complex synapses",
-    "cml_strength": "contrastive, complex synapses with learned strengths",
-    "cml_gain": "contrastive, gain modulation",
-    "maml": "MAML",
-    "uniform": "random actions",
-    "lin_greedy": "LinGreedy",
-    "lin_full_post": "LinFullPost",
-    "neural_linear": "NeuralLinear",
-}
+LABELS = load_tables(__file__, "labels.toml", "wheel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +54,6 @@ class WheelSettings(AbstractSettings):
     every: int
 
 
-SETTINGS: Mapping[str, Mapping[str, WheelSettings]] = load_settings(
-    __file__, "wheel_bandit_settings.toml", WheelSettings
-)
-"""Settings of every agent that is meta-learned, by ``tuned_for``."""
-
-
 @dataclass(frozen=True)
 class WheelBandit(AbstractExperiment):
     """Agents play wheels of several radii delta; some of them have been meta-trained on wheels of any radius.
@@ -95,6 +74,7 @@ class WheelBandit(AbstractExperiment):
     title = "Agents with meta-learned synapses or modulation on the wheel bandit"
     source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
+    settings: ClassVar = load_settings(__file__, "wheel_bandit_settings.toml", WheelSettings)
     presets = load_presets(__file__, "wheel-bandit")
 
     trials: int = 50
@@ -126,7 +106,7 @@ class WheelBandit(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        trainings = {arm: self._training(arm) for arm in SETTINGS[self.tuned_for] if arm in self.players}
+        trainings = {arm: self._training(arm) for arm in self.settings[self.tuned_for] if arm in self.players}
         found: dict[str, AbstractStudy] = dict(trainings)
         for delta, (arm, agent) in product(self.deltas, self.agents().items()):
             name, learned = f"{arm}.{where(delta)}", (arm, trainings[arm]) if arm in trainings else (None, None)
@@ -135,56 +115,36 @@ class WheelBandit(AbstractExperiment):
 
     def agents(self) -> dict[str, AbstractAgent]:
         """The agents by short name."""
-        small = self.tuned_for == "smoke"
-        neural = NeuralLinear(10, self.hidden, steps=2) if small else NeuralLinear(width=self.hidden)
-        known = {
-            **{arm: self._agent(arm, settings) for arm, settings in SETTINGS[self.tuned_for].items()},
+        small = {"every": 10, "steps": 2} if self.tuned_for == "smoke" else {}
+        known: dict[str, AbstractAgent] = {
             "uniform": Uniform(),
             "lin_greedy": LinGreedy(),
             "lin_full_post": LinFullPost(),
-            "neural_linear": neural,
+            "neural_linear": NeuralLinear(width=self.hidden, **small),
         }
+        for arm, settings in self.settings[self.tuned_for].items():
+            online = inner_optimizer(*settings.online, settings.eps_root)
+            known[arm] = NeuralGreedy(settings.every, self.learner(arm), online, settings.online_steps)
         return {arm: known[arm] for arm in self.players}
 
-    def _agent(self, arm: str, settings: WheelSettings) -> NeuralGreedy:
-        online = inner_optimizer(*settings.online, settings.eps_root)
-        return NeuralGreedy(settings.every, self.learner(arm), online, settings.online_steps)
-
     def _training(self, arm: str) -> MetaTraining:
-        settings = SETTINGS[self.tuned_for][arm]
-        return MetaTraining(
-            learner=self.learner(arm),
-            task=WheelTask(),
-            estimator=self.estimator(arm),
-            optimizer=optax.adam(settings.outer_rate),
-            meta_steps=max(1, self.draws // settings.meta_batch),
-            meta_batch=settings.meta_batch,
-        )
+        settings, learner, task = self.settings[self.tuned_for][arm], self.learner(arm), WheelTask()
+        optimizer, batch = optax.adam(settings.outer_rate), settings.meta_batch
+        meta_steps = max(1, self.draws // batch)
+        return MetaTraining(learner, task, settings.estimator(), optimizer, meta_steps, meta_batch=batch)
 
     def learner(self, arm: str) -> AbstractNetworkLearner:
         """The learner of one arm, at the start of meta-training."""
-        settings = SETTINGS[self.tuned_for][arm]
-        minimiser = settings.descent()
-        if settings.learner == "modulation":
-            network = EquinoxNetwork(partial(_network, self.hidden, jax.nn.tanh))
+        settings = self.settings[self.tuned_for][arm]
+        modulates, strengths = settings.learner == "modulation", settings.learner == "learned_strength"
+        network = EquinoxNetwork(partial(_network, self.hidden, jax.nn.tanh if modulates else jax.nn.relu))
+        shared = network, PartialSquaredError(), settings.descent()
+        if modulates:
             drawn = {} if self.as_released else {"learn_start": True, "strength": settings.strength}
-            return GainModulation(network, PartialSquaredError(), minimiser, **drawn)
-        learned = settings.learner == "learned_strength"
+            return GainModulation(*shared, **drawn)
         return ComplexSynapse(
-            EquinoxNetwork(partial(_network, self.hidden, jax.nn.relu)),
-            PartialSquaredError(),
-            minimiser,
-            settings.strength,
-            log_space=learned,
-            learn_strength=learned,
-            reduction="mean",
-            factor=1.0,
+            *shared, settings.strength, log_space=strengths, learn_strength=strengths, reduction="mean", factor=1.0
         )
-
-    def estimator(self, arm: str) -> AbstractEstimator:
-        """The meta-gradient of one arm."""
-        settings = SETTINGS[self.tuned_for][arm]
-        return Contrastive(settings.beta, "forward", settings.nudged_descent()) if settings.beta else Checkpointed()
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
@@ -204,12 +164,7 @@ def where(delta: float) -> str:
 def _network(hidden: int, activation: Callable, key: jax.Array) -> eqx.nn.MLP:
     """A network with two hidden layers, weights of variance one over fan-in, and biases that start at zero."""
     network = eqx.nn.MLP(2, 5, hidden, 2, activation, key=key)
-    initial = jax.nn.initializers.lecun_uniform(in_axis=1, out_axis=0)
-
-    def redrawn(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
-        values = initial(key, layer.weight.shape), jnp.zeros(layer.out_features)
-        return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, values)
-
-    keys = jax.random.split(key, len(network.layers))
-    layers = tuple(redrawn(layer, k) for layer, k in zip(network.layers, keys, strict=True))
-    return eqx.tree_at(lambda network: network.layers, network, layers)
+    draw, keys = jax.nn.initializers.lecun_uniform(in_axis=1, out_axis=0), jax.random.split(key, len(network.layers))
+    weights = [draw(k, layer.weight.shape) for layer, k in zip(network.layers, keys, strict=True)]
+    network = eqx.tree_at(lambda tree: [layer.weight for layer in tree.layers], network, weights)
+    return eqx.tree_at(lambda tree: [layer.bias for layer in tree.layers], network, replace_fn=jnp.zeros_like)

@@ -1,79 +1,14 @@
-"""The interface of an agent, which takes actions, observes their rewards and learns from its history; a random one."""
-
-from abc import abstractmethod
+"""Agents without a model of their uncertainty: a random one, and one that trains a meta-learned network."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from equinox import AbstractVar
-from jaxtyping import Array, Float, Int, Key, PyTree
+import optax
+from jaxtyping import Array, Key, PyTree
 
-from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS, bandit_feedback
-from metaplax.tasks import Examples
-
-
-class History(eqx.Module):
-    """All plays of a game so far, in the first ``count`` rows.
-
-    Attributes:
-        contexts: context of each play.
-        actions: action that was taken.
-        rewards: reward of that action.
-        count: number of plays so far.
-    """
-
-    contexts: Float[Array, "plays 2"]
-    actions: Int[Array, " plays"]
-    rewards: Float[Array, " plays"]
-    count: Int[Array, ""]
-
-    @staticmethod
-    def empty(plays: int) -> "History":
-        """A history with room for a number of plays."""
-        return History(jnp.zeros((plays, 2)), jnp.zeros(plays, jnp.int32), jnp.zeros(plays), jnp.int32(0))
-
-    def add(self, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]) -> "History":
-        """The history with one more play."""
-        at = self.count
-        return History(
-            self.contexts.at[at].set(context), self.actions.at[at].set(action), self.rewards.at[at].set(reward), at + 1
-        )
-
-    def minibatch(self, key: Key[Array, ""], size: int) -> Examples:
-        """Draw plays with replacement, at least one of which must have been; targets are as ``bandit_feedback``."""
-        rows = jax.random.randint(key, (size,), 0, jnp.maximum(self.count, 1))
-        rewards = jnp.repeat(self.rewards[rows][:, None], ACTIONS, axis=1)
-        return Examples(self.contexts[rows], bandit_feedback(rewards, self.actions[rows]))
-
-
-class AbstractAgent(eqx.Module):
-    """Chooses one of five actions for every context.
-
-    Attributes:
-        every: number of plays from one call of ``learn`` to the next.
-    """
-
-    every: AbstractVar[int]
-
-    @abstractmethod
-    def start(self, key: Key[Array, ""]) -> PyTree:
-        """State of the agent before the first play."""
-
-    def learn(self, state: PyTree, history: History, key: Key[Array, ""]) -> PyTree:
-        """State after learning from the whole history, in which there is a play; by default the same state."""
-        del history, key
-        return state
-
-    @abstractmethod
-    def act(self, state: PyTree, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
-        """Choose an action."""
-
-    def observe(
-        self, state: PyTree, context: Float[Array, "2"], action: Int[Array, ""], reward: Float[Array, ""]
-    ) -> PyTree:
-        """State after one more play; by default the same state."""
-        del context, action, reward
-        return state
+from metaplax.experiments.zucchet2022.bandits.game import AbstractAgent, History
+from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS, Action, Context
+from metaplax.learners import AbstractNetworkLearner, EnergyState
 
 
 class Uniform(AbstractAgent):
@@ -84,5 +19,44 @@ class Uniform(AbstractAgent):
     def start(self, key: Key[Array, ""]) -> PyTree:
         return ()
 
-    def act(self, state: PyTree, context: Float[Array, "2"], key: Key[Array, ""]) -> Int[Array, ""]:
+    def act(self, state: PyTree, context: Context, key: Key[Array, ""]) -> Action:
         return jax.random.randint(key, (), 0, ACTIONS)
+
+
+class NeuralGreedy(AbstractAgent):
+    """Takes the action that a network predicts to be best, which is trained on the history from a meta-learned start.
+
+    It minimises the energy of a learner on minibatches drawn with replacement from the history. Fast parameters and
+    the optimiser keep their state during the whole game.
+
+    Args:
+        every: plays between trainings.
+        learner: a meta-learned learner, which determines the start and the regulariser of the fast parameters.
+        optimizer: optimiser of the fast parameters.
+        steps: steps of every training.
+        batch: plays per step.
+
+    Source: Zucchet et al. (2022), section 5.5, and code.
+    """
+
+    every: int
+    learner: AbstractNetworkLearner
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    steps: int = 250
+    batch: int = 512
+
+    def start(self, key: Key[Array, ""]) -> EnergyState:
+        fast, buffers = self.learner.begin(key)
+        return EnergyState(fast, buffers, self.optimizer.init(fast))
+
+    def learn(self, state: EnergyState, history: History, key: Key[Array, ""]) -> EnergyState:
+        def step(state: EnergyState, key: Key[Array, ""]) -> tuple[EnergyState, None]:
+            direction, buffers = self.learner.direction(state.fast, state.buffers, history.minibatch(key, self.batch))
+            updates, memory = self.optimizer.update(direction, state.minimiser, state.fast)
+            return EnergyState(eqx.apply_updates(state.fast, updates), buffers, memory), None
+
+        return jax.lax.scan(step, state, jax.random.split(key, self.steps))[0]
+
+    def act(self, state: EnergyState, context: Context, key: Key[Array, ""]) -> Action:
+        del key
+        return jnp.argmax(self.learner.outputs(state.fast, state.buffers, context[None], training=False)[0][0])

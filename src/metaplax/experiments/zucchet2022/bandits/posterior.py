@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from metaplax.experiments.zucchet2022.bandits.wheel import ACTIONS
 
+Vector = Float[Array, " features"]
+Scalar = Float[Array, ""]
 Block = Callable[[Int[Array, ""]], tuple[Float[Array, "n features"], Float[Array, " n"], Float[Array, " n"]]]
 
 
@@ -21,40 +23,29 @@ class Posterior(eqx.Module):
     Source: Bishop (2006), chapter 3; Riquelme et al. (2018).
     """
 
-    mean: Float[Array, " features"]
+    mean: Vector
     covariance: Float[Array, "features features"]
-    shape: Float[Array, ""]
-    scale: Float[Array, ""]
+    shape: Scalar
+    scale: Scalar
 
     @staticmethod
     def prior(features: int, precision: float, shape: float, scale: float) -> "Posterior":
         """The distribution before any example; weights have mean zero and the given precision."""
-        return Posterior(
-            jnp.zeros(features),
-            jnp.eye(features) / precision,
-            jnp.asarray(shape, jnp.result_type(float)),
-            jnp.asarray(scale, jnp.result_type(float)),
-        )
+        numbers = (jnp.asarray(number, jnp.result_type(float)) for number in (shape, scale))
+        return Posterior(jnp.zeros(features), jnp.eye(features) / precision, *numbers)
 
     @staticmethod
     def fit(
-        block: Block,
-        blocks: Int[Array, ""] | int,
-        guess: Float[Array, " features"],
-        precision: float,
-        shape: float,
-        scale: float,
+        block: Block, blocks: Int[Array, ""] | int, guess: Vector, precision: float, shape: float, scale: float
     ) -> "Posterior":
-        """The posterior after many examples, in one pass over blocks of them.
+        """The posterior after many examples, in one pass over blocks of them, starting from a ``prior``.
 
         Args:
             block: function of the index of a block that returns its inputs, targets, and masks (1 or 0) which say
                 which examples count.
             blocks: number of blocks.
             guess: weights whose residuals are summed; the closer to the solution, the smaller are rounding errors.
-            precision: precision of the prior of the weights.
-            shape: shape of the prior of the noise variance.
-            scale: scale of the prior of the noise variance.
+            precision: of the prior, as are ``shape`` and ``scale``.
         """
 
         def add(index: Int[Array, ""], sums: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -74,7 +65,7 @@ class Posterior(eqx.Module):
             mean, jax.scipy.linalg.cho_solve(factor, eye), shape + count / 2, scale + jnp.maximum(residuals, 0) / 2
         )
 
-    def update(self, x: Float[Array, " features"], y: Float[Array, ""]) -> "Posterior":
+    def update(self, x: Vector, y: Scalar) -> "Posterior":
         """The posterior after one more example."""
         along = self.covariance @ x
         spread = 1 + x @ along
@@ -86,7 +77,7 @@ class Posterior(eqx.Module):
             self.scale + 0.5 * surprise**2 / spread,
         )
 
-    def sample(self, key: Key[Array, ""], x: Float[Array, " features"]) -> Float[Array, ""]:
+    def sample(self, key: Key[Array, ""], x: Vector) -> Scalar:
         """``w . x`` for weights drawn from the posterior."""
         noise_key, weight_key = jax.random.split(key)
         variance = self.scale / jax.random.gamma(noise_key, self.shape)
@@ -99,13 +90,13 @@ def per_action(posterior: Posterior) -> Posterior:
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], ACTIONS, axis=0), posterior)
 
 
-def update_action(posteriors: Posterior, action: Array, x: Float[Array, " features"], y: Float[Array, ""]) -> Posterior:
+def update_action(posteriors: Posterior, action: Array, x: Vector, y: Scalar) -> Posterior:
     """The posteriors of all actions after one more example for one of them."""
     new = jax.tree.map(lambda leaf: leaf[action], posteriors).update(x, y)
     return jax.tree.map(lambda leaf, value: leaf.at[action].set(value), posteriors, new)
 
 
-def thompson_sample(posteriors: Posterior, x: Float[Array, " features"], key: Key[Array, ""]) -> Int[Array, ""]:
+def thompson_sample(posteriors: Posterior, x: Vector, key: Key[Array, ""]) -> Int[Array, ""]:
     """The best action according to weights that are drawn from the posteriors of all actions."""
     keys = jax.random.split(key, ACTIONS)
     return jnp.argmax(jax.vmap(lambda posterior, key: posterior.sample(key, x))(posteriors, keys))

@@ -13,7 +13,7 @@ from metaplax.experiments.studies.learned import learned_parameters
 from metaplax.experiments.studies.trials import conduct_trials
 from metaplax.experiments.zucchet2022.bandits import AbstractAgent, Game, NeuralGreedy, Wheel, play, start_game
 from metaplax.experiments.zucchet2022.bandits.wheel import uniform_regret
-from metaplax.learners import AbstractNetworkLearner, IncompatibleError
+from metaplax.learners import IncompatibleError
 from metaplax.runs import fingerprint
 from metaplax.training import trial_learner
 
@@ -63,9 +63,8 @@ class BanditStudy(AbstractStudy):
             )
 
     def conduct(self, conditions: Conditions) -> None:
-        keys, learned = conditions.keys(), self._learned(conditions)
         per_row = self.plays // self.rows
-        per_play = uniform_regret(self.delta)
+        expected = per_row * uniform_regret(self.delta)
 
         def begin(parameters: PyTree, key: Key[Array, ""]) -> Game:
             return start_game(self._agent(parameters, key), self.plays, self._keys(key)[1])
@@ -74,12 +73,12 @@ class BanditStudy(AbstractStudy):
             del task, row
             parameters, game = carry
             wheel_key, game_key = self._keys(key)
-            wheel = Wheel.draw(wheel_key, self.plays, self.delta)
-            agent = self._agent(parameters, key)
+            wheel, agent = Wheel.draw(wheel_key, self.plays, self.delta), self._agent(parameters, key)
             game, regret = play(agent, wheel, game, per_row // agent.every, game_key)
-            return (parameters, game), {"regret": regret / (per_play * per_row)}
+            return (parameters, game), {"regret": regret / expected}
 
-        start = (learned, jax.vmap(begin)(learned, keys))
+        learned = self._learned(conditions)
+        start = (learned, jax.vmap(begin)(learned, conditions.keys()))
         _, game = conduct_trials(conditions, one_trial, (), start, self.rows)
         conditions.recorder.attach(f"example_tasks/{self.name}.json", self._last_plays(game))
         conditions.recorder.finish(self.rows, {})
@@ -96,9 +95,7 @@ class BanditStudy(AbstractStudy):
         if self.training is None:
             return self.agent
         assert isinstance(self.agent, NeuralGreedy)
-        learner = trial_learner(self.agent.learner, parameters, key, True)
-        assert isinstance(learner, AbstractNetworkLearner)
-        return replace(self.agent, learner=learner)
+        return replace(self.agent, learner=trial_learner(self.agent.learner, parameters, key, resample=True))
 
     def _keys(self, key: Key[Array, ""]) -> Key[Array, "2"]:
         """Keys of the wheel of a trial, and of the game on it."""

@@ -8,6 +8,10 @@ from jaxtyping import Array, Float, Int, Key
 from metaplax.data.checks import check_sizes
 from metaplax.tasks import AbstractTask, Episode, Examples
 
+Context = Float[Array, "2"]
+Action = Int[Array, ""]
+Reward = Float[Array, ""]
+
 ACTIONS = 5
 MEANS = (1.0, 1.0, 1.0, 1.0, 1.2)
 """Mean reward of every action inside the rim; the last action is the safe one."""
@@ -52,19 +56,15 @@ def uniform_regret(delta: float) -> float:
 
     Source: Riquelme et al. (2018); Zucchet et al. (2022), code.
     """
-    safe = MEANS[-1]
-    inside = 0.8 * (safe - MEANS[0])
-    outside = 0.2 * (HIGH - safe) + 0.6 * (HIGH - MEANS[0])
+    ordinary, safe = MEANS[0], MEANS[-1]
+    inside, outside = 0.8 * (safe - ordinary), 0.2 * (HIGH - safe) + 0.6 * (HIGH - ordinary)
     return delta**2 * inside + (1 - delta**2) * outside
 
 
 class Wheel(eqx.Module):
-    """Everything that is drawn for one game on one wheel.
+    """Everything that is drawn for one game: contexts, and rewards of all actions with their means.
 
-    Attributes:
-        contexts: the context of every play.
-        means: mean rewards of all actions in every play.
-        rewards: rewards of all actions, of which an agent sees the one of the action that it takes.
+    An agent sees the context of a play, and the reward of the action that it takes.
     """
 
     contexts: Float[Array, "plays 2"]

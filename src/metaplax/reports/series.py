@@ -1,27 +1,14 @@
-"""Figures of meta-gradients: their errors, and outer losses against processor time."""
+"""Figures of series: outer losses against processor time, errors, and scores along streams and games."""
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.analysis import nan_mean
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import STYLE, band, colour, plain
+from metaplax.reports.style import BELOW, RIGHT, band, colour, plain, plots
 
-COSTS_CAPTION = (
-    "Left: outer loss against processor time spent per trial, with 98 % intervals over trials. Right: relative error of"
-    " the meta-gradient at the start of meta-training against processor time per episode."
-)
-PROGRESS_CAPTION = (
-    "Query accuracy, or outer loss where there is none, against processor time spent per trial, with 98 % intervals"
-    " over trials. The further right, the more steps are averaged."
-)
-ERRORS_CAPTION = (
-    "Relative error of every meta-gradient. Mean and 98 % interval over trials. Broken lines: the inner loop"
-    " misses its solution."
-)
 MARKS = ("-", "--", "-.", ":")
 POINTS = 60
 """Largest number of points of a curve on a logarithmic axis."""
@@ -29,38 +16,31 @@ LEAST_ERROR = 1e-9
 """Errors are drawn no smaller, since an error of zero has no place on a logarithmic axis."""
 
 
-@rc_context(STYLE)
 def progress(run: Recorded) -> Figure | None:
     """Outer losses against processor time; ``None`` if the experiment does not ask for it."""
     studies = [study for study in run.labels if study in run.spent and "loss" in run.series[study]]
     if not studies or not run.options.by_cost:
         return None
+    figure, (axes,) = plots(1, 1, (7.2, 3.8))
     name = "accuracy" if any("accuracy" in run.series[study] for study in studies) else "loss"
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-    axes = figure.subplots()
     _against_cost(axes, run, studies, name, grouped=True)
     axes.set_xscale("log")
     return figure
 
 
-@rc_context(STYLE)
 def costs(run: Recorded) -> Figure | None:
     """The loss that every estimator reaches for its cost; ``None`` if estimators were not compared."""
     studies = [study for study in run.labels if f"loss_at_equal_cost.{study}" in run.quantities and study in run.spent]
     if not studies:
         return None
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-    loss, error = figure.subplots(1, 2, width_ratios=(3, 2))
+    figure, (loss, error) = plots(2, 2, (4.8, 4.0), width_ratios=(3, 2))
     _against_cost(loss, run, studies, "loss")
     for number, study in enumerate(studies):
         x, y = (run.quantities[f"{name}.{study}"]["mean"] for name in ("cpu_seconds_per_episode", "error"))
         place = (x, max(y or 0.0, LEAST_ERROR))
         error.plot(*place, "o", color=colour(number))
         error.annotate(plain(run.labels[study]), place, xytext=(5, 3), textcoords="offset points", fontsize=7)
-    error.set_xscale("log")
-    error.set_yscale("log")
-    error.set_xlabel("CPU seconds per episode")
-    error.set_ylabel("relative error")
+    error.set(xscale="log", yscale="log", xlabel="CPU seconds per episode", ylabel="relative error")
     return figure
 
 
@@ -72,9 +52,8 @@ def _against_cost(axes: Axes, run: Recorded, studies: list[str], name: str, *, g
         if grouped:
             values, spent = in_groups(values, spent)
         band(axes, spent, values, number, run.labels[study])
-    axes.set_xlabel("CPU seconds per trial")
-    axes.set_ylabel("outer loss" if name == "loss" else name)
-    axes.legend(fontsize=8)
+    axes.set(xlabel="CPU seconds per trial", ylabel="outer loss" if name == "loss" else name)
+    axes.legend()
 
 
 def in_groups(
@@ -86,24 +65,21 @@ def in_groups(
     return np.stack([nan_mean(values[start:end], axis=0) for start, end in groups]), np.asarray(spent)[ends - 1]
 
 
-@rc_context(STYLE)
 def errors(run: Recorded) -> Figure | None:
     """Errors on logarithmic axes, one plot per problem; ``None`` if none were measured."""
     groups = run.by_group(study for study, series in run.series.items() if "error" in series)
     if run.options.x_values is None or not groups:
         return None
-    figure = Figure(figsize=(3.6 * len(groups) + 2.2, 4.2), layout="constrained")
-    grid = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+    figure, grid = plots(len(groups), len(groups), (3.6, 4.2), (2.2, 0.0), sharey=True)
     for axes, (title, studies) in zip(grid, groups.items(), strict=True):
-        _draw(axes, run, studies, np.asarray(run.options.x_values))
-        axes.set_title(plain(title), fontsize=10, loc="left")
-        axes.set_xlabel(run.options.axis)
+        _errors(axes, run, studies, np.asarray(run.options.x_values))
+        axes.set_title(plain(title), fontsize=10)
     grid[0].set_ylabel("relative error")
-    grid[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    grid[-1].legend(fontsize=6, **RIGHT)
     return figure
 
 
-def _draw(axes: Axes, run: Recorded, names: list[str], x_values: np.ndarray) -> None:
+def _errors(axes: Axes, run: Recorded, names: list[str], x_values: np.ndarray) -> None:
     """Draw the curves of one problem; an error that does not depend on the axis is a horizontal line."""
     studies = [run.studies[name] for name in names]
     estimators = list(dict.fromkeys(study.arm_label for study in studies))
@@ -115,5 +91,41 @@ def _draw(axes: Axes, run: Recorded, names: list[str], x_values: np.ndarray) -> 
         label = ", ".join(part for part in (study.arm_label, study.variant) if part)
         mark = MARKS[variants.index(study.variant) % len(MARKS)]
         band(axes, x, y, estimators.index(study.arm_label), label, mark, linewidth=1.2)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set(xscale="log", yscale="log", xlabel=run.options.axis)
+
+
+def streams(run: Recorded) -> Figure | None:
+    """Scores against the number of things learned; ``None`` if no stream was scored on the way."""
+    groups = run.by_group(name for name, series in run.series.items() if len(series.get("parts", ())) > 1)
+    if not groups:
+        return None
+    figure, grid = plots(2 * len(groups), 2, (4.5, 3.6), (0.0, 0.7))
+    for row, studies in zip(grid.reshape(-1, 2), groups.values(), strict=True):
+        what = "accuracy" if "accuracy" in run.series[studies[0]] else "loss"
+        for axes, name, of in zip(row, (what, f"{what}_seen"), ("held out", "seen examples"), strict=True):
+            for number, study in enumerate(studies):
+                series = run.series[study]
+                band(axes, series["parts"][:, 0], series[name], number, run.studies[study].arm_label, "o-", ms=3)
+            axes.set(ylabel=f"{what}, {of}", xlabel="learned one after the other")
+            # An arm whose loss explodes now and then should not hide the others.
+            axes.set(**{"ylim": (0, 1)} if what == "accuracy" else {"yscale": "log"})
+    figure.legend(*grid[0].get_legend_handles_labels(), ncols=3, **BELOW)
+    return figure
+
+
+def regrets(run: Recorded) -> Figure | None:
+    """Regret against the part of the game that is over; ``None`` if no wheel was played."""
+    groups = run.by_group(name for name, series in run.series.items() if "regret" in series)
+    if not groups:
+        return None
+    figure, grid = plots(len(groups), len(groups), (3.0, 3.8))
+    for axes, (wheel, studies) in zip(grid, groups.items(), strict=True):
+        for number, study in enumerate(studies):
+            regret = run.series[study]["regret"]
+            x = np.arange(1, len(regret) + 1) / len(regret)
+            so_far = 100 * np.cumsum(regret, axis=0) / len(regret)
+            band(axes, x, so_far, number, run.studies[study].arm_label, linewidth=1.3)
+        axes.set(title=plain(wheel), yscale="log", xlabel="part of the game")
+    grid[0].set_ylabel("regret (% of random)")
+    figure.legend(*grid[0].get_legend_handles_labels(), ncols=4, fontsize=7, **BELOW)
+    return figure

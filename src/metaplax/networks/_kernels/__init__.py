@@ -1,1 +1,0 @@
-"""Convolutions and pooling, written in the way that is fastest inside loops on a CPU."""
