@@ -18,3 +18,13 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
     """Raise ``ValueError`` unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Refuse an array that holds something else than finite numbers, such as NaN, text or objects.
+
+    Raises:
+        ValueError: it does.
+    """
+    if array.dtype.kind not in "biuf" or not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} of dtype {array.dtype} holds something else than finite numbers")

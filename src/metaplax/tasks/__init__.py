@@ -7,10 +7,11 @@ from metaplax.tasks.few_shot import FewShot
 from metaplax.tasks.hold_out import HoldOut, Table
 from metaplax.tasks.image_stream import ImageStream
 from metaplax.tasks.online_classification import OnlineClassification
+from metaplax.tasks.own_data import from_arrays, from_function
 from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 
 __all__ = [
     "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",
     "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Sinusoids", "SpikingPatterns",
-    "SpikingSinusoids", "Table",
+    "SpikingSinusoids", "Table", "from_arrays", "from_function",
 ]  # fmt: skip

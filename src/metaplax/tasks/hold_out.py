@@ -11,7 +11,7 @@ from equinox import AbstractVar
 from jaxtyping import Array, Float, Int, Key, Num
 
 from metaplax.data import ImageSet
-from metaplax.data.checks import check_choice, check_sizes
+from metaplax.data.checks import check_choice, check_finite, check_sizes
 from metaplax.data.images import ArrayLike
 from metaplax.tasks.class_bank import Standardisation, on_device
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
@@ -121,9 +121,8 @@ class Table(AbstractDivided):
 
     def __init__(self, x: ArrayLike, y: ArrayLike, outputs: int | None = None):
         features, targets = np.asarray(x), np.asarray(y)
-        for name, array in (("x", features), ("y", targets)):
-            if array.dtype.kind not in "biuf" or not np.all(np.isfinite(array)):
-                raise ValueError(f"{name} of dtype {array.dtype} holds something else than finite numbers")
+        check_finite("x", features)
+        check_finite("y", targets)
         if features.ndim != 2 or len(features) < 2:
             raise ValueError(f"x must have shape (rows, features) with at least two rows, not {features.shape}")
         if targets.shape[:1] != features.shape[:1]:
