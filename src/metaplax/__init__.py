@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from metaplax import analysis, data, estimators, feedback, learners, networks, optim, plasticity, runs, tasks, training
 from metaplax._version import __version__
-from metaplax.learners import OnlinePlasticity
-from metaplax.networks import MLP
+from metaplax.feedback import modulators
+from metaplax.learners import ComplexSynapse, LocalRule, OnlinePlasticity, PlasticLearner
+from metaplax.networks import MLP, constraints
 from metaplax.plasticity import named_rules as rules
 from metaplax.training import meta_train
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from metaplax import experiments, reports
 
 __all__ = [
-    "MLP", "OnlinePlasticity", "__version__", "analysis", "data", "estimators", "experiments", "feedback", "learners",
-    "meta_train", "networks", "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
+    "MLP", "ComplexSynapse", "LocalRule", "OnlinePlasticity", "PlasticLearner", "__version__", "analysis",
+    "constraints", "data", "estimators", "experiments", "feedback", "learners", "meta_train", "modulators", "networks",
+    "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
 ]  # fmt: skip
 
 

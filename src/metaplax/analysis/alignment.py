@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from metaplax.feedback import AbstractFeedback, Symmetric
-from metaplax.networks import MLP
+from metaplax.networks import AbstractPlasticNetwork
 from metaplax.tasks import Examples
 
 
@@ -16,7 +16,9 @@ def angle(u: Float[Array, " n"], v: Float[Array, " n"]) -> Float[Array, ""]:
     return jnp.where(jnp.isnan(degrees), 0.0, degrees)
 
 
-def alignment_angles(network: MLP, feedback: AbstractFeedback, state: PyTree, query: Examples) -> dict[str, Array]:
+def alignment_angles(
+    network: AbstractPlasticNetwork, feedback: AbstractFeedback, state: PyTree, query: Examples
+) -> dict[str, Array]:
     """``angle<l>``: angle in degrees between the errors of the feedback pathway and those of backprop in layer ``l``.
 
     Errors are averaged over the query set before the angle is taken. Layer 0 is the input, with its
@@ -24,25 +26,32 @@ def alignment_angles(network: MLP, feedback: AbstractFeedback, state: PyTree, qu
     """
 
     def errors(x, y):
-        activity = network.forward(state.weights, x)
+        activity = network.run(state.weights, x)
         output_error = network.readout.error(activity.y[-1], y)
-        arguments = (network, state.weights, activity, output_error)
+        arguments = (network, state.weights, activity, output_error, jax.random.key(0))
         return feedback.errors(state.feedback, *arguments), Symmetric().errors(None, *arguments)
 
     taught, exact = jax.tree.map(lambda e: jnp.mean(e, axis=0), jax.vmap(errors)(query.x, query.y))
     return {f"angle{layer}": angle(u, v) for layer, (u, v) in enumerate(zip(taught, exact, strict=True))}
 
 
-def orthonormality_error(network: MLP, feedback: AbstractFeedback, state: PyTree, query: Examples) -> dict[str, Array]:
+def orthonormality_error(
+    network: AbstractPlasticNetwork, feedback: AbstractFeedback, state: PyTree, query: Examples
+) -> dict[str, Array]:
     """``orthonormality<l>``: ``|z_l - W_l W_l^T y_l|^2`` of layer ``l``, mean over the query set.
 
     Zero where the rows of the weights are orthonormal on what the layer carries. The published code adds
     up over the query set instead. Source: Shervani-Tabar & Rosenbaum (2023), Eqs. 11 and 12.
+
+    Raises:
+        ValueError: a layer of the network sees only patches, or its synapses are delayed.
     """
+    if any(it.delayed or it.wiring.positions or it.wiring.bias for it in network.connections):
+        raise ValueError("the orthonormality of weights is measured in networks of all-to-all layers without biases")
     del feedback
 
     def errors(x):
-        activity = network.forward(state.weights, x)
+        activity = network.run(state.weights, x)
         layers = zip(state.weights, activity.y[1:], activity.z, strict=True)
         return tuple(jnp.sum((z - w @ (y @ w)) ** 2) for w, y, z in layers)
 

@@ -18,7 +18,7 @@ from metaplax.cli.parsing import UsageError, parse
 from metaplax.cli.tables import grid
 from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName
 from metaplax.feedback import RandomFixed, Symmetric
-from metaplax.learners import OnlinePlasticity
+from metaplax.learners import OnlinePlasticity, PlasticLearner
 from metaplax.networks import MLP
 from metaplax.plasticity import rules
 from metaplax.tasks import OnlineClassification
@@ -49,7 +49,7 @@ class Case:
         """Inner steps per episode."""
         return self.ways * self.shots
 
-    def learner(self) -> OnlinePlasticity:
+    def learner(self) -> PlasticLearner:
         """The learner, at the start of meta-training."""
         rule = {"bp": rules.gradient, "fa": rules.gradient, "f_bio": rules.f_bio, "pool": rules.pool}[self.rule]()
         return OnlinePlasticity(MLP(self.sizes), rule, Symmetric() if self.rule == "bp" else RandomFixed())

@@ -3,10 +3,12 @@
 from typing import ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
 from metaplax.learners import AbstractEnergyLearner, AbstractLearner, AbstractMinimiser, EnergyState
+from metaplax.learners.energy.base import sum_over
 from metaplax.tasks import Episode
 
 Variant = Literal["forward", "symmetric", "second_order"]
@@ -29,6 +31,11 @@ class Contrastive(AbstractOnEnergies):
     ``AbstractEnergyLearner``; where its meta-parameters occur in the regulariser only, the
     difference is taken in closed form, without the data.
 
+    Where a local rule is descended along, nothing is asked of the loss but what the rule makes of it. Meta-parameters
+    of the rule do not occur in the energy: the difference of the fast parameters is multiplied by the derivative of the
+    direction, once, where the free phase has ended. That is the meta-gradient as far as the Jacobian of the direction
+    is symmetric and the rule nudges along the gradient of the outer loss (Scellier et al., 2018).
+
     Args:
         beta: nudging factor.
         variant: ``"forward"``, ``"symmetric"`` (nudged to either side; for a large ``beta`` there may be no
@@ -39,7 +46,7 @@ class Contrastive(AbstractOnEnergies):
     Raises:
         ValueError: ``beta`` is not a positive number, or the variant is unknown.
 
-    Source: Zucchet et al. (2022), Eqs. 4 to 6; Scellier & Bengio (2017).
+    Source: Zucchet et al. (2022), Eqs. 4 to 6; Scellier & Bengio (2017); Scellier et al. (2018) for local rules.
     """
 
     needs: ClassVar[str] = "Contrastive minimises an energy twice"
@@ -66,11 +73,11 @@ class Contrastive(AbstractOnEnergies):
 
         def weighted(weight: float, state: EnergyState, beta: Float[Array, ""] | float) -> PyTree:
             energy = lambda parameters: energy_at(learner_of(parameters), state, episode, beta)  # noqa: E731
-            return jax.tree.map(lambda leaf: weight * leaf, jax.grad(energy)(parameters))
+            return _scaled(weight, jax.grad(energy)(parameters))
 
         free_weight, phases = CONTRASTS[self.variant]
         parts = [weighted(free_weight, free, 0.0)] if free_weight else []
-        state = free
+        state, reached = free, [_scaled(free_weight, free.fast)]
         for phase, (factor, weight) in enumerate(phases, start=1):
             beta = 0.0 if self.as_released and factor < 0 else factor * self.beta
             # Nudged twice as far, it goes on from where the phase before has ended.
@@ -79,18 +86,46 @@ class Contrastive(AbstractOnEnergies):
                 start, episode.support, phase_key, query=episode.query, beta=beta, minimiser=self.nudged
             )
             parts.append(weighted(weight, state, beta))
-        return (loss, metrics), jax.tree.map(lambda *leaves: sum(leaves) / self.beta, *parts)
+            reached.append(_scaled(weight, state.fast))
+        gradient = self._total(parts)
+        if energetic.learns_direction:
+            change = self._total(reached)
+            through = lambda parameters: along(learner_of(parameters), free, change, episode)  # noqa: E731
+            gradient = jax.tree.map(jnp.add, gradient, jax.grad(through)(parameters))
+        return (loss, metrics), gradient
+
+    def _total(self, parts: list[PyTree]) -> PyTree:
+        """The sum over phases, divided by ``beta``."""
+        return jax.tree.map(lambda *leaves: sum(leaves) / self.beta, *parts)
 
     def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
         energetic = self.energetic(learner)
-        return energy_at(energetic, jax.lax.stop_gradient(energetic.init(key)), episode, self.beta)
+        start = jax.lax.stop_gradient(energetic.init(key))
+        energy = energy_at(energetic, start, episode, self.beta)
+        return (energy, along(energetic, start, start.fast, episode)) if energetic.learns_direction else energy
+
+
+def _scaled(weight: float, tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: weight * leaf, tree)
 
 
 def energy_at(
     learner: AbstractEnergyLearner, state: EnergyState, episode: Episode, beta: Float[Array, ""] | float
 ) -> Float[Array, ""]:
     """The part of ``E + beta outer_loss`` that depends on the meta-parameters, where a minimisation has ended."""
-    if not learner.trains_network:
+    if not (learner.trains_network and learner.descends_gradient):
         return learner.regulariser(state.fast)
     support, query = episode.support, episode.query
     return learner.nudged_energy(state.fast, state.buffers, support, query, beta, training=False)[0]
+
+
+def along(learner: AbstractEnergyLearner, free: EnergyState, change: PyTree, episode: Episode) -> Float[Array, ""]:
+    """What depends on the meta-parameters of the direction and of the network: the direction times a vector.
+
+    The outer loss joins it where the network itself is meta-learned.
+    """
+    direction, _ = learner.local_direction(free.fast, free.buffers, episode.support, inner=True)
+    product = sum_over(jnp.multiply, change, direction)
+    if not learner.trains_network:
+        return product
+    return product + learner.outer_loss(free.fast, free.buffers, episode.query, training=False)[0]

@@ -12,7 +12,7 @@ from metaplax.estimators.dependence import has_derivative
 from metaplax.estimators.reversible_loop import reversible_loop
 from metaplax.estimators.unrolled import AbstractUnrolled, Checkpointed
 from metaplax.learners import AbstractInvertibleLearner, AbstractLearner
-from metaplax.plasticity import INVERTIBLE_UPDATES, AbstractUpdate
+from metaplax.plasticity import AbstractUpdate, why_not_undone
 from metaplax.tasks import Episode
 
 ANCHOR_EVERY = 500
@@ -78,19 +78,19 @@ def why_not_reversible(learner: AbstractLearner, episode: Episode, key: Key[Arra
     state, example = jax.eval_shape(
         lambda: (learner.init(key), jax.tree.map(lambda x: x[0], learner.precompute(episode.support)))
     )
-    kinds: list[str] = []
+    reasons: list[str] = []
     where: list[str] = []
 
     def matrices(arrays, state, example, key):
         changes = eqx.combine(arrays, constants).updates(state, example, key)
         found = jax.tree_util.tree_leaves_with_path(changes, is_leaf=lambda node: isinstance(node, AbstractUpdate))
-        kinds.extend(type(update).__name__ for _, update in found if not isinstance(update, INVERTIBLE_UPDATES))
+        reasons.extend(reason for _, update in found if (reason := why_not_undone(update)))
         where.extend(jax.tree_util.keystr(path) for path, update in found for _ in update.matrices())
         return [update.matrices() for _, update in found]
 
     jaxpr = jax.make_jaxpr(matrices)(arrays, state, example, key)
-    if kinds:
-        return f"an update of the kind {kinds[0]} cannot be undone"
+    if reasons:
+        return reasons[0]
     constant = {*jaxpr.jaxpr.invars[: len(jax.tree.leaves(arrays))], *jaxpr.jaxpr.constvars}
     for path, variable in zip(where, jaxpr.jaxpr.outvars, strict=True):
         if variable not in constant:

@@ -18,7 +18,7 @@ from jaxtyping import Array, PyTree
 from metaplax.estimators.dependence import used_inputs
 from metaplax.estimators.unrolled import count_steps, in_chunks
 from metaplax.learners import AbstractInvertibleLearner, InnerStep, plain_loop
-from metaplax.plasticity import apply, merge, pull_back, undo
+from metaplax.plasticity import apply, is_replaced, merge, pull_back, undo
 
 
 class Residuals(eqx.Module):
@@ -54,11 +54,13 @@ class Residuals(eqx.Module):
 class Pass(eqx.Module):
     """What the forward pass over one stretch of steps leaves behind.
 
-    ``changes`` are kept only if they cannot be had from ``pullbacks`` without knowing the weights.
+    ``replaced`` are the arrays before every step that another takes the place of, so that they cannot be had by undoing
+    anything. ``changes`` are kept only if they cannot be had from ``pullbacks`` without knowing the weights.
     """
 
     start: PyTree
     pullbacks: Residuals
+    replaced: PyTree
     changes: Residuals | None
 
 
@@ -116,9 +118,10 @@ def forward(step: InnerStep, start: PyTree, inputs: PyTree, mask: PyTree) -> tup
     def body(state, inputs):
         changes, pullback = differentiated(step, state, inputs, mask)
         kept = Residuals(pullback, (step, inputs, state))
-        if _needs_state(kept, step, inputs, state):
-            return _advance(state, changes), (kept, Residuals(changes, (step, inputs)))
-        return _advance(state, changes), (kept, None)
+        replaced = jax.tree.map(lambda leaf, updates: leaf if is_replaced(updates) else None, state, changes)
+        if _needs_state(kept, step, inputs, state, replaced):
+            return _advance(state, changes), (kept, replaced, Residuals(changes, (step, inputs)))
+        return _advance(state, changes), (kept, replaced, None)
 
     end, records = jax.lax.scan(body, start, inputs)
     return end, Pass(start, *records)
@@ -134,14 +137,19 @@ def backward(
 
     def body(carry, this):
         after, (step_bar, after_bar) = carry
-        inputs, pullbacks, changes = this
-        changes = _changes_again(pullbacks, step, inputs, after) if changes is None else changes.rebuild((step, inputs))
-        before = jax.tree.map(undo, after, changes)
+        inputs, pullbacks, replaced, changes = this
+        known = eqx.combine(replaced, after)
+        changes = _changes_again(pullbacks, step, inputs, known) if changes is None else changes.rebuild((step, inputs))
+        before = jax.tree.map(
+            lambda leaf, updates: leaf if is_replaced(updates) else undo(leaf, updates), known, changes
+        )
         before_bar, changes_bar = _pull_back(before, changes, after_bar)
         more = pullbacks.rebuild((step, inputs, before)).derivative(changes_bar)
         return (before, jax.tree.map(jnp.add, (step_bar, before_bar), more)), None
 
-    (_, bars), _ = jax.lax.scan(body, (end, bars), (inputs, taken.pullbacks, taken.changes), reverse=True)
+    (_, bars), _ = jax.lax.scan(
+        body, (end, bars), (inputs, taken.pullbacks, taken.replaced, taken.changes), reverse=True
+    )
     # Not what was recovered but what was kept: the rounding errors of this stretch end here.
     return taken.start, bars
 
@@ -197,8 +205,8 @@ def _changes_again(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state:
     return pullbacks.rebuild((step, inputs, state)).changes()
 
 
-def _needs_state(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state: PyTree) -> bool:
-    """Whether the state itself, not just its products with vectors, enters the changes."""
+def _needs_state(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state: PyTree, replaced: PyTree) -> bool:
+    """Whether the state itself, not just its products with vectors and what is kept of it, enters the changes."""
     known, rest = eqx.partition((pullbacks, step, inputs), eqx.is_array)
 
     def changes(known, state):
@@ -206,7 +214,8 @@ def _needs_state(pullbacks: Residuals, step: InnerStep, inputs: PyTree, state: P
         return _changes_again(pullbacks, step, inputs, state)
 
     used = used_inputs(jax.make_jaxpr(changes)(known, state).jaxpr)
-    return any(used[-len(jax.tree.leaves(state)) :])
+    is_kept = [leaf is not None for leaf in jax.tree.leaves(replaced, is_leaf=lambda leaf: leaf is None)]
+    return any(use and not kept for use, kept in zip(used[-len(is_kept) :], is_kept, strict=True))
 
 
 def _pull_back(before: PyTree, changes: PyTree, after_bar: PyTree) -> tuple[PyTree, PyTree]:

@@ -1,12 +1,14 @@
 """Feedback pathways: they carry the output error, or another teaching signal, to each layer."""
 
-from metaplax.feedback.base import AbstractFeedback, chain
+from metaplax.feedback import modulators
+from metaplax.feedback.base import AbstractFeedback, Errors, chain, through
 from metaplax.feedback.direct import ChainAndDirect, Direct
 from metaplax.feedback.learned_path import LearnedPath
 from metaplax.feedback.random_weights import KolenPollack, PlasticFeedback, RandomFixed
 from metaplax.feedback.symmetric import SignSymmetric, Symmetric
+from metaplax.feedback.wrappers import Delayed, Learned, Noisy, Sparse
 
 __all__ = [
-    "AbstractFeedback", "ChainAndDirect", "Direct", "KolenPollack", "LearnedPath", "PlasticFeedback", "RandomFixed",
-    "SignSymmetric", "Symmetric", "chain",
+    "AbstractFeedback", "ChainAndDirect", "Delayed", "Direct", "Errors", "KolenPollack", "Learned", "LearnedPath",
+    "Noisy", "PlasticFeedback", "RandomFixed", "SignSymmetric", "Sparse", "Symmetric", "chain", "modulators", "through",
 ]  # fmt: skip

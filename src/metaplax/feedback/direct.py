@@ -1,13 +1,15 @@
 """Feedback from the output straight to every layer, alone or together with feedback from layer to layer."""
 
+from math import prod
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
-from metaplax.feedback.base import AbstractFeedback, Error, Errors, chain
+from metaplax.feedback.base import AbstractFeedback, Error, Errors, PerPopulation, chain, through, told
 from metaplax.feedback.random_weights import RandomFixed
-from metaplax.networks import MLP, Activity, Weights
-from metaplax.networks.mlp import glorot_uniform
+from metaplax.networks import AbstractPlasticNetwork, Weights
+from metaplax.networks.layers import glorot_uniform
 
 
 class Direct(AbstractFeedback):
@@ -16,12 +18,14 @@ class Direct(AbstractFeedback):
     ``D_l`` has shape ``(n_L, n_l)`` and is Glorot uniform. Source: Nøkland (2016).
     """
 
-    def init(self, key: Key[Array, ""], network: MLP) -> Weights:
-        *below, output = network.sizes
-        return glorot_uniform(key, [(output, size) for size in below])
+    def init(self, key: Key[Array, ""], network: AbstractPlasticNetwork) -> Weights:
+        sizes = [prod(population.shape) for population in network.populations[:-1]]
+        return glorot_uniform(key, [(network.outputs, size) for size in sizes])
 
-    def errors(self, state: PyTree, network: MLP, weights: Weights, activity: Activity, output_error: Error) -> Errors:
-        return chain(network, activity, output_error, [lambda e, d=d: output_error @ d for d in state])
+    def errors(self, state, network, weights, activity, output_error, key):
+        signals = (*straight(network, state, output_error), output_error)
+        errors = tuple(told(network, activity, number, signal) for number, signal in enumerate(signals))
+        return Errors(errors, signals)
 
 
 class ChainAndDirect(AbstractFeedback):
@@ -41,14 +45,21 @@ class ChainAndDirect(AbstractFeedback):
     def __init__(self, chain: float = 0.5, direct: float = 0.5):
         self.chain, self.direct = jnp.asarray(chain, float), jnp.asarray(direct, float)
 
-    def init(self, key: Key[Array, ""], network: MLP) -> tuple[Weights, Weights]:
+    def init(self, key: Key[Array, ""], network: AbstractPlasticNetwork) -> tuple[Weights, Weights]:
         chain_key, direct_key = jax.random.split(key)
         return RandomFixed().init(chain_key, network), Direct().init(direct_key, network)
 
-    def errors(self, state: PyTree, network: MLP, weights: Weights, activity: Activity, output_error: Error) -> Errors:
-        pairs = zip(*state, strict=True)
-        back = [lambda e, b=b, d=d: self.chain * (e @ b) + self.direct * (output_error @ d) for b, d in pairs]
-        return chain(network, activity, output_error, back)
+    def errors(self, state, network, weights, activity, output_error, key):
+        matrices, straight_ones = state
+        back = [lambda e, carry=carry: self.chain * carry(e) for carry in through(network, matrices)]
+        direct = tuple(self.direct * signal for signal in straight(network, straight_ones, output_error))
+        return chain(network, activity, output_error, back, direct)
 
     def scalars(self) -> dict[str, Float[Array, ""]]:
         return {"gain_chain": self.chain, "gain_direct": self.direct}
+
+
+def straight(network: AbstractPlasticNetwork, matrices: Weights, output_error: Error) -> PerPopulation:
+    """The output error through one matrix of shape ``(outputs, neurons)`` for every population below the output."""
+    pairs = zip(matrices, network.populations, strict=False)
+    return tuple((output_error @ matrix).reshape(population.shape) for matrix, population in pairs)

@@ -1,25 +1,25 @@
 """Feedback through random weights, one layer at a time: they stay fixed, or change along with the forward weights."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
-from metaplax.feedback.base import AbstractFeedback, Error, Errors, LayerChanges, chain
-from metaplax.networks import MLP, Activity, Weights
+from metaplax.feedback.base import AbstractFeedback, LayerChanges, chain, forward, through
+from metaplax.networks import AbstractPlasticNetwork, Weights
 from metaplax.plasticity import Decay
 
 
 class AbstractRandomFeedback(AbstractFeedback):
     """``e_{l-1} = B_l^T e_l * sigma'(z_{l-1})``, where ``B_l`` is random at the start of an episode.
 
-    ``B_l`` has the shape and the distribution of ``W_l`` and is drawn independently of it.
+    ``B_l`` has the shape and the distribution of ``W_l`` and is drawn independently of it; its biases take no part.
     Source: Lillicrap et al. (2016); Shervani-Tabar & Rosenbaum (2023), Eq. 3.
     """
 
-    def init(self, key: Key[Array, ""], network: MLP) -> Weights:
-        return network.init(key)
+    def init(self, key: Key[Array, ""], network: AbstractPlasticNetwork) -> Weights:
+        return forward(network, network.init(key))
 
-    def errors(self, state: PyTree, network: MLP, weights: Weights, activity: Activity, output_error: Error) -> Errors:
-        return chain(network, activity, output_error, [lambda e, b=b: e @ b for b in state])
+    def errors(self, state, network, weights, activity, output_error, key):
+        return chain(network, activity, output_error, through(network, state))
 
 
 class RandomFixed(AbstractRandomFeedback):

@@ -1,13 +1,14 @@
 """Feedback through the transpose of the forward weights (backprop), or through their signs."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
-from metaplax.feedback.base import AbstractFeedback, Error, Errors, chain
-from metaplax.networks import MLP, Activity, Weights
+from metaplax.feedback.base import AbstractFeedback, chain, forward, through
+from metaplax.networks import AbstractPlasticNetwork, Weights
 
 
 class Symmetric(AbstractFeedback):
@@ -22,19 +23,21 @@ class Symmetric(AbstractFeedback):
 
     meta_gradient: Literal["exact", "detached", "as_released"] = "exact"
 
-    def init(self, key: Key[Array, ""], network: MLP) -> None:
+    def init(self, key: Key[Array, ""], network: AbstractPlasticNetwork) -> None:
         return None
 
     @property
     def looks_ahead(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.meta_gradient == "as_released"
 
-    def errors(self, state: PyTree, network: MLP, weights: Weights, activity: Activity, output_error: Error) -> Errors:
+    def errors(self, state, network, weights, activity, output_error, key):
         if self.meta_gradient == "exact":
-            return chain(network, activity, output_error, [lambda e, w=w: e @ w for w in weights])
-        constant = jax.lax.stop_gradient(weights)
-        pairs = zip(constant, constant if state is None else state, strict=True)
-        back = [lambda e, w=w, final=final: stale_product(e, w, final) for w, final in pairs]
+            return chain(network, activity, output_error, through(network, forward(network, weights)))
+        now = through(network, forward(network, jax.lax.stop_gradient(weights)))
+        if state is None:
+            return chain(network, activity, output_error, now)
+        pairs = zip(now, through(network, forward(network, state)), strict=True)
+        back = [lambda e, now=now, final=final: stale(now, final, e) for now, final in pairs]
         return chain(network, activity, output_error, back)
 
     def look_ahead(self, state: Weights | None, final_weights: Weights) -> Weights:
@@ -47,17 +50,15 @@ class SignSymmetric(AbstractFeedback):
     The meta-gradient treats the sign as locally constant. Source: Liao, Leibo & Poggio (2016).
     """
 
-    def init(self, key: Key[Array, ""], network: MLP) -> Weights:
-        return tuple(jnp.abs(m) for m in network.init(key))
+    def init(self, key: Key[Array, ""], network: AbstractPlasticNetwork) -> Weights:
+        return tuple(jnp.abs(m) for m in forward(network, network.init(key)))
 
-    def errors(self, state: PyTree, network: MLP, weights: Weights, activity: Activity, output_error: Error) -> Errors:
-        pairs = zip(weights, state, strict=True)
-        return chain(network, activity, output_error, [lambda e, w=w, m=m: e @ (jnp.sign(w) * m) for w, m in pairs])
+    def errors(self, state, network, weights, activity, output_error, key):
+        matrices = [jnp.sign(w) * m for w, m in zip(forward(network, weights), state, strict=True)]
+        return chain(network, activity, output_error, through(network, matrices))
 
 
-def stale_product(
-    error: Float[Array, " post"], weight: Float[Array, "post pre"], final: Float[Array, "post pre"]
-) -> Float[Array, " pre"]:
-    """``error @ weight``, whose derivative with respect to ``error`` is that of ``error @ final``."""
-    at_end = error @ final
-    return at_end + jax.lax.stop_gradient(error @ weight - at_end)
+def stale(now: Callable, final: Callable, error: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``now(error)``, whose derivative with respect to ``error`` is that of ``final(error)``."""
+    at_end = final(error)
+    return at_end + jax.lax.stop_gradient(now(error) - at_end)

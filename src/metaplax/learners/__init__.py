@@ -13,15 +13,17 @@ from metaplax.learners.energy.descent import Descent
 from metaplax.learners.energy.eprop import Traces, eprop_traces
 from metaplax.learners.energy.gain_modulation import GainModulation, Modulation
 from metaplax.learners.energy.inner_gradient import BPTT, AbstractInnerGradient, EProp
+from metaplax.learners.energy.local_rule import LocalRule
 from metaplax.learners.energy.network_learner import AbstractNetworkLearner
 from metaplax.learners.energy.newton import Inexact, Newton
 from metaplax.learners.energy.spiking_learner import SpikingLearner
 from metaplax.learners.energy.synapses import ComplexSynapse, MetaRegularised
-from metaplax.learners.equinox_mlp import from_equinox, into_equinox
+from metaplax.learners.equinox_modules import from_equinox, into_equinox
 from metaplax.learners.feedback_plasticity import FeedbackPlasticity
 from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.learners.online_gradient import OnlineGradient
-from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
+from metaplax.learners.online_plasticity import OnlinePlasticity
+from metaplax.learners.plastic_learner import PlasticLearner, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
 from metaplax.learners.stream_learner import AbstractStreamLearner
 from metaplax.learners.trainable import freeze, join, split, trainable, with_trainable
@@ -30,8 +32,8 @@ __all__ = [
     "BPTT", "AbstractEnergyLearner", "AbstractInnerGradient", "AbstractInnerStep", "AbstractInvertibleLearner",
     "AbstractLearner", "AbstractMinimiser", "AbstractNetworkLearner", "AbstractStreamLearner", "ComplexSynapse",
     "Descent", "EProp", "EnergyState", "FeedbackPlasticity", "GainModulation", "IncompatibleError", "Inexact",
-    "InnerStep", "Loop", "MetaRegularised", "Modulation", "Newton", "NudgedEnergy", "OnlineGradient",
-    "OnlinePlasticity", "PlasticState", "PlasticityOptimizer", "SpikingLearner", "Traces", "eprop_traces", "freeze",
-    "from_equinox", "into_equinox", "join", "plain_loop", "plasticity_optimizer", "split", "trainable",
-    "with_trainable",
+    "InnerStep", "LocalRule", "Loop", "MetaRegularised", "Modulation", "Newton", "NudgedEnergy", "OnlineGradient",
+    "OnlinePlasticity", "PlasticLearner", "PlasticState", "PlasticityOptimizer", "SpikingLearner", "Traces",
+    "eprop_traces", "freeze", "from_equinox", "into_equinox", "join", "plain_loop", "plasticity_optimizer", "split",
+    "trainable", "with_trainable",
 ]  # fmt: skip

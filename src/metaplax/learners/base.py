@@ -72,8 +72,9 @@ class AbstractLearner(eqx.Module):
             key: randomness of the updates.
             loop: how to run the loop; an estimator may pass one that stores less. By default a plain scan.
         """
-        steps = jax.tree.leaves(support)[0].shape[0]
-        return (loop or plain_loop)(InnerStep(self, key), state, (self.precompute(support), jnp.arange(steps)))
+        seen = self.precompute(support)
+        steps = jax.tree.leaves(seen)[0].shape[0]
+        return (loop or plain_loop)(InnerStep(self, key), state, (seen, jnp.arange(steps)))
 
     def run(self, episode: Episode, key: Key[Array, ""], loop: Loop | None = None) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""

@@ -1,4 +1,4 @@
-"""Whether inputs and targets fit a network and its readout: asked once, for all learners, before anything compiles."""
+"""Whether inputs, targets and a rule fit a network: asked once, for all learners, before anything compiles."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ from jaxtyping import Array
 
 from metaplax.learners.base import IncompatibleError
 from metaplax.networks import AbstractReadout
+from metaplax.plasticity import Rule
 from metaplax.tasks import Examples
 
 AXES = {1: ("examples",), 2: ("steps", "batch")}
@@ -20,6 +21,7 @@ def check_examples(
     outputs: int,
     inputs: tuple[int, ...] | None = None,
     leading: int = 1,
+    has_time: bool = False,
     classes: int | None = None,
 ) -> None:
     """Refuse one part of an episode that does not fit.
@@ -31,6 +33,7 @@ def check_examples(
         outputs: of the network.
         inputs: shape of one input; ``None`` if the network is asked itself.
         leading: how many axes come before that of one input: 1 for examples, 2 for steps and minibatch.
+        has_time: whether one input is a sequence, with a target for all of its steps or one for each.
         classes: how many classes the task has, if it has any.
 
     Raises:
@@ -38,11 +41,12 @@ def check_examples(
     """
     if not isinstance(part, Examples):
         raise IncompatibleError(f"the {name} set must be Examples of inputs and targets, not {type(part).__name__}")
-    axes, found = AXES[leading], part.x.shape
-    if inputs is not None and (len(found) != leading + len(inputs) or found[leading:] != inputs):
+    axes, found = (*AXES[leading], *(["time"] if has_time else [])), part.x.shape
+    if inputs is not None and (len(found) != len(axes) + len(inputs) or found[len(axes) :] != inputs):
         expected = ", ".join([*axes, *map(str, inputs)])
         raise IncompatibleError(f"the network takes a {name} set of shape ({expected}), but the task gives {found}")
-    check_targets(name, part.y, readout, outputs, found[:leading])
+    per_step = has_time and part.y.ndim > leading + len(readout.target_shape(outputs))
+    check_targets(name, part.y, readout, outputs, found[: len(axes) if per_step else leading])
     if classes is not None and classes > outputs:
         raise IncompatibleError(f"the task has {classes} classes, but the network {outputs} outputs")
 
@@ -67,6 +71,23 @@ def check_targets(
             f"{kind} takes floating-point targets of shape {expected}, but those of the {name} set are {sort}{hint}"
         )
     _try_readout(readout, y, outputs, len(leading))
+
+
+def check_rule(rule: Rule, shapes: tuple[tuple[int, int], ...]) -> None:
+    """Refuse a plasticity rule that does not fit a network with weights of these shapes.
+
+    Raises:
+        IncompatibleError: one sentence saying what does not fit.
+    """
+    if not rule.coefficients.fits(len(rule.terms), shapes):
+        raise IncompatibleError(
+            f"the rule's coefficients do not fit its {len(rule.terms)} terms in a network with weights of shapes"
+            f" {shapes}"
+        )
+    if rule.active is not None and len(rule.active) != len(shapes):
+        raise IncompatibleError(
+            f"the rule says for {len(rule.active)} layers which terms act, but the network has {len(shapes)} layers"
+        )
 
 
 def _try_readout(readout: AbstractReadout, y: Array | jax.ShapeDtypeStruct, outputs: int, leading: int) -> None:

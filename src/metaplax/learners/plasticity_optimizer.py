@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Key, Num, PyTree
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.learners.base import IncompatibleError
 from metaplax.learners.examples import check_targets
-from metaplax.learners.online_plasticity import OnlinePlasticity, PlasticState
-from metaplax.networks import MLP, Weights
+from metaplax.learners.online_plasticity import OnlinePlasticity
+from metaplax.learners.plastic_learner import PlasticLearner, PlasticState
+from metaplax.networks import AbstractPlasticNetwork, Weights
 from metaplax.plasticity import Rule
 from metaplax.tasks import Episode, Examples
 
@@ -25,33 +26,40 @@ class PlasticityOptimizer:
     Made by ``plasticity_optimizer``.
     """
 
-    learner: OnlinePlasticity
+    learner: PlasticLearner
 
     def init(self, weights: Weights, key: Key[Array, ""]) -> PyTree:
         """State of the feedback pathway before the first example.
 
         Args:
-            weights: ``L`` matrices of shape ``(sizes[l], sizes[l - 1])``.
+            weights: one matrix per connection, of the shapes ``network.shapes``.
             key: randomness of the feedback weights.
 
         Raises:
-            IncompatibleError: the weights, or the rule's coefficients, are not those of a network of these sizes.
+            IncompatibleError: the weights, or the rule's coefficients, are not those of the network; the network has
+                time; or the rule or the pathway has a memory.
         """
         network = self.learner.network
-        expected = list(zip(network.sizes[1:], network.sizes[:-1], strict=True))
-        if (shapes := [weight.shape for weight in weights]) != expected:
-            raise IncompatibleError(f"a network of sizes {network.sizes} has no weights of shapes {shapes}")
+        if network.has_time:
+            raise IncompatibleError("an optimiser is given one example at a time, but this network takes sequences")
+        if (shapes := tuple(weight.shape for weight in weights)) != network.shapes:
+            raise IncompatibleError(
+                f"the weights have shapes {network.shapes}: there are no weights of shapes {shapes}"
+            )
+        start = jax.eval_shape(self.learner.init, key)
+        if jax.tree.leaves((start.memory, start.pathway)):
+            raise IncompatibleError("an optimiser keeps no memory of a rule or a pathway: use PlasticLearner.update")
         self.learner.check(jax.eval_shape(self._episode))
         return self.learner.feedback.init(key, network)
 
     def update(
-        self, x: Float[Array, " n_0"], y: Num[Array, "..."] | int, state: PyTree, weights: Weights
+        self, x: Float[Array, "..."], y: Num[Array, "..."] | int, state: PyTree, weights: Weights
     ) -> tuple[Weights, PyTree]:
         """The changes of the weights after one example.
 
         Args:
-            x: input of shape ``(sizes[0],)``.
-            y: target of the example: its class, or numbers of shape ``(sizes[-1],)`` if the readout takes numbers.
+            x: input, of the shape of the network's first population.
+            y: target of the example: its class, or one number per output if the readout takes numbers.
             state: of the feedback pathway, from ``init`` or the last update.
             weights: as in ``init``.
 
@@ -74,7 +82,7 @@ class PlasticityOptimizer:
 
     def _check_target(self, y: Array) -> None:
         network = self.learner.network
-        outputs = network.sizes[-1]
+        outputs = network.outputs
         check_targets("training", y, network.readout, outputs, ())
         is_class = network.readout.takes == "classes" and not isinstance(y, Tracer)
         if is_class and not 0 <= int(y) < outputs:
@@ -84,16 +92,18 @@ class PlasticityOptimizer:
         """One example to learn from and one to be scored on."""
         network = self.learner.network
         dtype = jnp.int32 if network.readout.takes == "classes" else jnp.result_type(float)
-        target = jnp.zeros((1, *network.readout.target_shape(network.sizes[-1])), dtype)
-        examples = Examples(jnp.zeros((1, network.sizes[0])), target)
+        target = jnp.zeros((1, *network.readout.target_shape(network.outputs)), dtype)
+        examples = Examples(jnp.zeros((1, *network.populations[0].shape)), target)
         return Episode(examples, examples)
 
 
-def plasticity_optimizer(network: MLP, rule: Rule, feedback: AbstractFeedback | None = None) -> PlasticityOptimizer:
+def plasticity_optimizer(
+    network: AbstractPlasticNetwork, rule: Rule, feedback: AbstractFeedback | None = None
+) -> PlasticityOptimizer:
     """A plasticity rule as an optimiser of a network's weights, one example at a time.
 
     Args:
-        network: the network; ``from_equinox`` makes one from an ``equinox.nn.MLP``.
+        network: a network without time; ``from_equinox`` makes one from an Equinox module.
         rule: the plasticity rule, e.g. ``metaplax.rules.load("shervani2023/f_bio")``.
         feedback: the feedback pathway, by default ``RandomFixed``.
 

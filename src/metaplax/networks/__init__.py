@@ -1,14 +1,24 @@
 """Networks: they compute the activity that plasticity rules and learners work with."""
 
+from metaplax.networks import constraints
 from metaplax.networks._kernels import convolve
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.conv_blocks import ConvBlocks
 from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, EncoderMLP, EncoderWeights, NoEncoder
-from metaplax.networks.functional import AbstractFunctionalNetwork, EquinoxNetwork
+from metaplax.networks.functional import AbstractFunctionalNetwork, EquinoxNetwork, PlasticFunction
 from metaplax.networks.layers import Affine
 from metaplax.networks.lenet import BatchNormLeNet
-from metaplax.networks.mlp import MLP, Activity, Weights
+from metaplax.networks.mlp import MLP
+from metaplax.networks.neurons import AbstractNeurons, Instant, Leaky, Spiking
 from metaplax.networks.partial_adaptation import FastReadout, TemplateBlocks
+from metaplax.networks.populations import (
+    AbstractPlasticNetwork,
+    Activity,
+    Connection,
+    Dynamics,
+    Population,
+    Weights,
+)
 from metaplax.networks.readouts import (
     AbstractReadout,
     MeanSquaredError,
@@ -24,11 +34,16 @@ from metaplax.networks.recurrent_lif import (
     SpikingWeights,
     Triangular,
 )
+from metaplax.networks.sequential import LIF, Conv, Dense, Layer, LeakyReadout, Local, Recurrent, Sequential
+from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected
 
 __all__ = [
-    "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractReadout", "AbstractSurrogate",
-    "Activity", "Affine", "BatchNormLeNet", "ConvBlocks", "ConvEncoder", "DenseEncoder", "EncoderMLP", "EncoderWeights",
-    "EquinoxNetwork", "FastReadout", "FastSigmoid", "MeanSquaredError", "NoEncoder", "PartialSquaredError", "ReLU",
-    "Recording", "RecurrentLIF", "SoftmaxCrossEntropy", "Softplus", "SpikingWeights", "SquaredError", "Tanh",
-    "TemplateBlocks", "Triangular", "Weights", "convolve",
+    "LIF", "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractNeurons",
+    "AbstractPlasticNetwork", "AbstractReadout", "AbstractSurrogate", "AbstractWiring", "Activity", "Affine",
+    "BatchNormLeNet", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense", "DenseEncoder",
+    "Dynamics", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout", "FastSigmoid", "Full", "Instant",
+    "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError", "NoEncoder",
+    "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "Recording", "Recurrent", "RecurrentLIF",
+    "Sequential", "SoftmaxCrossEntropy", "Softplus", "Spiking", "SpikingWeights", "SquaredError", "Tanh",
+    "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
 ]  # fmt: skip

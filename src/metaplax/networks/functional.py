@@ -7,6 +7,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key, Num, PyTree
 
+from metaplax.networks.populations import AbstractPlasticNetwork, Weights
+
 Inputs = Num[Array, "batch ..."]
 """A batch of inputs; the leading axis counts examples."""
 
@@ -59,3 +61,43 @@ class EquinoxNetwork(AbstractFunctionalNetwork):
 
     def __call__(self, weights: PyTree, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
         return jax.vmap(self.module(weights, buffers))(x), buffers
+
+
+class PlasticFunction(AbstractFunctionalNetwork):
+    """A network of populations and connections as a function of its weights.
+
+    Outputs are the logits: ``(batch, outputs)``, or ``(batch, time, outputs)`` for sequences. Synapses that a
+    constraint leaves out stay out.
+
+    Args:
+        network: the network.
+        scored: how many steps at the end of a sequence are scored; 0 for all.
+
+    Raises:
+        ValueError: ``scored`` is negative, or a constraint of the network is more than a mask.
+    """
+
+    network: AbstractPlasticNetwork
+    scored: int = eqx.field(static=True, default=0)
+
+    def __check_init__(self):
+        if self.scored < 0:
+            raise ValueError(f"scored says how many steps at the end are scored, so it must not be {self.scored}")
+        for it in self.network.connections:
+            if it.constraint is not None and it.constraint.mask(it.wiring.shape) is None:
+                raise ValueError(
+                    f"the constraint {type(it.constraint).__name__} moves weights after every update, which no"
+                    " minimiser of an energy does: use PlasticLearner, or Sparse alone"
+                )
+
+    def effective(self, weights: Weights) -> Weights:
+        """The weights with zeros where there are no synapses."""
+        pairs = zip(self.network.connections, weights, strict=True)
+        return tuple(weight if it.constraint is None else it.constraint(weight) for it, weight in pairs)
+
+    def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
+        return self.network.init(key), ()
+
+    def __call__(self, weights: PyTree, buffers: PyTree, x: Inputs, training: bool) -> tuple[Outputs, PyTree]:
+        effective = self.effective(weights)
+        return jax.vmap(lambda x: self.network(effective, x))(x), buffers

@@ -1,6 +1,6 @@
 """Weights of single layers, and helpers that several networks share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -25,6 +25,18 @@ class Affine(eqx.Module):
 def kaiming_normal(key: Key[Array, ""], shape: tuple[int, ...], fan_in: int) -> Float[Array, "..."]:
     """Normal numbers of standard deviation ``sqrt(2 / fan_in)`` (He et al., 2015)."""
     return jax.random.normal(key, shape) * (2 / fan_in) ** 0.5
+
+
+def glorot_uniform(key: Key[Array, ""], shapes: Sequence[tuple[int, int]]) -> tuple[Float[Array, "_ _"], ...]:
+    """Matrices, each uniform in ``[-r, r]`` with ``r = sqrt(6 / (post + pre))`` (Glorot & Bengio, 2010)."""
+    # One draw for all of them, because every call of the generator adds to the time of compilation.
+    numbers = jax.random.uniform(key, (sum(post * pre for post, pre in shapes),), jnp.result_type(float), -1.0, 1.0)
+    matrices, used = [], 0
+    for post, pre in shapes:
+        bound = (6.0 / (post + pre)) ** 0.5
+        matrices.append(bound * numbers[used : used + post * pre].reshape(post, pre))
+        used += post * pre
+    return tuple(matrices)
 
 
 def dense_layers(key: Key[Array, ""], sizes: tuple[int, ...]) -> tuple[Affine, ...]:

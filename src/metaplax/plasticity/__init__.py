@@ -1,20 +1,25 @@
 """Local plasticity: terms, the updates that they return, and rules, which are sums of terms."""
 
 from metaplax.plasticity import named_rules as rules
+from metaplax.plasticity.applied import Positions
 from metaplax.plasticity.coefficients import (
     AbstractCoefficients,
     GlobalCoefficients,
     LayerCoefficients,
     NeuronCoefficients,
     Sharing,
+    Sizes,
     SynapseCoefficients,
     shared,
 )
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
+from metaplax.plasticity.general_terms import MLPTerm, Monomial, monomials
 from metaplax.plasticity.library import LearnedRule, UnknownRuleError
+from metaplax.plasticity.memory import BCM, AbstractMemoryTerm, Eligibility, SynapticScaling, Traced
 from metaplax.plasticity.penalties import L1, L2, AbstractPenalty, ElasticNet, NoPenalty
 from metaplax.plasticity.rule import Rule
 from metaplax.plasticity.signals import Signals
+from metaplax.plasticity.spike_terms import STDP, AdaptiveSensitivity
 from metaplax.plasticity.terms import (
     ALL_TERMS,
     FURTHER_TERMS,
@@ -22,6 +27,8 @@ from metaplax.plasticity.terms import (
     ActivityErrorHebb,
     CentredGradient,
     ErrorHebb,
+    FunctionTerm,
+    Hebb,
     NormalisedGradient,
     Oja,
     PopulationGatedGradient,
@@ -30,30 +37,40 @@ from metaplax.plasticity.terms import (
     ProjectedErrorActivity,
     ProjectedErrorGradient,
     PseudoGradient,
+    Sensitivity,
     WeightDecay,
+    term,
 )
+from metaplax.plasticity.totals import total
 from metaplax.plasticity.updates import (
-    INVERTIBLE_UPDATES,
     AbstractUpdate,
     BatchOuter,
+    BlockOuter,
     Changes,
     Coefficient,
     Decay,
     Dense,
     Gated,
     Outer,
+    Replace,
+    Weighted,
     apply,
+    is_replaced,
     merge,
     pull_back,
     undo,
+    why_not_undone,
 )
 
 __all__ = [
-    "ALL_TERMS", "FURTHER_TERMS", "INVERTIBLE_UPDATES", "L1", "L2", "AbstractCoefficients", "AbstractPenalty",
-    "AbstractTerm", "AbstractUpdate", "ActivityErrorHebb", "BatchOuter", "CentredGradient", "Changes", "Coefficient",
-    "Decay", "Dense", "ElasticNet", "ErrorHebb", "Gated", "GlobalCoefficients", "LayerCoefficients", "LearnedRule",
-    "NeuronCoefficients", "NoPenalty", "NormalisedGradient", "Oja", "Outer", "PopulationGatedGradient", "PreError",
-    "PreactivationErrorActivity", "PrintedTerm", "ProjectedErrorActivity", "ProjectedErrorGradient", "PseudoGradient",
-    "Rule", "Sharing", "Signals", "SynapseCoefficients", "UnknownRuleError", "WeightDecay", "apply", "as_latex",
-    "as_text", "merge", "pull_back", "rules", "shared", "undo",
+    "ALL_TERMS", "BCM", "FURTHER_TERMS", "L1", "L2", "STDP", "AbstractCoefficients", "AbstractMemoryTerm",
+    "AbstractPenalty", "AbstractTerm", "AbstractUpdate", "ActivityErrorHebb", "AdaptiveSensitivity", "BatchOuter",
+    "BlockOuter", "CentredGradient", "Changes", "Coefficient", "Decay", "Dense", "ElasticNet", "Eligibility",
+    "ErrorHebb", "FunctionTerm", "Gated", "GlobalCoefficients", "Hebb", "LayerCoefficients", "LearnedRule", "MLPTerm",
+    "Monomial", "NeuronCoefficients", "NoPenalty", "NormalisedGradient", "Oja", "Outer", "PopulationGatedGradient",
+    "Positions", "PreError", "PreactivationErrorActivity", "PrintedTerm", "ProjectedErrorActivity",
+    "ProjectedErrorGradient", "PseudoGradient", "Replace", "Rule", "Sensitivity", "Sharing", "Signals", "Sizes",
+    "SynapseCoefficients", "SynapticScaling", "Traced", "UnknownRuleError", "WeightDecay", "Weighted", "apply",
+    "as_latex", "as_text", "is_replaced", "merge", "monomials", "pull_back", "rules", "shared", "term", "total", "undo",
+    "why_not_undone",
 ]  # fmt: skip

@@ -17,6 +17,9 @@ PerTerm = Sequence[float] | Float[Array, " terms"]
 
 Sharing = Literal["global", "layer", "neuron", "synapse"]
 
+Sizes = Sequence[int] | Sequence[tuple[int, int]]
+"""Number of neurons per layer, input first; or, for any network, the shapes of its weights: ``network.shapes``."""
+
 
 class AbstractCoefficients(eqx.Module):
     """The meta-learned coefficients of ``R`` terms in a network of ``L`` layers of synapses."""
@@ -24,8 +27,8 @@ class AbstractCoefficients(eqx.Module):
     sharing: ClassVar[Sharing]
     values: AbstractVar[PyTree]
 
-    def fits(self, terms: int, sizes: Sequence[int]) -> bool:
-        """Whether these are coefficients of ``terms`` terms in a network of these layer sizes, input first."""
+    def fits(self, terms: int, sizes: "Sizes") -> bool:
+        """Whether these are coefficients of ``terms`` terms in a network of these sizes, as ``shared`` takes them."""
         expected = jax.eval_shape(lambda: shared([0.0] * terms, self.sharing, sizes))
         shapes = [[leaf.shape for leaf in jax.tree.leaves(tree)] for tree in (self, expected)]
         return shapes[0] == shapes[1]
@@ -94,13 +97,14 @@ class SynapseCoefficients(AbstractCoefficients):
         )
 
 
-def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequence[int] = ()) -> AbstractCoefficients:
+def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sizes = ()) -> AbstractCoefficients:
     """Coefficients that all start at the same value per term.
 
     Args:
         initial: one starting value per term.
         sharing: which synapses share a coefficient.
-        sizes: number of neurons per layer, input first; needed unless ``sharing`` is ``"global"``.
+        sizes: number of neurons per layer, input first, or ``network.shapes``; needed unless ``sharing`` is
+            ``"global"``.
 
     Raises:
         ValueError: ``sharing`` is unknown, or ``sizes`` is missing where it is needed.
@@ -108,14 +112,20 @@ def shared(initial: Sequence[float], sharing: Sharing = "global", sizes: Sequenc
     start = jnp.asarray(initial, jnp.result_type(float))
     if sharing == "global":
         return GlobalCoefficients(start)
-    if len(sizes) < 2:
+    shapes = _shapes(sizes)
+    if not shapes:
         raise ValueError(f"coefficients per {sharing} need the layer sizes of the network")
-    posts, pres = sizes[1:], sizes[:-1]
     if sharing == "layer":
-        return LayerCoefficients(jnp.tile(start, (len(posts), 1)))
+        return LayerCoefficients(jnp.tile(start, (len(shapes), 1)))
     if sharing == "neuron":
-        return NeuronCoefficients(tuple(jnp.tile(start[:, None], (1, n)) for n in posts))
+        return NeuronCoefficients(tuple(jnp.tile(start[:, None], (1, post)) for post, _ in shapes))
     if sharing == "synapse":
-        shapes = zip(posts, pres, strict=True)
         return SynapseCoefficients(tuple(tuple(jnp.full(shape, value) for value in start) for shape in shapes))
     raise ValueError(f"coefficients are shared globally or per layer, neuron or synapse, not per {sharing!r}")
+
+
+def _shapes(sizes: Sizes) -> list[tuple[int, int]]:
+    """Shapes of the weights, from those or from the number of neurons per layer."""
+    if sizes and isinstance(sizes[0], int):
+        return list(zip(sizes[1:], sizes[:-1], strict=True))  # pyright: ignore
+    return list(sizes)  # pyright: ignore

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
 
 @dataclass(frozen=True)
 class PrintedTerm:
@@ -21,21 +23,24 @@ class PrintedTerm:
     sign: int
 
 
-def as_text(terms: Sequence[PrintedTerm], values: Sequence[float] | None) -> str:
+def as_text(terms: Sequence[PrintedTerm], values: Sequence[float] | None, layer: int | None = None) -> str:
     """The equation ``ΔWₗ = ...`` as plain text.
 
     Args:
         terms: the terms.
         values: coefficients, printed with three significant digits; terms with a coefficient of exactly zero are left
             out. ``None`` prints a symbol for each coefficient.
+        layer: number of the connection, if they are those of one; by default of all.
     """
-    return "ΔWₗ = " + _sum([(f"θ{term.name}", term.text, term.sign) for term in terms], values, "−")
+    left = "ΔWₗ" if layer is None else f"ΔW{str(layer).translate(SUBSCRIPTS)}"
+    return f"{left} = " + _sum([(f"θ{term.name}", term.text, term.sign) for term in terms], values, "−")
 
 
-def as_latex(terms: Sequence[PrintedTerm], values: Sequence[float] | None) -> str:
+def as_latex(terms: Sequence[PrintedTerm], values: Sequence[float] | None, layer: int | None = None) -> str:
     """The same equation as LaTeX, without dollar signs."""
     written = [(rf"\theta_{{{term.name}}}", r"\," + term.latex, term.sign) for term in terms]
-    return r"\Delta W_\ell = " + _sum(written, values, "-")
+    index = r"\ell" if layer is None else f"{{{layer}}}"
+    return rf"\Delta W_{index} = " + _sum(written, values, "-")
 
 
 def _sum(terms: Sequence[tuple[str, str, int]], values: Sequence[float] | None, minus: str) -> str:

@@ -1,24 +1,36 @@
 """A plasticity rule: a sum of terms with meta-learned coefficients."""
 
-import equinox as eqx
-from jaxtyping import Array, Float
+from collections.abc import Sequence
 
-from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoefficients
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from metaplax.plasticity.applied import Positions, first_memory, in_one_step, over_sequence
+from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoefficients, LayerCoefficients
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
+from metaplax.plasticity.general_terms import Monomial
+from metaplax.plasticity.memory import lasting, resumed
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import AbstractTerm
-from metaplax.plasticity.updates import AbstractUpdate
+from metaplax.plasticity.updates import AbstractUpdate, Coefficient
+
+Memory = tuple[PyTree, ...]
+"""Of one connection: the memory of every term, ``()`` for terms without memory."""
 
 
 class Rule(eqx.Module):
     """``Delta W_l = sum_r theta_r F_r``: a sum of plasticity terms.
 
     Args:
-        terms: the terms.
+        terms: the terms. Arrays that they hold are meta-learned, too.
         coefficients: their meta-learned coefficients.
         active: for each layer, which terms act in it, e.g. to use different rules in different layers (Table 1 of
             Shervani-Tabar & Rosenbaum, 2023); by default all. The coefficient of a term that acts in no layer has a
             gradient of exactly zero.
+        held: names of terms whose coefficients are constants, set by ``hold``.
+        constants: their coefficients, where ``coefficients`` has zeros.
 
     Raises:
         ValueError: two terms have the same name, or a row of ``active`` has the wrong length.
@@ -27,6 +39,8 @@ class Rule(eqx.Module):
     terms: tuple[AbstractTerm, ...]
     coefficients: AbstractCoefficients
     active: tuple[tuple[bool, ...], ...] | None = eqx.field(static=True, default=None)
+    held: tuple[str, ...] = eqx.field(static=True, default=())
+    constants: AbstractCoefficients | None = None
 
     def __check_init__(self):
         names = [term.name for term in self.terms]
@@ -35,34 +49,131 @@ class Rule(eqx.Module):
         if self.active is not None and any(len(row) != len(names) for row in self.active):
             raise ValueError(f"each layer of `active` needs one entry for each of the {len(names)} terms")
 
-    def updates(self, layer: int, signals: Signals) -> tuple[AbstractUpdate, ...]:
-        """The updates of all active terms in layer ``1..L``, times their coefficients."""
-        return tuple(
-            term(signals).scaled(self.coefficients.at(layer, k))
-            for k, term in enumerate(self.terms)
-            if self.active is None or self.active[layer - 1][k]
-        )
+    def hold(self, *names: str) -> "Rule":
+        """The same rule, in which the coefficients of these terms are no longer meta-learned.
+
+        Raises:
+            ValueError: there is no term of such a name.
+        """
+        known = [term.name for term in self.terms]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"the rule has no term {unknown[0]!r}: its terms are {', '.join(known)}")
+        held = dict.fromkeys((*self.held, *names))
+        values = self._effective()
+        # Where a coefficient is held, a zero takes its place: no penalty or decay of the outer loop ever moves that.
+        learned = _per_term(values, [0.0 if name in held else None for name in known])
+        return Rule(self.terms, learned, self.active, tuple(held), values)
+
+    def coefficient(self, layer: int, term: int) -> Coefficient:
+        """Coefficient of term ``0..R-1`` in connection ``1..L``."""
+        is_held = self.terms[term].name in self.held
+        return (self.constants if is_held else self.coefficients).at(layer, term)  # pyright: ignore
+
+    def acts(self, layer: int, term: int) -> bool:
+        """Whether a term acts in connection ``1..L``."""
+        return self.active is None or self.active[layer - 1][term]
+
+    def memory(self, shape: tuple[int, int], positions: Positions | None = None) -> Memory:
+        """Memory of the terms of one connection, at the start of an episode.
+
+        Args:
+            shape: of its weights.
+            positions: of an image that it has synapses at; ``None`` if everything is seen at once.
+        """
+        return tuple(first_memory(term, shape, positions) for term in self.terms)
+
+    def lasting(self, memory: Memory) -> Memory:
+        """The part of the memory that lasts beyond a sequence."""
+        return tuple(map(lasting, self.terms, memory))
+
+    def resumed(self, start: Memory, kept: Memory) -> Memory:
+        """Memory at the start of a further sequence."""
+        return tuple(map(resumed, self.terms, start, kept))
+
+    def updates(
+        self,
+        layer: int,
+        signals: Signals,
+        memory: Memory | None = None,
+        positions: Positions | None = None,
+        *,
+        is_sequence: bool = False,
+    ) -> tuple[tuple[AbstractUpdate, ...], Memory]:
+        """The updates of all active terms, times their coefficients, and the memory after them.
+
+        Args:
+            layer: number of the connection, from 1.
+            signals: of that connection; for a sequence with an axis of time in front.
+            memory: as ``memory`` or the last step left it; by default that at the start.
+            positions: of an image that the connection has synapses at.
+            is_sequence: whether the updates of all steps of a sequence are added up.
+        """
+        post, pre = signals.weight.shape
+        memory = self.memory((post, pre), positions) if memory is None else memory
+        apply = over_sequence if is_sequence else in_one_step
+        updates, after = [], list(memory)
+        for k, term in enumerate(self.terms):
+            if self.acts(layer, k):
+                update, after[k] = apply(term, signals, memory[k], positions)
+                updates.append(update.scaled(self.coefficient(layer, k)))
+        return tuple(updates), tuple(after)
 
     def scalars(self) -> dict[str, Float[Array, ""]]:
-        """The coefficient of every term as ``theta<name>``, with a suffix per layer unless all layers share it."""
-        return {
+        """The coefficient of every term as ``theta<name>``, with a suffix per layer unless all layers share it.
+
+        Arrays that a term holds follow as ``<name>.<field>``, those of more than one number by their mean.
+        """
+        values = self._effective()
+        found = {
             f"theta{term.name}{suffix}": value
             for k, term in enumerate(self.terms)
-            for suffix, value in self.coefficients.scalars(k).items()
+            for suffix, value in values.scalars(k).items()
         }
+        for term in self.terms:
+            held = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(term) if eqx.is_array(leaf)]
+            found |= {f"{term.name}{jax.tree_util.keystr(path)}": jnp.mean(leaf) for path, leaf in held}
+        return found
 
     def __str__(self) -> str:
-        return as_text(self.printed(), self._values())
+        """The rule as an equation, or one per layer; a polynomial with its largest coefficients first."""
+        return "\n".join(as_text(*row) for row in self._rows())
 
     def latex(self) -> str:
-        """The rule as a LaTeX equation."""
-        return as_latex(self.printed(), self._values())
+        """The same in LaTeX."""
+        return r" \\ ".join(as_latex(*row) for row in self._rows())
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         """The notation of the terms, without their coefficients."""
         return tuple(PrintedTerm(term.name, term.text, term.latex, term.sign) for term in self.terms)
 
-    def _values(self) -> list[float] | None:
-        if isinstance(self.coefficients, GlobalCoefficients):
-            return [float(value) for value in self.coefficients.values]
-        return None
+    def _rows(self) -> list[tuple[Sequence[PrintedTerm], Sequence[float] | None, int | None]]:
+        """For every equation its terms, coefficients, if they can be printed, and layer, if there is one per layer."""
+        found = self._effective()
+        if isinstance(found, GlobalCoefficients):
+            return [(*self._by_size(found.values.tolist()), None)]
+        if isinstance(found, LayerCoefficients):
+            return [(*self._by_size(row.tolist()), layer) for layer, row in enumerate(found.values, start=1)]
+        return [(self.printed(), None, None)]
+
+    def _by_size(self, values: list[float]) -> tuple[list[PrintedTerm], list[float]]:
+        """Terms and coefficients in the order in which they are printed."""
+        pairs = list(zip(self.printed(), values, strict=True))
+        # The many terms of a polynomial have no order of their own; the terms of other rules have that of the paper.
+        if all(isinstance(term, Monomial) for term in self.terms):
+            pairs.sort(key=lambda pair: -abs(pair[1]))
+        return [term for term, _ in pairs], [value for _, value in pairs]
+
+    def _effective(self) -> AbstractCoefficients:
+        """All coefficients, held or not."""
+        if self.constants is None:
+            return self.coefficients
+        is_held = [1.0 if term.name in self.held else 0.0 for term in self.terms]
+        mask = self.coefficients.filled(is_held)
+        return jax.tree.map(lambda m, c, v: jnp.where(m > 0, c, v), mask, self.constants, self.coefficients)
+
+
+def _per_term(coefficients: AbstractCoefficients, values: list[float | None]) -> AbstractCoefficients:
+    """The same, with the given value in the place of all coefficients of a term, where there is one."""
+    keeps = coefficients.filled([1.0 if value is None else 0.0 for value in values])
+    given = coefficients.filled([value or 0.0 for value in values])
+    return jax.tree.map(lambda k, new, old: jnp.where(k > 0, old, new), keeps, given, coefficients)

@@ -3,29 +3,45 @@
 from functools import cached_property
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 
 class Signals(eqx.Module):
     """Activity and error on both sides of the synapses of one layer, and their weights.
 
-    A plasticity term receives nothing else, so it cannot depend on another layer.
+    A plasticity term receives nothing else, so it cannot depend on another layer. Where weights are shared by several
+    positions of an image, these are the signals at one of them. A neuron that is always on, whose synapses are the
+    biases, comes last among the pre-synaptic ones, with an activity of one and an error of zero.
+
+    A term sees vectors. Before they come to a term, the signals of a whole sequence or image are kept together, with
+    axes of time and positions in front.
 
     Attributes:
         pre: pre-synaptic activity ``y_{l-1}``.
         post: post-synaptic activity ``y_l``.
         pre_error: pre-synaptic error ``e_{l-1}``.
         post_error: post-synaptic error ``e_l``.
-        preactivation: weighted input ``z_l = W y_{l-1}`` of the post-synaptic neurons.
+        preactivation: what the nonlinearity of the post-synaptic neurons is applied to: their weighted input
+            ``z_l = W y_{l-1}``, the leaky sum of it, or the distance of a voltage from the threshold.
         weight: the weights ``W``.
+        post_slope: derivative of the post-synaptic activity with respect to the preactivation.
+        post_signal: the learning signal: what feedback tells the post-synaptic neurons before it is multiplied by the
+            slope.
+        modulator: signals that are broadcast to all synapses, such as a reward, if there are any. What a whole sequence
+            is rewarded with arrives at its last step; before that it is zero.
+        key: randomness of this step.
     """
 
-    pre: Float[Array, " pre"]
-    post: Float[Array, " post"]
-    pre_error: Float[Array, " pre"]
-    post_error: Float[Array, " post"]
-    preactivation: Float[Array, " post"]
-    weight: Float[Array, "post pre"]
+    pre: Float[Array, "*axes pre"]
+    post: Float[Array, "*axes post"]
+    pre_error: Float[Array, "*axes pre"]
+    post_error: Float[Array, "*axes post"]
+    preactivation: Float[Array, "*axes post"]
+    weight: Float[Array, "_ pre"]
+    post_slope: Float[Array, "*axes post"] | None = None
+    post_signal: Float[Array, "*axes post"] | None = None
+    modulator: Float[Array, "... modulators"] | None = None
+    key: Key[Array, "..."] | None = None
 
     def project(self, v: Float[Array, " pre"]) -> Float[Array, " post"]:
         """``W v``: a pre-synaptic vector sent forward through the synapses."""

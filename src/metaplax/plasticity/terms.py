@@ -5,10 +5,12 @@ in the paper. The index ``k`` of ``F<k>`` is that of its coefficient ``theta<k>`
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.updates import AbstractUpdate, Decay, Outer
@@ -171,6 +173,69 @@ class NormalisedGradient(AbstractTerm):
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post_error, -signals.pre / (self.floor + jnp.mean(signals.pre**2)))
+
+
+class Hebb(AbstractTerm):
+    """``y_l y_{l-1}^T``: neurons that fire together wire together (Hebb, 1949)."""
+
+    name = "hebb"
+    text, latex = "yₗ yₗ₋₁ᵀ", r"y_\ell\, y_{\ell-1}^\top"
+
+    def __call__(self, signals: Signals) -> Outer:
+        return Outer(signals.post, signals.pre)
+
+
+class Sensitivity(AbstractTerm):
+    """``-sigma'(z_l) y_{l-1}^T``: the derivative of the post-synaptic activity with respect to the weight.
+
+    Times the learning signal of the neuron it is the pseudo-gradient. As the inside of ``Eligibility`` it makes RFLO
+    (Murray, 2019) and e-prop (Bellec et al., 2020).
+    """
+
+    name, sign = "s", -1
+    text, latex = "σ′(zₗ) yₗ₋₁ᵀ", r"\sigma'(z_\ell)\, y_{\ell-1}^\top"
+
+    def __call__(self, signals: Signals) -> Outer:
+        return Outer(slope_of(signals), -signals.pre)
+
+
+class FunctionTerm(AbstractTerm):
+    """A term without memory, made of a function of the ``Signals``; see ``term``."""
+
+    name: str = eqx.field(static=True)  # pyright: ignore
+    function: Callable[[Signals], AbstractUpdate] = eqx.field(static=True)
+    text: str = eqx.field(static=True)  # pyright: ignore
+    latex: str = eqx.field(static=True)  # pyright: ignore
+
+    def __call__(self, signals: Signals) -> AbstractUpdate:
+        return self.function(signals)
+
+
+def term(
+    name: str, function: Callable[[Signals], AbstractUpdate], text: str | None = None, latex: str | None = None
+) -> FunctionTerm:
+    """A term of one's own in one line: ``term("hebb", lambda s: Outer(s.post, s.pre))``.
+
+    Args:
+        name: letters and digits; the coefficient is recorded as ``theta<name>``.
+        function: of the signals of one connection; gives an update.
+        text: how it is printed; by default its name.
+        latex: the same in LaTeX.
+    """
+    text = f"{name}ₗ" if text is None else text
+    latex = rf"\mathrm{{{name}}}_\ell" if latex is None else latex
+    return FunctionTerm(name=name, function=function, text=text, latex=latex)
+
+
+def slope_of(signals: Signals) -> Array:
+    """Derivative of the post-synaptic activity.
+
+    Raises:
+        ValueError: the signals were made without it.
+    """
+    if signals.post_slope is None:
+        raise ValueError("this term needs the derivative of the post-synaptic activity, which these signals lack")
+    return signals.post_slope
 
 
 ALL_TERMS: tuple[type[AbstractTerm], ...] = (

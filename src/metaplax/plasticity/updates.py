@@ -8,6 +8,7 @@ a step.
 from abc import abstractmethod
 from collections.abc import Iterable
 from functools import reduce
+from typing import TypeGuard
 
 import equinox as eqx
 import jax
@@ -121,8 +122,81 @@ class Dense(AbstractUpdate):
         return self.matrix
 
 
-INVERTIBLE_UPDATES = (Outer, BatchOuter, Decay, Gated, Dense)
+class BlockOuter(AbstractUpdate):
+    """Outer products of separate positions, summed over a batch: rows of the weights are positions times neurons."""
+
+    post: Float[Array, "batch positions rows"]
+    pre: Float[Array, "batch positions columns"]
+
+    def scaled(self, coefficient: Coefficient) -> "BlockOuter | Gated":
+        if coefficient.ndim == 2:
+            return Gated(coefficient, self)
+        if coefficient.ndim == 1:
+            coefficient = coefficient.reshape(1, *self.post.shape[1:])
+        return BlockOuter(self.post * coefficient, self.pre)
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        return jnp.einsum("bpr,bpc->prc", self.post, self.pre).reshape(weight.shape)
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return ()
+
+
+class Weighted(AbstractUpdate):
+    """``W^power * update``, entry by entry: another update times a power of every weight."""
+
+    power: int = eqx.field(static=True)
+    update: AbstractUpdate
+
+    def scaled(self, coefficient: Coefficient) -> "Weighted":
+        return Weighted(self.power, self.update.scaled(coefficient))
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        return weight**self.power * self.update.dense(weight)
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return self.update.matrices()
+
+
+class Replace(AbstractUpdate):
+    """Another array takes the place of the old one, whatever that was; the only update of an array that is no matrix.
+
+    What was there before cannot be computed from what is there after. Where there is one number per neuron, it is kept
+    at every step; where there is one per synapse, that would be too much, and the step counts as one that cannot be
+    undone.
+
+    Attributes:
+        value: the new array.
+        per_synapse: whether it has one number for every synapse.
+    """
+
+    value: Float[Array, "..."]
+    per_synapse: bool = eqx.field(static=True, default=False)
+
+    def scaled(self, coefficient: Coefficient) -> "Replace":
+        raise TypeError("an array that replaces another has no coefficient")
+
+    def dense(self, weight: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.value - weight
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return ()
+
+
+INVERTIBLE_UPDATES = (Outer, BatchOuter, BlockOuter, Decay, Dense)
 """The kinds of updates that ``undo`` can invert; an update of another kind may depend on the weights in any way."""
+
+
+def why_not_undone(update: AbstractUpdate) -> str | None:
+    """Why an update cannot be undone, in half a sentence; nothing if it can."""
+    if isinstance(update, Gated):
+        return why_not_undone(update.update)
+    if isinstance(update, Replace):
+        return "one number per synapse is replaced at every step" if update.per_synapse else None
+    if not isinstance(update, INVERTIBLE_UPDATES):
+        return f"an update of the kind {type(update).__name__} cannot be undone"
+    return None
+
 
 Changes = tuple[AbstractUpdate, ...]
 """All updates of one matrix in one step."""
@@ -161,10 +235,18 @@ def merge(updates: Iterable[AbstractUpdate]) -> Changes:
 def apply(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> Float[Array, "*shape"]:
     """Weights after all updates, each of which is evaluated on the weights before any of them.
 
-    An array that is not a matrix can only have an empty collection of updates, which leaves it unchanged.
+    An array that is not a matrix is replaced, or has an empty collection of updates, which leaves it unchanged.
     """
-    changes = [update.dense(weight) for update in merge(updates)]
+    updates = merge(updates)
+    if is_replaced(updates):
+        return updates[0].value
+    changes = [update.dense(weight) for update in updates]
     return sum(changes, start=weight)
+
+
+def is_replaced(updates: Changes) -> TypeGuard[tuple[Replace]]:
+    """Whether an array is replaced: then there is no other update of it."""
+    return len(updates) == 1 and isinstance(updates[0], Replace)
 
 
 def undo(weight: Float[Array, "*shape"], updates: Iterable[AbstractUpdate]) -> Float[Array, "*shape"]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from metaplax.learners import OnlinePlasticity
+from metaplax.learners import PlasticLearner
 from metaplax.tasks import AbstractTask
 
 SIZES = 10.0 ** np.arange(-5.0, 0.25, 0.5)
@@ -25,7 +25,7 @@ STEPS = 20
 
 
 def stability_radii(
-    learner: OnlinePlasticity, tasks: AbstractTask, key: Key[Array, ""], episodes: int = 2
+    learner: PlasticLearner, tasks: AbstractTask, key: Key[Array, ""], episodes: int = 2
 ) -> tuple[float, ...]:
     """For each term, the smallest coefficient of either sign that, added to the rule, makes an episode explode.
 
@@ -59,7 +59,7 @@ def _first_explosion(losses: np.ndarray) -> float:
 
 
 def stable_scales(
-    learner: OnlinePlasticity, tasks: AbstractTask, key: Key[Array, ""], meta_learning_rate: float
+    learner: PlasticLearner, tasks: AbstractTask, key: Key[Array, ""], meta_learning_rate: float
 ) -> tuple[float, ...]:
     """Scales in which a step of the size of the meta-learning rate is safe for every coefficient.
 

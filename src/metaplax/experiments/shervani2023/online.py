@@ -23,7 +23,7 @@ from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigE
 from metaplax.experiments.presets import load_presets, load_settings, load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.feedback import AbstractFeedback, Direct, KolenPollack, RandomFixed, SignSymmetric, Symmetric
-from metaplax.learners import AbstractLearner, OnlinePlasticity, split
+from metaplax.learners import AbstractLearner, OnlinePlasticity, PlasticLearner, split
 from metaplax.networks import MLP
 from metaplax.optim import clip_by_running_rms, rescaled
 from metaplax.plasticity import L1, AbstractPenalty, NoPenalty, Rule, rules
@@ -128,7 +128,7 @@ class OnlineRuleLearning(AbstractExperiment):
             )
         return found
 
-    def learner(self, arm: str) -> OnlinePlasticity:
+    def learner(self, arm: str) -> PlasticLearner:
         """The learner of one arm, at the start of meta-training."""
         return OnlinePlasticity(
             network=MLP(self.sizes),
@@ -163,7 +163,7 @@ class OnlineRuleLearning(AbstractExperiment):
         with config_errors():
             return OnlineClassification(data, self.ways, self.shots, self.queries, allowed=allowed, **released)
 
-    def scales(self, learner: OnlinePlasticity, task: OnlineClassification) -> tuple[float, ...] | None:
+    def scales(self, learner: PlasticLearner, task: OnlineClassification) -> tuple[float, ...] | None:
         """A scale for the coefficient of every term; ``None`` to meta-learn coefficients as they are."""
         # A single coefficient is a learning rate: there is nothing to weigh it against.
         if not self.safeguards or len(learner.rule.terms) == 1:
@@ -171,7 +171,7 @@ class OnlineRuleLearning(AbstractExperiment):
         return stable_scales(learner, task, jax.random.key(self.seed), self.meta_learning_rate)
 
     def optimizer(
-        self, arm: str, learner: OnlinePlasticity, scales: tuple[float, ...] | None
+        self, arm: str, learner: PlasticLearner, scales: tuple[float, ...] | None
     ) -> optax.GradientTransformation:
         """The outer optimiser of one arm."""
         steps = (optax.adam(self.meta_learning_rate), *self.selection(arm))
@@ -196,7 +196,7 @@ def check_sizes(sizes: tuple[int, ...]) -> None:
         raise ConfigError(f"sizes asks for {weights:,} weights; more than {MOST_WEIGHTS:,} do not fit a machine")
 
 
-def per_coefficient(learner: OnlinePlasticity, values: tuple[float, ...]) -> AbstractLearner:
+def per_coefficient(learner: PlasticLearner, values: tuple[float, ...]) -> AbstractLearner:
     """The meta-parameters of a learner with one value per term in place of its coefficients, and ones elsewhere."""
     ones = jax.tree.map(jnp.ones_like, split(learner)[0])
     filled = split(learner)[0].rule.coefficients.filled(values)

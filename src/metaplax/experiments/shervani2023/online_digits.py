@@ -11,7 +11,7 @@ from metaplax.experiments.presets import load_presets
 from metaplax.experiments.shervani2023.online import LABELS, PAPER, PUBLISHED, check_sizes
 from metaplax.experiments.studies.online_learning import OnlineLearning
 from metaplax.feedback import Direct, RandomFixed, Symmetric
-from metaplax.learners import OnlinePlasticity
+from metaplax.learners import OnlinePlasticity, PlasticLearner
 from metaplax.networks import MLP
 from metaplax.plasticity import rules
 from metaplax.runs import ReportOptions
@@ -63,7 +63,7 @@ class AbstractOnlineDigits(AbstractExperiment):
         pieces = self.images // self.every
         return {arm: OnlineLearning(self._learner(arm), stream, self.every, pieces) for arm in self.arms}
 
-    def _learner(self, arm: str) -> OnlinePlasticity:
+    def _learner(self, arm: str) -> PlasticLearner:
         feedback = {"bp": Symmetric(), "dfa": Direct()}.get(arm, RandomFixed())
         if arm in self.by_hand:
             start = rules.gradient()

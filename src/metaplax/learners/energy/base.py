@@ -100,7 +100,13 @@ class AbstractEnergyLearner(AbstractLearner):
     @property
     def descends_gradient(self) -> bool:
         """Whether ``direction`` is the gradient of the energy, so that its Jacobian is symmetric."""
-        return type(self).direction is AbstractEnergyLearner.direction
+        given, base = type(self), AbstractEnergyLearner
+        return given.direction is base.direction and given.local_direction is base.local_direction
+
+    @property
+    def learns_direction(self) -> bool:
+        """Whether there are meta-parameters in the direction that do not occur in the energy, as those of a rule."""
+        return False
 
     @abstractmethod
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
@@ -150,10 +156,28 @@ class AbstractEnergyLearner(AbstractLearner):
     ) -> tuple[PyTree, PyTree]:
         """The direction against which a descent moves the fast parameters, and the buffers after that.
 
-        By default the gradient of ``E + beta * outer_loss(query)``. A learner may give another direction, such as one
-        that a local rule computes; implicit meta-gradients then linearise that direction.
+        The gradient of ``E + beta * outer_loss(query)``; or, if ``descends_gradient`` is false, ``local_direction``
+        takes the place of the gradient of either loss. Implicit meta-gradients linearise the direction that is used.
         """
-        return jax.grad(lambda fast: self.nudged_energy(fast, buffers, support, query, beta), has_aux=True)(fast)
+        if self.descends_gradient:
+            return jax.grad(lambda fast: self.nudged_energy(fast, buffers, support, query, beta), has_aux=True)(fast)
+        found, buffers = self.local_direction(fast, buffers, support, inner=True)
+        found = jax.tree.map(jnp.add, found, jax.grad(self.regulariser)(fast))
+        if query is not None:
+            nudge, buffers = self.local_direction(fast, buffers, query, inner=False)
+            found = jax.tree.map(lambda d, n: d + beta * n, found, nudge)
+        return found, buffers
+
+    def local_direction(self, fast: PyTree, buffers: PyTree, examples: PyTree, *, inner: bool) -> tuple[PyTree, PyTree]:
+        """What a local rule gives for the gradient of a loss over examples, and the buffers after that.
+
+        Args:
+            fast: the fast parameters.
+            buffers: buffers of the network, or of the rule.
+            examples: the examples.
+            inner: whether it is the inner loss, not the outer one.
+        """
+        raise NotImplementedError(f"{type(self).__name__} descends the gradient")
 
     def energy(self, state: EnergyState, support: PyTree) -> Float[Array, ""]:
         """``E`` on a whole support set, with the network's buffers as they are."""

@@ -88,13 +88,13 @@ class SpikingLearner(AbstractEnergyLearner):
         query: Examples | None = None,
         beta: Float[Array, ""] | float = 0.0,
     ) -> tuple[SpikingWeights, PyTree]:
-        found = self.inner_gradient.direction(self.network, fast, support.x, support.y, inner=True)
-        if self.strength:
-            found = jax.tree.map(lambda d, weight, omega: d + self.strength * (weight - omega), found, fast, self.omega)
-        if query is not None:
-            nudge = self.inner_gradient.direction(self.network, fast, query.x, query.y, inner=False)
-            found = jax.tree.map(lambda d, n: d + beta * n, found, nudge)
+        found, buffers = super().direction(fast, buffers, support, query, beta)
         return self.inner_gradient.modulated(found), buffers
+
+    def local_direction(
+        self, fast: SpikingWeights, buffers: PyTree, examples: Examples, *, inner: bool
+    ) -> tuple[SpikingWeights, PyTree]:
+        return self.inner_gradient.direction(self.network, fast, examples.x, examples.y, inner), buffers
 
     def evaluate(self, state: EnergyState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
         recording = simulate(self.network, state.fast, query.x)

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.learners.energy.base import AbstractMinimiser, sum_over
-from metaplax.learners.energy.network_learner import AbstractNetworkLearner
-from metaplax.networks import AbstractFunctionalNetwork, AbstractReadout
+from metaplax.learners.energy.local_rule import LocalRule
+from metaplax.learners.energy.network_learner import AbstractNetworkLearner, parts
+from metaplax.networks import AbstractFunctionalNetwork, AbstractPlasticNetwork, AbstractReadout
 
 Reduction = Literal["sum", "mean"]
 
@@ -21,12 +22,17 @@ class MetaRegularised(AbstractNetworkLearner):
 
     Args:
         network: the network that is trained.
-        readout: loss of both the support and the query set.
+        readout: loss of both the support and the query set; left out with a plastic network, which has its own.
         minimiser: how the energy is minimised.
         decay: initial value of all decays.
+        direction: what the inner loop descends along in place of the gradient of the inner loss; only with a plastic
+            network, such as ``MLP`` or ``Sequential``.
         factor: 1 as in the published code; 0.5 for the usual weight decay.
         learn_start: whether the initial weights are meta-learned, too.
-        key: randomness of the initial weights.
+        key: randomness of the initial weights, and of learned feedback.
+
+    Raises:
+        ValueError: the parts do not fit: see ``LocalRule``.
 
     Source: Zucchet et al. (2022), section 5.1; Lorraine et al. (2020).
     """
@@ -41,28 +47,30 @@ class MetaRegularised(AbstractNetworkLearner):
 
     def __init__(
         self,
-        network: AbstractFunctionalNetwork,
-        readout: AbstractReadout,
-        minimiser: AbstractMinimiser,
+        network: AbstractFunctionalNetwork | AbstractPlasticNetwork,
+        readout: AbstractReadout | AbstractMinimiser | None,
+        minimiser: AbstractMinimiser | None = None,
         decay: float = 1e-4,
         *,
+        direction: LocalRule | None = None,
         factor: float = 1.0,
         learn_start: bool = False,
         key: Key[Array, ""] | None = None,
     ):
-        self.network, self.readout, self.minimiser = network, readout, minimiser
+        given = parts(network, readout, minimiser, direction, _rule_key(_or_first(key)))
+        self.network, self.readout, self.minimiser, self.local_rule = given
         self.factor, self.learn_start = factor, learn_start
-        self.start = network.init(_or_first(key))[0]
+        self.start = self.network.init(_or_first(key))[0]
         self.decay = jax.tree.map(lambda leaf: jnp.full_like(leaf, decay), self.start)
 
     def untrained(self) -> tuple[str, ...]:
-        return () if self.learn_start else (".start",)
+        return (*super().untrained(), *(() if self.learn_start else (".start",)))
 
     def redrawn(self, key: Key[Array, ""]) -> "MetaRegularised":
         return _with_weights(self, "start", key)
 
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-        return self.start, self.network.init(key)[1]
+        return self.start, self.buffers_at_start(key)
 
     def regulariser(self, fast: PyTree) -> Float[Array, ""]:
         return self.factor * sum_over(lambda decay, weight: decay * weight**2, self.decay, fast)
@@ -77,17 +85,19 @@ class ComplexSynapse(AbstractNetworkLearner):
 
     Args:
         network: the network that is trained.
-        readout: loss of both the support and the query set.
+        readout: loss of both the support and the query set; left out with a plastic network, which has its own.
         minimiser: how the energy is minimised.
         strength: initial value of all strengths.
+        direction: what the inner loop descends along in place of the gradient of the inner loss; only with a plastic
+            network, such as ``MLP`` or ``Sequential``.
         log_space: whether logarithms of the strengths are meta-learned, so that they cannot become negative.
         learn_strength: whether strengths are meta-learned; ``omega`` always is.
         reduction: whether the regulariser is the sum or the mean over synapses.
         factor: 0.5 as in the paper; 1 in parts of the published code.
-        key: randomness of ``omega``.
+        key: randomness of ``omega``, and of learned feedback.
 
     Raises:
-        ValueError: a strength that is not positive has no logarithm.
+        ValueError: a strength that is not positive has no logarithm, or the parts do not fit: see ``LocalRule``.
 
     Source: Zucchet et al. (2022), section 3.1.
     """
@@ -104,11 +114,12 @@ class ComplexSynapse(AbstractNetworkLearner):
 
     def __init__(
         self,
-        network: AbstractFunctionalNetwork,
-        readout: AbstractReadout,
-        minimiser: AbstractMinimiser,
+        network: AbstractFunctionalNetwork | AbstractPlasticNetwork,
+        readout: AbstractReadout | AbstractMinimiser | None,
+        minimiser: AbstractMinimiser | None = None,
         strength: float = 1.0,
         *,
+        direction: LocalRule | None = None,
         log_space: bool = True,
         learn_strength: bool = True,
         reduction: Reduction = "sum",
@@ -117,21 +128,22 @@ class ComplexSynapse(AbstractNetworkLearner):
     ):
         if log_space and not strength > 0:
             raise ValueError(f"a strength of {strength} has no logarithm: start above zero, or set log_space=False")
-        self.network, self.readout, self.minimiser = network, readout, minimiser
+        given = parts(network, readout, minimiser, direction, _rule_key(_or_first(key)))
+        self.network, self.readout, self.minimiser, self.local_rule = given
         self.log_space, self.learn_strength, self.reduction, self.factor = log_space, learn_strength, reduction, factor
-        self.omega = network.init(_or_first(key))[0]
+        self.omega = self.network.init(_or_first(key))[0]
         value = jnp.log(strength) if log_space else jnp.asarray(strength)
         has_pull = bool(strength) or learn_strength
         self.strength = jax.tree.map(lambda leaf: jnp.full_like(leaf, value), self.omega) if has_pull else None
 
     def untrained(self) -> tuple[str, ...]:
-        return () if self.learn_strength else (".strength",)
+        return (*super().untrained(), *(() if self.learn_strength else (".strength",)))
 
     def redrawn(self, key: Key[Array, ""]) -> "ComplexSynapse":
         return _with_weights(self, "omega", key)
 
     def begin(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
-        return self.omega, self.network.init(key)[1]
+        return self.omega, self.buffers_at_start(key)
 
     def regulariser(self, fast: PyTree) -> Float[Array, ""]:
         if self.strength is None:
@@ -146,8 +158,14 @@ def _or_first(key: Key[Array, ""] | None) -> Key[Array, ""]:
     return jax.random.key(0) if key is None else key
 
 
+def _rule_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    return jax.random.fold_in(key, 2)
+
+
 def _with_weights(learner, name: str, key: Key[Array, ""]):
-    """The learner with newly drawn weights in one of its fields, and arrays of its network drawn anew."""
-    network = learner.network.resample(jax.random.fold_in(key, 1))
-    where = lambda tree: (tree.network, getattr(tree, name))  # noqa: E731
-    return eqx.tree_at(where, learner, (network, network.init(key)[0]))
+    """The learner with newly drawn weights in one of its fields, and arrays of its network and rule drawn anew."""
+    network, rule = learner.network.resample(jax.random.fold_in(key, 1)), learner.local_rule
+    if rule is not None:
+        rule = rule.drawn(_rule_key(key), network.network)
+    where = lambda tree: (tree.network, getattr(tree, name), tree.local_rule)  # noqa: E731
+    return eqx.tree_at(where, learner, (network, network.init(key)[0], rule), is_leaf=lambda leaf: leaf is None)

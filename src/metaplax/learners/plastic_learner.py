@@ -1,0 +1,386 @@
+"""Any network that learns by a local plasticity rule, taught through any feedback pathway."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, Num, PyTree
+
+from metaplax.feedback import AbstractFeedback, RandomFixed
+from metaplax.feedback.base import forward
+from metaplax.feedback.modulators import AbstractModulator, target_per_step
+from metaplax.learners.base import Loop, Metrics
+from metaplax.learners.examples import check_examples, check_rule
+from metaplax.learners.invertible import AbstractInvertibleLearner
+from metaplax.learners.plastic_signals import all_signals, positions_of, scored_examples, scored_steps, taught, teacher
+from metaplax.networks import AbstractPlasticNetwork, Activity, Weights
+from metaplax.plasticity import (
+    AbstractPenalty,
+    Changes,
+    Decay,
+    NoPenalty,
+    Positions,
+    PrintedTerm,
+    Replace,
+    Rule,
+    apply,
+    total,
+)
+from metaplax.tasks import Episode, Examples
+
+
+class PlasticState(eqx.Module):
+    """What changes within an episode, or the changes of it.
+
+    Attributes:
+        weights: one matrix per connection.
+        feedback: state of the feedback pathway.
+        memory: of the terms of the rule, for every connection; ``()`` if they have none.
+        modulator: what the modulator remembers.
+        pathway: what the feedback pathway remembers from step to step.
+        dynamics: of the network, where weights change at every step of time.
+    """
+
+    weights: PyTree
+    feedback: PyTree
+    memory: PyTree = ()
+    modulator: PyTree = ()
+    pathway: PyTree = ()
+    dynamics: PyTree = ()
+
+
+class Step(eqx.Module):
+    """One step of time of one sequence.
+
+    Attributes:
+        x: the input.
+        y: the target.
+        is_first: whether a sequence begins.
+        scored: 1 if the output is scored and taught at this step, else 0.
+    """
+
+    x: Num[Array, "..."]
+    y: Num[Array, "..."]
+    is_first: Bool[Array, "..."]
+    scored: Float[Array, "..."]
+
+
+Probe = Callable[[AbstractPlasticNetwork, AbstractFeedback, PlasticState, Examples], Metrics]
+"""A measurement on the adapted network and the query set."""
+
+OuterLoss = Callable[[Float[Array, "examples ..."], Num[Array, "examples ..."]], Float[Array, ""]]
+"""A loss of one's own: of the logits of the query set, with an axis of time in sequences, and its targets."""
+
+
+class PlasticLearner(AbstractInvertibleLearner):
+    """A network that learns from examples, one after the other, by a local plasticity rule.
+
+    For every example: the network computes, feedback tells every population its error, and all connections change at
+    once by the rule. In a network with memory an example is a sequence of shape ``(time, ...)``, with one target or one
+    per step; weights change after the sequence, by the sum of the updates of all of its steps, or at every step. In a
+    minibatch updates are summed over the examples, as they are over the positions of a convolution.
+
+    Args:
+        network: the network.
+        rule: the plasticity rule.
+        feedback: the feedback pathway; by default ``RandomFixed``.
+        modulator: makes a signal that is broadcast to all synapses, such as a reward.
+        start: weights at the start of every episode, which are then meta-learned; by default they are drawn anew.
+        penalty: penalty on the coefficients, added to the outer loss (Eq. 6 of Shervani-Tabar & Rosenbaum, 2023).
+        probes: further measurements on the query set after adaptation.
+        scored: how many steps at the end of a sequence are scored and taught; 0 for all.
+        every_step: whether weights change at every step of time, not after a sequence.
+        minibatch: whether the support set holds minibatches: ``(steps, batch, ...)`` in place of ``(steps, ...)``.
+        outer_loss: replaces the loss of the readout in the outer loss.
+        key: randomness of what is meta-learned and not given: ``Learned`` feedback.
+        frozen: paths of arrays that are not meta-learned; ``freeze`` finds them.
+
+    Raises:
+        ValueError: ``scored`` is negative; weights are to change at every step in a network without time, or in
+            minibatches; or a pathway with a delay is to serve minibatches without time.
+
+    Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1, of which this is the generalisation.
+    """
+
+    network: AbstractPlasticNetwork
+    rule: Rule
+    feedback: AbstractFeedback
+    modulator: AbstractModulator | None
+    start: Weights | None
+    penalty: AbstractPenalty
+    probes: tuple[Probe, ...] = eqx.field(static=True)
+    scored: int = eqx.field(static=True)
+    every_step: bool = eqx.field(static=True)
+    minibatch: bool = eqx.field(static=True)
+    outer_loss: OuterLoss | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: AbstractPlasticNetwork,
+        rule: Rule,
+        feedback: AbstractFeedback | None = None,
+        *,
+        modulator: AbstractModulator | None = None,
+        start: Weights | None = None,
+        penalty: AbstractPenalty | None = None,
+        probes: tuple[Probe, ...] = (),
+        scored: int = 0,
+        every_step: bool = False,
+        minibatch: bool = False,
+        outer_loss: OuterLoss | None = None,
+        key: Key[Array, ""] | None = None,
+        frozen: tuple[str, ...] = (),
+    ):
+        if scored < 0:
+            raise ValueError(f"scored says how many steps at the end are scored, so it must not be {scored}")
+        if every_step and (minibatch or not network.has_time):
+            raise ValueError("weights change at every step of time only in networks with time, one sequence at a time")
+        pathway = RandomFixed() if feedback is None else feedback
+        if minibatch and not network.has_time and jax.tree.leaves(jax.eval_shape(lambda: pathway.memory(network))):
+            raise ValueError("feedback that arrives later needs a network with time, or one example at a time")
+        self.network, self.rule, self.modulator, self.start = network, rule, modulator, start
+        self.feedback = pathway.drawn(jax.random.key(0) if key is None else key, network, only_missing=True)
+        self.penalty = NoPenalty() if penalty is None else penalty
+        self.probes, self.scored, self.every_step, self.minibatch = tuple(probes), scored, every_step, minibatch
+        self.outer_loss, self.frozen = outer_loss, frozen
+
+    def redrawn(self, key: Key[Array, ""]) -> "PlasticLearner":
+        start_key, feedback_key = jax.random.split(key)
+        start = None if self.start is None else self.network.init(start_key)
+        where = lambda learner: (learner.start, learner.feedback)  # noqa: E731
+        fresh = (start, self.feedback.drawn(feedback_key, self.network))
+        return eqx.tree_at(where, self, fresh, is_leaf=lambda leaf: leaf is None)
+
+    def untrained(self) -> tuple[str, ...]:
+        return (".rule.constants",)
+
+    def init(self, key: Key[Array, ""]) -> PlasticState:
+        weight_key, feedback_key = jax.random.split(key)
+        weights = self.network.init(weight_key) if self.start is None else self.network.allowed(self.start)
+        feedback = self.feedback.init(feedback_key, self.network)
+        memory, pathway = self._memory(), self.feedback.memory(self.network)
+        modulator = () if self.modulator is None else self.modulator.init()
+        memory = self._kept(memory)
+        if self.every_step:
+            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start())
+        # Within a sequence there is more to remember than from one to the next.
+        return PlasticState(weights, feedback, memory, modulator, () if self.network.has_time else pathway)
+
+    def precompute(self, support: Examples) -> PyTree:
+        """With an update at every step of time: all steps of all sequences, one after the other."""
+        if not self.every_step:
+            return support
+        count, steps = support.x.shape[:2]
+        y = jax.vmap(lambda y: self._targets(y, steps))(support.y)
+        each = lambda one: jnp.tile(one, (count, 1))  # noqa: E731
+        is_first, scored = jnp.arange(steps) == 0, scored_steps(steps, self.scored)
+        return jax.tree.map(
+            lambda leaf: leaf.reshape(count * steps, *leaf.shape[2:]),
+            Step(support.x, y, each(is_first), each(scored)),
+        )
+
+    def updates(self, state: PlasticState, example: PyTree, key: Key[Array, ""]) -> PlasticState:
+        if self.every_step:
+            changes, after = self._learn_a_step(state, example, key)
+        elif self.minibatch:
+            count = example.x.shape[0]
+            learn = lambda example, key: self._learn(state, example, key)  # noqa: E731
+            changes, after = jax.vmap(learn)(example, jax.random.split(key, count))
+            changes = tuple(tuple(total(update, count) for update in updates) for updates in changes)
+            # What lasts is one for all examples: the mean of what each makes of it.
+            after = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), after)
+        else:
+            changes, after = self._learn(state, example, key)
+        return self._changes(state, changes, after)
+
+    def _learn(
+        self, state: PlasticState, example: Examples, key: Key[Array, ""]
+    ) -> tuple[tuple[Changes, ...], PlasticState]:
+        """Updates of all connections by one example; the rest of the state as it is after that."""
+        has_time = self.network.has_time
+        activity = self.network.run(state.weights, example.x)
+        memory, pathway = state.memory or self._memory(), state.pathway
+        if has_time:
+            if state.memory:
+                memory = tuple(map(self.rule.resumed, self._memory(), memory))
+            pathway = self.feedback.memory(self.network)
+            steps = activity.z[-1].shape[0]
+            targets = self._targets(example.y, steps)
+            error = jax.vmap(self.network.readout.error)(activity.y[-1], targets)
+            error = error * scored_steps(steps, self.scored)[:, None]
+        else:
+            targets = example.y[None]
+            error = self.network.readout.error(activity.y[-1], example.y)
+        logits = activity.logits if has_time else activity.logits[None]
+        modulators, modulator = self._modulators(state, *self._window(logits, targets))
+        changes, memory, pathway = self._apply(
+            state, activity, error, modulators, memory, pathway, key, has_time=has_time
+        )
+        return changes, PlasticState((), (), self._kept(memory), modulator, () if has_time else pathway)
+
+    def _learn_a_step(
+        self, state: PlasticState, step: Step, key: Key[Array, ""]
+    ) -> tuple[tuple[Changes, ...], PlasticState]:
+        """Updates of all connections at one step of time; the rest of the state as it is after that."""
+        fresh = lambda new, old: jax.tree.map(lambda n, o: jnp.where(step.is_first, n, o), new, old)  # noqa: E731
+        memory = state.memory or self._memory()
+        memory = fresh(tuple(map(self.rule.resumed, self._memory(), map(self.rule.lasting, memory))), memory)
+        pathway = fresh(self.feedback.memory(self.network), state.pathway)
+        dynamics = fresh(self.network.start(), state.dynamics)
+        dynamics, activity = self.network.step(state.weights, dynamics, step.x)
+        modulators, modulator = self._modulators(state, activity.logits[None], step.y[None])
+        if modulators is not None:
+            # A step that is not scored brings no reward, and none is expected of it.
+            scored = lambda new, old: jnp.where(step.scored > 0, new, old)  # noqa: E731
+            modulators = scored(modulators, jnp.zeros_like(modulators))
+            modulator = jax.tree.map(scored, modulator, state.modulator)
+        error = self.network.readout.error(activity.y[-1], step.y) * step.scored
+        changes, memory, pathway = self._apply(state, activity, error, modulators, memory, pathway, key, has_time=False)
+        return changes, PlasticState((), (), self._kept(memory), modulator, pathway, dynamics)
+
+    def _apply(
+        self,
+        state: PlasticState,
+        activity: Activity,
+        output_error: Float[Array, "*time outputs"],
+        modulators: Float[Array, " modulators"] | None,
+        memory: PyTree,
+        pathway: PyTree,
+        key: Key[Array, ""],
+        *,
+        has_time: bool,
+    ) -> tuple[tuple[Changes, ...], PyTree, PyTree]:
+        """Updates by the rule, and the memories of its terms and of the pathway after them."""
+        teach_key, term_key = jax.random.split(key)
+        teach = teacher(self.feedback, state.feedback, self.network, state.weights)
+        errors, pathway = taught(self.feedback, pathway, teach, activity, output_error, teach_key, has_time)
+        signals = all_signals(self.network, state.weights, activity, errors, modulators, term_key, has_time)
+        found = [
+            self.rule.updates(number, seen, kept, positions_of(connection.wiring), is_sequence=has_time)
+            for number, (connection, seen, kept) in enumerate(
+                zip(self.network.connections, signals, memory, strict=True), start=1
+            )
+        ]
+        changes, after = zip(*found, strict=True)
+        return changes, after, pathway
+
+    def _changes(self, state: PlasticState, changes: tuple[Changes, ...], after: PlasticState) -> PlasticState:
+        """The changes of the whole state: of feedback weights, too, and with the constraints on weights."""
+        numbers = self.network.forward_connections
+        feedback, carried = self.feedback.learn(state.feedback, forward(self.network, changes))
+        changed = dict(zip(numbers, carried, strict=True))
+        weights = tuple(
+            self._constrained(number, weight, changed.get(number, updates))
+            for number, (weight, updates) in enumerate(zip(state.weights, changes, strict=True))
+        )
+        replace = lambda old, new: (Replace(new),)  # noqa: E731
+        memory = jax.tree.map(
+            lambda old, new, per_synapse: (Replace(new, per_synapse),),
+            state.memory,
+            after.memory,
+            self._per_synapse() if state.memory else (),
+        )
+        others = [
+            jax.tree.map(replace, getattr(state, name), getattr(after, name))
+            for name in ("modulator", "pathway", "dynamics")
+        ]
+        return PlasticState(weights, feedback, memory, *others)
+
+    def _constrained(self, number: int, weight: Float[Array, "post pre"], updates: Changes) -> Changes:
+        """The updates of one connection, such that its constraint holds after them."""
+        connection = self.network.connections[number]
+        constraint = connection.constraint
+        if constraint is None:
+            return updates
+        mask = constraint.mask(connection.wiring.shape)
+        if mask is None:
+            return (Replace(constraint(apply(weight, updates)), per_synapse=True),)
+        exists = jnp.asarray(mask, weight.dtype)
+        # What is absent is zero, and a decay leaves it so.
+        return tuple(update if isinstance(update, Decay) else update.scaled(exists) for update in updates)
+
+    def _memory(self) -> PyTree:
+        """Memory of all terms in all connections, at the start."""
+        wirings = [connection.wiring for connection in self.network.connections]
+        return tuple(self.rule.memory(wiring.shape, positions_of(wiring)) for wiring in wirings)
+
+    def _per_synapse(self) -> PyTree:
+        """For every array of memory, whether it has one number per synapse: it grows with both sides."""
+
+        def sizes(shape: tuple[int, int], positions: Positions | None) -> PyTree:
+            memory = jax.eval_shape(lambda: self._kept((self.rule.memory(shape, positions),)))
+            return jax.tree.map(lambda leaf: leaf.size, memory)
+
+        found = []
+        for connection in self.network.connections:
+            (post, pre), positions = connection.wiring.shape, positions_of(connection.wiring)
+            each = [sizes(shape, positions) for shape in ((post, pre), (2 * post, pre), (post, 2 * pre))]
+            found.extend(jax.tree.map(lambda one, *others: min(others) > one, *each) or ((),))
+        return tuple(found)
+
+    def _kept(self, memory: PyTree) -> PyTree:
+        """The part of the memory that is in the state; nothing if that has no arrays."""
+        if self.network.has_time and not self.every_step:
+            memory = tuple(map(self.rule.lasting, memory))
+        return memory if jax.tree.leaves(memory) else ()
+
+    def _modulators(
+        self, state: PlasticState, logits: Float[Array, "time outputs"], targets: Num[Array, "time ..."]
+    ) -> tuple[Float[Array, " modulators"] | None, PyTree]:
+        """The modulators, if there are any, and what they remember."""
+        if self.modulator is None:
+            return None, ()
+        return self.modulator(state.modulator, self.network.readout, logits, targets)
+
+    def _targets(self, y: Num[Array, "..."], steps: int) -> Num[Array, "time ..."]:
+        return target_per_step(self.network.readout, y, steps, self.network.outputs)
+
+    def _window(self, *of_every_step: Num[Array, "time ..."]) -> tuple[Num[Array, "scored ..."], ...]:
+        """Only the steps that are scored."""
+        return tuple(each[-self.scored :] for each in of_every_step)
+
+    def adapt(
+        self, state: PlasticState, support: Examples, key: Key[Array, ""], loop: Loop | None = None
+    ) -> PlasticState:
+        if self.feedback.looks_ahead:
+            final = super().adapt(state, support, key)
+            seen = self.feedback.look_ahead(state.feedback, final.weights)
+            state = eqx.tree_at(lambda s: s.feedback, state, seen, is_leaf=lambda leaf: leaf is None)
+        return super().adapt(state, support, key, loop)
+
+    def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        outputs = jax.vmap(lambda x: self.network(state.weights, x))(query.x)
+        logits, targets = outputs, query.y
+        if self.network.has_time:
+            logits, targets = scored_examples(self.network.readout, outputs, query.y, self.scored)
+        readout = self.network.readout
+        loss = readout.loss(logits, targets) if self.outer_loss is None else self.outer_loss(outputs, query.y)
+        metrics = readout.metrics(logits, targets)
+        for probe in self.probes:
+            metrics |= probe(self.network, self.feedback, state, query)
+        return loss + self.penalty(self.rule.coefficients), metrics
+
+    def output_size(self, episode: Episode) -> int:
+        return self.network.outputs
+
+    def scalars(self) -> Metrics:
+        return self.rule.scalars() | self.feedback.scalars()
+
+    def printed(self) -> tuple[PrintedTerm, ...]:
+        return self.rule.printed()
+
+    def check(self, episode: Episode, classes: int | None = None) -> None:
+        shape = self.network.populations[0].shape
+        for name, part, leading in (("support", episode.support, 1 + self.minibatch), ("query", episode.query, 1)):
+            check_examples(
+                name,
+                part,
+                readout=self.network.readout,
+                outputs=self.network.outputs,
+                inputs=shape,
+                leading=leading,
+                has_time=self.network.has_time,
+                classes=classes,
+            )
+        check_rule(self.rule, self.network.shapes)
