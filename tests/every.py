@@ -129,6 +129,12 @@ LEARNERS: dict[str, Case] = {
     "ComplexSynapse, no pull (MAML)": Case(
         lambda: ComplexSynapse(DENSE, SquaredError(), STEPS, 0.0, log_space=False, learn_strength=False), Drawn()
     ),
+    "ComplexSynapse, local rule": Case(
+        lambda: ComplexSynapse(
+            MLP, STEPS, strength=0.3, direction=mp.LocalRule(mp.rules.f_bio(), mp.feedback.Learned())
+        ),
+        Drawn(outputs=0),
+    ),
     "MetaRegularised": Case(lambda: MetaRegularised(DENSE, SquaredError(), STEPS, 0.1), Drawn()),
     "GainModulation": Case(lambda: GainModulation(DENSE, SquaredError(), STEPS), Drawn()),
     "GainModulation, learned start": Case(

@@ -25,7 +25,7 @@ def full_rule(sharing="global", sizes=SIZES) -> Rule:
     return Rule(tuple(term() for term in ALL_TERMS), shared(COEFFICIENTS, sharing, sizes))
 
 
-def learner(feedback="random", rule=None, sizes=SIZES, **more) -> mp.OnlinePlasticity:
+def learner(feedback="random", rule=None, sizes=SIZES, **more) -> mp.PlasticLearner:
     rule = full_rule(sizes=sizes) if rule is None else rule
     return mp.OnlinePlasticity(mp.MLP(sizes), rule, FEEDBACK[feedback], **more)
 

@@ -25,7 +25,7 @@ class Shifted(Drawn):
         return Episode(episode.support, Examples(episode.query.x, episode.query.y + 3))
 
 
-class RootOfZero(mp.OnlinePlasticity):
+class RootOfZero(mp.PlasticLearner):
     """A learner whose outer loss is finite and has no derivative."""
 
     def evaluate(self, state, query):
@@ -33,12 +33,12 @@ class RootOfZero(mp.OnlinePlasticity):
         return loss + jnp.sqrt(0 * loss), metrics
 
 
-def exploding() -> mp.OnlinePlasticity:
+def exploding() -> mp.PlasticLearner:
     learner = LEARNERS["OnlinePlasticity"].make()
     return eqx.tree_at(lambda tree: tree.rule.coefficients.values, learner, jnp.array([0.1, 0.0, 1e9]))
 
 
-def without_derivative() -> mp.OnlinePlasticity:
+def without_derivative() -> mp.PlasticLearner:
     return RootOfZero(MLP, mp.rules.f_bio())
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OUTPUT = {
     "few-shot.md": r"accuracy: \d",
+    "networks.md": r"1 to 1 weights \(50, 50\) delayed",
     "energy-learners.md": r"Reverse: -3\.000\nConjugateGradient: -3\.000\nContrastive: -2\.9\d\d",
     "own-experiment.md": r"report\.html",
     "reversible-loop.md": r"agree to 1e-6: True",
@@ -23,7 +24,8 @@ OUTPUT = {
 }
 """What the code of a page prints, if it prints no rule."""
 VERBS = {"list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data", "bench"}
-WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+EXAMPLES = ROOT / "docs" / "examples.md"
+WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8") and page != EXAMPLES]
 SPHINX_ROLE = re.compile(r":[a-z]+:`")
 
 
@@ -45,6 +47,16 @@ def test_code_runs(page, monkeypatch, tmp_path, capsys):
     for block in blocks:
         exec(compile(block, str(page), "exec"), namespace)
     assert re.search(OUTPUT.get(page.name, "ΔWₗ = "), capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("heading", re.findall(r"^## (.*)$", EXAMPLES.read_text(encoding="utf-8"), re.MULTILINE))
+def test_an_example_is_a_program_of_at_most_25_lines(heading, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    section = EXAMPLES.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    (program,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len([line for line in program.splitlines() if line.strip()]) <= 25
+    exec(compile(program, heading, "exec"), {"__name__": "documentation"})
+    assert re.search("ΔWₗ = ", capsys.readouterr().out)
 
 
 def test_an_experiment_of_ones_own_runs_and_is_resumed(monkeypatch, tmp_path, capsys):

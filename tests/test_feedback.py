@@ -44,7 +44,7 @@ def test_errors_layer_by_layer(name):
     network, weights, _, _, activity, output_error = one_example()
     pathway = small.FEEDBACK[name]
     state = pathway.init(jax.random.key(3), network)
-    errors = pathway.errors(state, network, weights, activity, output_error)
+    errors = pathway.errors(state, network, weights, activity, output_error, jax.random.key(0))
     assert [e.shape for e in errors] == [(n,) for n in small.SIZES]
     np.testing.assert_array_equal(errors[-1], output_error)
     for layer in range(network.depth, 0, -1):
@@ -66,7 +66,7 @@ def test_black_pixels_have_no_error():
     activity = network.forward(weights, jnp.zeros(small.SIZES[0]))
     for pathway in small.FEEDBACK.values():
         state = pathway.init(jax.random.key(3), network)
-        errors = pathway.errors(state, network, weights, activity, output_error)
+        errors = pathway.errors(state, network, weights, activity, output_error, jax.random.key(0))
         np.testing.assert_array_equal(errors[0], 0)
 
 

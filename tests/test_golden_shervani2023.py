@@ -7,7 +7,6 @@ import pytest
 
 import metaplax as mp
 from conftest import golden_numbers
-from metaplax.learners import PlasticState
 from metaplax.plasticity import ALL_TERMS, GlobalCoefficients, Rule
 from metaplax.tasks import Episode, Examples
 
@@ -21,35 +20,27 @@ ESTIMATORS = {
 }
 
 
-class Given(mp.OnlinePlasticity):
-    """An online learner whose weights and feedback do not come from a key."""
-
-    start: PlasticState | None = None
-
-    def init(self, key):
-        return jax.lax.stop_gradient(self.start)
-
-
 def load(name):
     return golden_numbers(f"shervani2023_{name}")
 
 
-def build(golden) -> tuple[Given, Episode]:
+def build(golden) -> tuple[mp.PlasticLearner, Episode]:
     layers = range(1, len(golden["dims"]))
     active = tuple(tuple(bool(a) for a in row) for row in golden["active_terms"])
     rule = Rule(tuple(term() for term in ALL_TERMS), GlobalCoefficients(jnp.asarray(golden["theta"])), active)
     kind = str(golden["feedback"])
-    feedback = None if kind == "symmetric" else tuple(jnp.asarray(golden[f"feedback_{n}"]) for n in layers)
-    weights = tuple(jnp.asarray(golden[f"w_initial_{n}"]) for n in layers)
-    learner = Given(
+    feedback = FEEDBACK[kind]()
+    if kind != "symmetric":
+        feedback = mp.feedback.Learned(feedback, tuple(jnp.asarray(golden[f"feedback_{n}"]) for n in layers))
+    learner = mp.PlasticLearner(
         mp.MLP([int(n) for n in golden["dims"]]),
         rule,
-        FEEDBACK[kind](),
+        feedback,
         probes=(mp.analysis.alignment_angles, mp.analysis.orthonormality_error),
-        start=PlasticState(weights, feedback),
+        start=tuple(jnp.asarray(golden[f"w_initial_{n}"]) for n in layers),
     )
     parts = (Examples(jnp.asarray(golden[f"x_{p}"]), jnp.asarray(golden[f"y_{p}"])) for p in ("support", "query"))
-    return mp.learners.freeze(learner, lambda learner: learner.start), Episode(*parts)
+    return mp.learners.freeze(learner, lambda learner: (learner.start, learner.feedback)), Episode(*parts)
 
 
 @pytest.mark.usefixtures("x64")

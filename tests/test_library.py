@@ -14,7 +14,7 @@ import pytest
 
 import metaplax as mp
 import small
-from metaplax.learners import IncompatibleError, PlasticState, from_equinox, into_equinox, plasticity_optimizer
+from metaplax.learners import IncompatibleError, PlasticState, plasticity_optimizer
 from metaplax.plasticity import LayerCoefficients, LearnedRule, Rule, UnknownRuleError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -230,54 +230,3 @@ def test_optimizer_refuses_what_does_not_fit(weights, rule, message):
     network = mp.MLP(small.SIZES)
     with pytest.raises(IncompatibleError, match=message):
         plasticity_optimizer(network, rule).init(weights(network.init(KEY)), KEY)
-
-
-def equinox_mlp(*, sizes=(5, 3), depth=2, **options):
-    options = {"use_bias": False, "use_final_bias": False} | options
-    return eqx.nn.MLP(*sizes, 4, depth, key=KEY, **options)
-
-
-@pytest.mark.parametrize("depth", [0, 1, 3])
-@pytest.mark.parametrize(
-    "activation", [jax.nn.relu, jnp.tanh, jax.nn.softplus, mp.networks.Softplus(), mp.networks.ReLU()]
-)
-def test_from_equinox_computes_the_same(activation, depth):
-    mlp = equinox_mlp(activation=activation, depth=depth)
-    network, weights = from_equinox(mlp)
-    assert network.sizes == (5, *[4] * depth, 3)
-    x = jnp.linspace(-1.0, 2.0, 5)
-    np.testing.assert_allclose(network.forward(weights, x).logits, mlp(x), rtol=1e-5, atol=1e-6)
-
-
-def test_from_equinox_inside_of_a_compiled_function():
-    mlp = equinox_mlp()
-    weights = eqx.filter_jit(lambda tree: from_equinox(tree)[1])(mlp)
-    assert eqx.tree_equal(weights, from_equinox(mlp)[1])
-
-
-def test_into_equinox_and_back():
-    mlp = equinox_mlp()
-    weights = tuple(2 * w for w in from_equinox(mlp)[1])
-    assert eqx.tree_equal(from_equinox(into_equinox(weights, mlp))[1], weights)
-    with pytest.raises(IncompatibleError, match="do not fit an MLP"):
-        into_equinox(weights[:2], mlp)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"use_bias": True}, "no biases"),
-        ({"use_final_bias": True}, "no biases"),
-        ({"activation": jax.nn.gelu}, "activation gelu is not supported"),
-        ({"activation": eqx.nn.PReLU()}, "is not supported"),
-        ({"final_activation": jax.nn.sigmoid}, "must be logits"),
-        ({"final_activation": jax.nn.relu}, "must be logits"),
-        ({"final_activation": eqx.nn.PReLU(1.0)}, "must be logits"),
-        ({"sizes": ("scalar", 3)}, "use vectors"),
-        ({"sizes": (5, "scalar")}, "use vectors"),
-        ({"scan": True}, "scan=True"),
-    ],
-)
-def test_from_equinox_refuses_what_it_cannot_do(options, message):
-    with pytest.raises(IncompatibleError, match=message):
-        from_equinox(equinox_mlp(**options))

@@ -75,15 +75,6 @@ class Clipping(AbstractTerm):
         return Clip()
 
 
-class LearnedStart(mp.OnlinePlasticity):
-    """Initial weights and feedback are meta-learned."""
-
-    start: PlasticState | None = None
-
-    def init(self, key):
-        return self.start
-
-
 def gradient(estimator, learner, episode):
     run = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY))
     (loss, _), found = run(episode)
@@ -110,7 +101,9 @@ def test_equals_reverse_mode(data):
 @pytest.mark.parametrize("feedback", ["random", "symmetric", "kolen_pollack"])
 def test_learned_initial_weights_and_feedback(feedback):
     plain = small.learner(feedback, mp.rules.f_bio(), SIZES)
-    learner = LearnedStart(plain.network, plain.rule, plain.feedback, start=plain.init(KEY))
+    start = plain.init(KEY)
+    pathway = mp.feedback.Learned(plain.feedback, start.feedback)
+    learner = mp.PlasticLearner(plain.network, plain.rule, pathway, start=start.weights)
     episode = mp.tasks.Episode(small.examples(6, 1, SIZES), small.examples(3, 2, SIZES))
     expected = gradient(Reverse(), learner, episode)
     assert len(expected) > 4

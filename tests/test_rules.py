@@ -14,6 +14,10 @@ def with_values(rule, *values):
     return eqx.tree_at(lambda r: r.coefficients, rule, GlobalCoefficients(jnp.array(values)))
 
 
+def with_rows(rule, *rows):
+    return eqx.tree_at(lambda r: r.coefficients.values, rule, jnp.array(rows))
+
+
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
@@ -22,7 +26,19 @@ def with_values(rule, *values):
         (with_values(rules.ehebb(), -0.01, 0.5), "ΔWₗ = 0.01 eₗ yₗ₋₁ᵀ − 0.5 eₗ eₗ₋₁ᵀ"),
         (with_values(rules.oja(), 0.0, 0.1), "ΔWₗ = 0.1 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"),
         (with_values(rules.oja(), 0.0, 0.0), "ΔWₗ = 0"),
-        (rules.gradient("layer", small.SIZES), "ΔWₗ = −θ0 eₗ yₗ₋₁ᵀ"),
+        (
+            rules.gradient("layer", small.SIZES),
+            "ΔW₁ = −0.001 eₗ yₗ₋₁ᵀ\nΔW₂ = −0.001 eₗ yₗ₋₁ᵀ\nΔW₃ = −0.001 eₗ yₗ₋₁ᵀ",
+        ),
+        (rules.gradient("synapse", small.SIZES), "ΔWₗ = −θ0 eₗ yₗ₋₁ᵀ"),
+        (
+            with_values(rules.taylor(2, ("pre", "post")), 0.0, 0.02, 0.0, -0.3, 1.5, 0.0, 0.0, 0.3, 0.0),
+            "ΔWₗ = 1.5 yₗ₋₁ yₗ − 0.3 yₗ₋₁ + 0.3 yₗ₋₁² yₗ + 0.02 yₗ",
+        ),
+        (
+            with_rows(rules.taylor(1, ("pre", "post"), "layer", (3, 4, 5)), (0.0, 0.02, 0.0, -0.3), (0.1, 0.2, 0.3, 0)),
+            "ΔW₁ = −0.3 yₗ₋₁ yₗ + 0.02 yₗ\nΔW₂ = 0.3 yₗ₋₁ + 0.2 yₗ + 0.1 1",
+        ),
     ],
 )  # fmt: skip
 def test_printed(rule, text):
@@ -32,6 +48,17 @@ def test_printed(rule, text):
 def test_latex():
     latex = with_values(rules.ehebb(), 0.01, -0.5).latex()
     assert latex == r"\Delta W_\ell = -0.01 \,e_\ell\, y_{\ell-1}^\top + 0.5 \,e_\ell\, e_{\ell-1}^\top"
+
+
+def test_latex_of_a_polynomial_has_the_largest_coefficients_first():
+    latex = with_values(rules.taylor(1, ("pre", "post")), 0.0, 0.02, -0.3, 1.5).latex()
+    assert latex == r"\Delta W_\ell = 1.5 \,y_{\ell-1}\, y_\ell - 0.3 \,y_{\ell-1} + 0.02 \,y_\ell"
+
+
+def test_other_rules_keep_the_order_of_their_terms():
+    mixed = rules.make([*mp.plasticity.monomials(1, ("pre", "post")), mp.plasticity.Oja()])
+    written = str(with_values(mixed, 0.0, 0.02, -0.3, 1.5, 2.0))
+    assert written == "ΔWₗ = 0.02 yₗ − 0.3 yₗ₋₁ + 1.5 yₗ₋₁ yₗ + 2 yₗ (yₗ₋₁ − Wₗᵀyₗ)ᵀ"
 
 
 def test_all_terms_have_the_names_of_the_paper():

@@ -51,7 +51,7 @@ TERMS = (PseudoGradient(), WeightDecay(), PopulationGatedGradient(), Silent(), D
 START = (0.01, 0.02, 0.0, 0.3, 0.0)
 
 
-def learner(sharing: Sharing = "global") -> mp.OnlinePlasticity:
+def learner(sharing: Sharing = "global") -> mp.PlasticLearner:
     return small.learner(rule=Rule(TERMS, shared(START, sharing, small.SIZES)))
 
 

@@ -162,8 +162,8 @@ def test_chain_and_direct_with_one_gain_is_either():
         ((1.0, 0.0), mp.feedback.RandomFixed(), chain),
         ((0.0, 1.0), mp.feedback.Direct(), direct),
     ):
-        found = mp.feedback.ChainAndDirect(*gains).errors((chain, direct), network, weights, activity, error)
-        expected = alone.errors(state, network, weights, activity, error)
+        found = mp.feedback.ChainAndDirect(*gains).errors((chain, direct), network, weights, activity, error, key)
+        expected = alone.errors(state, network, weights, activity, error, key)
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 

@@ -187,7 +187,7 @@ def test_learners_and_estimators_that_do_not_fit(episode):
         learners(Descent(optax.sgd(0.1), 1, batch=13))["raw"].check(jax.eval_shape(lambda: episode))
     online = mp.OnlinePlasticity(mp.MLP((3, 4, 2)), mp.rules.gradient(), mp.feedback.RandomFixed())
     for estimator in (Contrastive(1.0), T1T2()):
-        with pytest.raises(IncompatibleError, match="OnlinePlasticity minimises no energy"):
+        with pytest.raises(IncompatibleError, match="PlasticLearner minimises no energy"):
             estimator.check(online)
 
 

@@ -81,7 +81,7 @@ class Broadcasting(Hinge):
         return jnp.mean(jnp.maximum(0, 1 - logits * target), axis=0)
 
 
-def online(readout) -> mp.OnlinePlasticity:
+def online(readout) -> mp.PlasticLearner:
     return mp.OnlinePlasticity(mp.MLP((3, 4, 3), Tanh(), readout), mp.rules.gradient())
 
 

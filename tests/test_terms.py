@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import metaplax as mp
 from metaplax.plasticity import ALL_TERMS, Signals, apply
 
 POST, PRE = 4, 3
@@ -94,3 +95,18 @@ def test_all_terms_together_are_the_sum():
     updates = [term()(s) for term in ALL_TERMS]
     expected = s.weight + sum(update.dense(s.weight) for update in updates)
     np.testing.assert_allclose(apply(s.weight, updates), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "latex"),
+    [
+        ({}, "mineₗ", r"\mathrm{mine}_\ell"),
+        ({"text": "yₗ yₗ₋₁ᵀ", "latex": r"y_\ell\, y_{\ell-1}^\top"}, "yₗ yₗ₋₁ᵀ", r"y_\ell\, y_{\ell-1}^\top"),
+    ],
+)
+def test_a_term_in_one_line(options, text, latex):
+    mine = mp.plasticity.term("mine", lambda s: mp.plasticity.Outer(s.post, s.pre), **options)
+    assert (mine.name, mine.text, mine.latex, mine.sign, mine.locality) == ("mine", text, latex, 1, "synapse")
+    ones = jnp.ones
+    signals = mp.plasticity.Signals(2 * ones(3), 3 * ones(2), ones(3), ones(2), ones(2), ones((2, 3)))
+    assert jnp.array_equal(mine(signals).dense(signals.weight), 6 * ones((2, 3)))
