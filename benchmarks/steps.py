@@ -41,7 +41,8 @@ class StepsArguments:
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = tuple(INNER_STEPS)
     """Which steps; by default the inner steps of energy learners. There are also regression-meta-step,
-    omniglot-meta-step, fewshot-free, fewshot-nudged and fewshot-meta-update."""
+    omniglot-meta-step, fewshot-free, fewshot-nudged, fewshot-meta-update, reward-meta-step and
+    reward-meta-step-checkpointed."""
     steps: int = 50
     """Inner steps per run; meta-steps are taken one by one."""
     repeats: int = 3

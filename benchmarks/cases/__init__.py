@@ -4,11 +4,12 @@ from benchmarks.cases.base import AbstractStep, Run
 from benchmarks.cases.eprop import EPropStep
 from benchmarks.cases.few_shot import FEW_SHOT_STEPS, FewShotMetaUpdate, FewShotStep
 from benchmarks.cases.meta_optimisation import REGULARISED_STEPS, RegularisedStep
+from benchmarks.cases.reward_gated import REWARD_STEPS, RewardGatedMetaStep
 from benchmarks.cases.streams import META_STEPS, StreamMetaStep
 
 INNER_STEPS: dict[str, AbstractStep] = {**REGULARISED_STEPS, "spiking-sinusoid": EPropStep()}
 """Inner steps by the name of their experiment."""
-STEPS: dict[str, AbstractStep] = {**INNER_STEPS, **META_STEPS, **FEW_SHOT_STEPS}
+STEPS: dict[str, AbstractStep] = {**INNER_STEPS, **META_STEPS, **FEW_SHOT_STEPS, **REWARD_STEPS}
 """Everything that ``python -m benchmarks steps`` can time."""
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FewShotMetaUpdate",
     "FewShotStep",
     "RegularisedStep",
+    "RewardGatedMetaStep",
     "Run",
     "StreamMetaStep",
 ]

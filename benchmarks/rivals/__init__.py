@@ -5,8 +5,16 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import EPropStep, FewShotMetaUpdate, FewShotStep, RegularisedStep, Run, StreamMetaStep
-from benchmarks.rivals import eprop, few_shot, meta_optimisation, streams
+from benchmarks.cases import (
+    EPropStep,
+    FewShotMetaUpdate,
+    FewShotStep,
+    RegularisedStep,
+    RewardGatedMetaStep,
+    Run,
+    StreamMetaStep,
+)
+from benchmarks.rivals import eprop, few_shot, meta_optimisation, reward_gated, streams
 
 torch.set_num_threads(1)
 
@@ -16,5 +24,6 @@ RIVALS: dict[type, Callable[[Any, int], Run]] = {
     StreamMetaStep: streams.rival,
     FewShotStep: few_shot.rival,
     FewShotMetaUpdate: few_shot.meta_update_rival,
+    RewardGatedMetaStep: reward_gated.rival,
 }
 """By the type of a case: a function of the case and a number of steps that gives a run."""
