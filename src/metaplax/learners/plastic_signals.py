@@ -103,10 +103,7 @@ def all_signals(
         modulators = jnp.zeros((steps, *modulators.shape), modulators.dtype).at[-1].set(modulators)
     for connection, weight in zip(network.connections, weights, strict=True):
         see = lambda activity, errors, key, it=connection: seen_by(network, it, activity, errors, key)  # noqa: E731
-        if has_time:
-            seen = jax.vmap(see)(activity, errors, jax.random.split(key, steps))
-        else:
-            seen = see(activity, errors, key)
+        seen = jax.vmap(see)(activity, errors, jax.random.split(key, steps)) if has_time else see(activity, errors, key)
         found.append(Signals(**seen, weight=weight, modulator=modulators))
     return tuple(found)
 
