@@ -250,6 +250,19 @@ def test_few_shot_steps_in_pytorch_come_to_the_same_weights():
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=2e-4 * float(np.abs(other.numpy()).max()) + 2e-5)
 
 
+def test_reward_gated_trials_in_pytorch_have_the_same_loss_and_gradient():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from benchmarks.cases import RewardGatedMetaStep
+    from benchmarks.rivals import reward_gated as rival
+
+    case = RewardGatedMetaStep(neurons=8, time=60, trials=5)
+    (loss, _), gradient = case.compiled(1)()
+    ours = [gradient.rule.coefficients.values[0], gradient.rule.terms[0].log_tau]
+    their_loss, theirs = rival.gradient(case)
+    np.testing.assert_allclose(loss, their_loss, rtol=1e-5)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5)
+
+
 def test_every_case_has_a_rival():
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from benchmarks.rivals import RIVALS

@@ -147,3 +147,16 @@ def test_meta_gradients_of_backprop_differ_only_in_the_gradient():
 @pytest.mark.parametrize("kind", ["detached", "as_released"])
 def test_stale_feedback_does_what_the_published_code_does(kind):
     np.testing.assert_allclose(meta_gradient(kind)[1], by_hand(kind), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: mp.feedback.Learned(mp.feedback.Sparse(mp.feedback.RandomFixed())), "do not stay sparse"),
+        (lambda: mp.feedback.Learned(mp.feedback.Symmetric()), "Symmetric has no weights of its own"),
+        (lambda: mp.feedback.Sparse(mp.feedback.Symmetric()), "Symmetric has no synapses of its own"),
+    ],
+)
+def test_pathways_that_could_not_do_what_they_say_are_refused_when_the_learner_is_made(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        mp.PlasticLearner(mp.MLP(small.SIZES), rules.gradient(), make())

@@ -102,7 +102,8 @@ def test_equals_reverse_mode(data):
 def test_learned_initial_weights_and_feedback(feedback):
     plain = small.learner(feedback, mp.rules.f_bio(), SIZES)
     start = plain.init(KEY)
-    pathway = mp.feedback.Learned(plain.feedback, start.feedback)
+    has_weights = start.feedback is not None
+    pathway = mp.feedback.Learned(plain.feedback, start.feedback) if has_weights else plain.feedback
     learner = mp.PlasticLearner(plain.network, plain.rule, pathway, start=start.weights)
     episode = mp.tasks.Episode(small.examples(6, 1, SIZES), small.examples(3, 2, SIZES))
     expected = gradient(Reverse(), learner, episode)

@@ -104,9 +104,10 @@ class Delayed(AbstractWrapper):
     def remember(self, memory: PyTree, errors: Errors) -> tuple[Errors, PyTree]:
         *lines, inner = memory
         sent, inner = self.inside.remember(inner, errors)
-        told = [_shifted(line, now) for line, now in zip(lines, (sent.signals, sent.errors), strict=True)]
-        (signals, new_signals), (errors_now, new_errors) = told
-        return Errors(errors_now, signals), (new_signals, new_errors, inner)
+        (signals, signal_line), (errors_now, error_line) = (
+            _shifted(line, now) for line, now in zip(lines, (sent.signals, sent.errors), strict=True)
+        )
+        return Errors(errors_now, signals), (signal_line, error_line, inner)
 
 
 class Sparse(AbstractWrapper):
@@ -151,21 +152,30 @@ class Learned(AbstractWrapper):
     Args:
         inside: the pathway; by default straight from the output to every population.
         state: its weights; drawn by the learner if they are not given.
+
+    Raises:
+        ValueError: the pathway inside is sparse, which meta-learning would undo, or has no weights of its own.
     """
 
     inside: AbstractFeedback = Direct()
     state: PyTree = None
 
+    def __check_init__(self):
+        if isinstance(self.inside, Sparse):
+            raise ValueError("learned weights do not stay sparse: write Sparse(Learned(...)), not Learned(Sparse(...))")
+
     def init(self, key: Key[Array, ""], network: AbstractPlasticNetwork) -> PyTree:
         if self.state is not None:
             return self.state
-        if jax.tree.leaves(fresh := self.inside.init(key, network)):
-            raise ValueError("learned feedback has no weights yet: make it with .drawn(key, network)")
-        return fresh
+        raise ValueError("learned feedback has no weights yet: make it with .drawn(key, network)")
 
     def drawn(self, key: Key[Array, ""], network: AbstractPlasticNetwork, *, only_missing: bool = False) -> "Learned":
-        keeps = only_missing and self.state is not None
-        return self if keeps else Learned(self.inside, self.inside.init(key, network))
+        if only_missing and self.state is not None:
+            return self
+        fresh = self.inside.init(key, network)
+        if not jax.tree.leaves(fresh):
+            raise ValueError(f"{type(self.inside).__name__} has no weights of its own that could be learned")
+        return Learned(self.inside, fresh)
 
 
 def _with_signals(

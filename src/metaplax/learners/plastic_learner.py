@@ -98,7 +98,8 @@ class PlasticLearner(AbstractInvertibleLearner):
 
     Raises:
         ValueError: ``scored`` is negative; weights are to change at every step in a network without time, or in
-            minibatches; or a pathway with a delay is to serve minibatches without time.
+            minibatches; a pathway with a delay is to serve minibatches without time; or a pathway needs weights of its
+            own and has none.
 
     Source: Shervani-Tabar & Rosenbaum (2023), Algorithm 1, of which this is the generalisation.
     """
@@ -141,6 +142,7 @@ class PlasticLearner(AbstractInvertibleLearner):
             raise ValueError("feedback that arrives later needs a network with time, or one example at a time")
         self.network, self.rule, self.modulator, self.start = network, rule, modulator, start
         self.feedback = pathway.drawn(jax.random.key(0) if key is None else key, network, only_missing=True)
+        jax.eval_shape(lambda: self.feedback.init(jax.random.key(0), network))  # refuses what has no weights
         self.penalty = NoPenalty() if penalty is None else penalty
         self.probes, self.scored, self.every_step, self.minibatch = tuple(probes), scored, every_step, minibatch
         self.outer_loss, self.frozen = outer_loss, frozen

@@ -99,7 +99,7 @@ class AbstractPlasticNetwork(eqx.Module):
     @property
     def has_time(self) -> bool:
         """Whether anything is remembered from step to step, so that an input is a sequence."""
-        memories = [it.neurons.start(it.shape) for it in self.populations[1:]]
+        memories = jax.eval_shape(lambda: [it.neurons.start(it.shape) for it in self.populations[1:]])
         return bool(jax.tree.leaves(memories)) or any(it.delayed for it in self.connections)
 
     @property

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from metaplax.plasticity.memory import AbstractMemoryTerm, Eligibility, called
+from metaplax.plasticity.memory import AbstractMemoryTerm, Eligibility, called, started
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import AbstractTerm
 from metaplax.plasticity.totals import blocks, total
@@ -38,12 +38,10 @@ def first_memory(term: AbstractTerm, shape: tuple[int, int], positions: Position
         shape: of the weights.
         positions: where there are synapses; ``None`` if everything is seen at once.
     """
-    if not isinstance(term, AbstractMemoryTerm):
-        return ()
     post, pre = shape
     if positions is None:
-        return term.init(post, pre)
-    one = term.init(post if positions.shared else post // positions.count, pre)
+        return started(term, post, pre)
+    one = started(term, post if positions.shared else post // positions.count, pre)
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (positions.count, *leaf.shape)), one)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from equinox import AbstractVar
 from jaxtyping import Array, Float, PyTree
 
 from metaplax.plasticity.signals import Signals
@@ -89,7 +90,21 @@ class BCM(AbstractMemoryTerm):
         return update, memory + jnp.exp(-self.log_tau) * (signals.post**2 - memory)
 
 
-class Traced(AbstractMemoryTerm):
+class AbstractOverTerm(AbstractMemoryTerm):
+    """A term made of another term, whose sign and locality it has."""
+
+    term: AbstractVar[AbstractTerm]
+
+    @property
+    def sign(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.term.sign
+
+    @property
+    def locality(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.term.locality
+
+
+class Traced(AbstractOverTerm):
     """Another term that sees leaky sums of the activity before or behind the synapse: ``x <- x exp(-1/tau) + y``.
 
     A term of spikes becomes one half of pair STDP: ``Traced(Hebb(), pre=20.0)`` potentiates where a neuron spikes
@@ -127,14 +142,6 @@ class Traced(AbstractMemoryTerm):
     def latex(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._marked(self.term.latex, r"y_{\ell-1}", r"y_\ell", "x")
 
-    @property
-    def sign(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.term.sign
-
-    @property
-    def locality(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.term.locality
-
     def _marked(self, written: str, pre: str, post: str, letter: str) -> str:
         for symbol, tau in ((pre, self.log_pre), (post, self.log_post)):
             written = written if tau is None else written.replace(symbol, letter + symbol[1:])
@@ -161,7 +168,7 @@ class Traced(AbstractMemoryTerm):
         return update, (before, behind, inner)
 
 
-class Eligibility(AbstractMemoryTerm):
+class Eligibility(AbstractOverTerm):
     """A trace of another term's updates, which changes the weights when a gate opens: ``g E``.
 
     ``E <- E exp(-1/tau) + F``, one number per synapse; the gate ``g`` is a third factor. Within a sequence after which
@@ -196,14 +203,6 @@ class Eligibility(AbstractMemoryTerm):
     def latex(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         gate = {"none": "", "modulator": r"m\,", "post_signal": r"s_\ell\,"}[self.gate]
         return gate + rf"E[{self.term.latex}]"
-
-    @property
-    def sign(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.term.sign
-
-    @property
-    def locality(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.term.locality
 
     @property
     def decay(self) -> Float[Array, ""]:
