@@ -20,6 +20,7 @@ from metaplax.feedback import (
     SignSymmetric,
     Sparse,
     Symmetric,
+    TaughtActivity,
 )
 from metaplax.feedback.modulators import RewardPrediction
 from metaplax.learners import PlasticLearner
@@ -45,10 +46,12 @@ from metaplax.plasticity import (
     ErrorHebb,
     Hebb,
     MLPTerm,
+    NeuronOja,
     Oja,
     PseudoGradient,
     Rule,
     SynapticScaling,
+    Taught,
     Traced,
     monomials,
     shared,
@@ -97,6 +100,7 @@ PATHWAYS: dict[str, Callable[[], AbstractFeedback]] = {
     "Delayed": lambda: Delayed(RandomFixed()),
     "Sparse": lambda: Sparse(RandomFixed(), 0.6),
     "Learned": lambda: Learned(Direct()),
+    "TaughtActivity": lambda: TaughtActivity(mixing=0.6, output_path="drawn"),
     "Noisy, delayed, learned": lambda: Noisy(Delayed(Learned(RandomFixed())), 0.2),
 }
 CONSTANT = ("Symmetric, detached",)
@@ -120,6 +124,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "Taylor": lambda: _rule(*monomials(1, ("pre", "post", "weight"))),
     "MLP": lambda: Rule((MLPTerm(width=3, key=KEY),), shared([1.0])).hold("mlp"),
     "synaptic scaling": lambda: _rule(SynapticScaling(0.4, 4.0)),
+    "taught Oja": lambda: _rule(Taught(NeuronOja())),
 }
 MODULATED = ("eligibility × reward",)
 EXAMPLE, STEP, MINIBATCH = TIMES = ("after an example", "at every step", "minibatch")

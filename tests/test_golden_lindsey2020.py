@@ -9,7 +9,7 @@ import pytest
 import metaplax as mp
 from conftest import golden_numbers
 from metaplax.learners import FeedbackPlasticity
-from metaplax.networks import Affine, DenseEncoder, EncoderMLP, EncoderWeights, MeanSquaredError, NoEncoder
+from metaplax.networks import Affine, DenseEncoder, EncoderMLP, MeanSquaredError, NoEncoder
 from metaplax.plasticity import SynapseCoefficients
 from metaplax.tasks import Episode, Examples
 
@@ -55,17 +55,22 @@ def build(golden, bound=None):
             path,
             Affine(jnp.asarray(golden[f"feedback_w_{n}"]), jnp.asarray(golden[f"feedback_b_{n}"])),
         )
-        for n, path in zip(plastic, learner.feedback, strict=True)
+        for n, path in zip(plastic, learner.feedback.paths, strict=True)
     )
     strength = jnp.asarray([float(golden.get(f"strength_{n}", 0.0)) for n in plastic])
     learner = eqx.tree_at(
-        lambda it: (it.start, it.feedback, it.plasticity, it.mixing),
+        lambda it: (
+            *(it.start, it.network.weights, it.network.network.offsets),
+            *(it.feedback.paths, it.feedback.mixing, it.rule.coefficients),
+        ),
         learner,
         (
-            EncoderWeights(front_weights, tuple(affine[frozen:])),
+            tuple(layer.weight for layer in affine[frozen:]),
+            front_weights,
+            tuple(layer.bias for layer in affine[frozen:]),
             paths,
-            SynapseCoefficients(tuple((jnp.asarray(golden[f"plasticity_{n}"]),) for n in plastic)),
             strength,
+            SynapseCoefficients(tuple((jnp.asarray(golden[f"plasticity_{n}"]),) for n in plastic)),
         ),
     )
     parts = (Examples(jnp.asarray(golden[f"x_{p}"]), jnp.asarray(golden[f"y_{p}"])) for p in ("support", "query"))
@@ -88,16 +93,19 @@ def test_final_weights_loss_and_every_gradient(case, estimator, bound):
     run = jax.jit(lambda e: ESTIMATORS[estimator].value_and_grad(learner, e, key))
     (loss, _), gradient = run(episode)
     np.testing.assert_allclose(loss, golden["query_loss"], rtol=1e-9)
-    for n, layer in enumerate((*gradient.start.encoder, *gradient.start.layers), start=1):
+    for n, layer in enumerate(gradient.network.weights, start=1):
         np.testing.assert_allclose(layer.weight, golden[f"d_w_initial_{n}"], **close)
         np.testing.assert_allclose(layer.bias, golden[f"d_b_{n}"], **close)
     for index, n in enumerate(plastic):
-        np.testing.assert_allclose(gradient.plasticity.values[index][0], golden[f"d_plasticity_{n}"], **close)
-        if gradient.feedback[index] is not None:
-            path = gradient.feedback[index].layers[0]
+        np.testing.assert_allclose(gradient.start[index], golden[f"d_w_initial_{n}"], **close)
+        np.testing.assert_allclose(gradient.network.network.offsets[index], golden[f"d_b_{n}"], **close)
+        plasticity = gradient.rule.coefficients.values[index][0]
+        np.testing.assert_allclose(plasticity, golden[f"d_plasticity_{n}"], **close)
+        if gradient.feedback.paths[index] is not None:
+            path = gradient.feedback.paths[index].layers[0]
             np.testing.assert_allclose(path.weight, golden[f"d_feedback_w_{n}"], **close)
             np.testing.assert_allclose(path.bias, golden[f"d_feedback_b_{n}"], **close)
-            np.testing.assert_allclose(gradient.mixing[index], golden[f"d_strength_{n}"], **close)
+            np.testing.assert_allclose(gradient.feedback.mixing[index], golden[f"d_strength_{n}"], **close)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -111,4 +119,5 @@ def test_gradient_in_single_precision(case):
     for index, n in enumerate(plastic):
         expected = golden[f"d_plasticity_{n}"]
         scale = np.abs(expected).max()
-        np.testing.assert_allclose(gradient.plasticity.values[index][0], expected, rtol=1e-4, atol=1e-4 * scale)
+        found = gradient.rule.coefficients.values[index][0]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * scale)

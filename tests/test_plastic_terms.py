@@ -18,6 +18,7 @@ from metaplax.plasticity import (
     Hebb,
     MLPTerm,
     Monomial,
+    NeuronOja,
     NormalisedGradient,
     Oja,
     Positions,
@@ -25,6 +26,7 @@ from metaplax.plasticity import (
     Sensitivity,
     Signals,
     SynapticScaling,
+    Taught,
     Traced,
     WeightDecay,
 )
@@ -106,6 +108,11 @@ def bcm(s: Synapse) -> list[float]:
     return [y * (y - m) * x for y, m, x in zip(s.y, thresholds, s.x, strict=False)]
 
 
+def taught_bcm(s: Synapse) -> list[float]:
+    s.y = [y - signal for y, signal in zip(s.y, s.signal, strict=True)]
+    return bcm(s)
+
+
 def stdp(s: Synapse) -> list[float]:
     pairs = zip(s.y, s.trace(s.x, 3.0), s.trace(s.y, 2.0), s.x, strict=True)
     return [y * before - 1.2 * behind * x for y, before, behind, x in pairs]
@@ -139,6 +146,12 @@ FORMULAS = {
         lambda s: [-e * x / (1e-3 + sum(v * v for v in xs) / PRE) for e, x, xs in zip(s.e, s.x, s.all_x, strict=True)],
     ),
     "Hebb": (Hebb, hebb),
+    "Oja per neuron": (NeuronOja, lambda s: [y * x - y**2 * s.w for y, x in zip(s.y, s.x, strict=True)]),
+    "Hebb, taught": (
+        lambda: Taught(Hebb()),
+        lambda s: [(y - signal) * x for y, signal, x in zip(s.y, s.signal, s.x, strict=True)],
+    ),
+    "BCM, taught": (lambda: Taught(BCM(5.0)), taught_bcm),
     "sensitivity": (Sensitivity, lambda s: [-slope * x for slope, x in zip(s.slope, s.x, strict=True)]),
     "BCM": (lambda: BCM(5.0), bcm),
     "trace before": (
@@ -217,6 +230,7 @@ TRACED = {
     "adaptive": lambda: AdaptiveSensitivity(0.4, 0.9),
     "powers": lambda: Monomial(("pre", "post", "weight"), (1, 1, 2)),
     "eligibility": lambda: Eligibility(Hebb(), 2.0),
+    "two parts": lambda: Taught(NeuronOja()),
 }
 
 

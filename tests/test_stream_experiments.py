@@ -272,7 +272,7 @@ def test_streams_of_colour_images(imagenet):
     learner = experiment.learner(experiment.arms()["flp"], load("miniimagenet"))
     (loss, _), gradient = mp.estimators.Checkpointed().value_and_grad(learner, task.sample(KEY), KEY)
     assert np.isfinite(loss)
-    assert np.abs(gradient.start.encoder[0].weight).max() > 0
+    assert np.abs(gradient.network.weights[0].weight).max() > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*is not the published file")

@@ -9,9 +9,18 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import metaplax as mp
+from metaplax.experiments.lindsey2020.error_feedback import ErrorFeedback
 from metaplax.feedback import LearnedPath
-from metaplax.learners import FeedbackPlasticity, IncompatibleError, OnlineGradient, join, split
-from metaplax.networks import ConvEncoder, DenseEncoder, EncoderMLP, MeanSquaredError, NoEncoder, SoftmaxCrossEntropy
+from metaplax.learners import FeedbackPlasticity, IncompatibleError, OnlineGradient, PlasticLearner, join, split
+from metaplax.networks import (
+    ConvEncoder,
+    DenseEncoder,
+    Encoded,
+    EncoderMLP,
+    MeanSquaredError,
+    NoEncoder,
+    SoftmaxCrossEntropy,
+)
 from metaplax.networks._kernels import _native, _of_slices
 from metaplax.optim import per_field
 from metaplax.tasks import ContinualImages, Episode, Examples, Sinusoids
@@ -56,8 +65,19 @@ LEARNERS = {
     "meta-sgd": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, rates="synapse"),
     "one rate": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, rates="global"),
     "rate per layer": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, rates="layer", adapted="readout"),
+    "a fresh start": lambda: FeedbackPlasticity(CLASSES, KEY, fresh_start=True, **FLP),
+    "feedback alignment": lambda: ErrorFeedback(REGRESSION, KEY, pathway="random"),
     "fresh readout": lambda: OnlineGradient(CLASSES, KEY, rate=0.1, fresh_readout=True),
 }
+
+
+def of(learner):
+    """The network that a learner of ``LEARNERS`` was made of."""
+    return next(
+        it
+        for it in (REGRESSION, PLASTIC_ONLY, CLASSES)
+        if it.encoder == learner.network.encoder and it.readout == learner.network.readout
+    )
 
 
 def finite_differences(learner, given, key, directions=6, step=1e-6):
@@ -73,12 +93,13 @@ def finite_differences(learner, given, key, directions=6, step=1e-6):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_meta_gradient_is_that_of_finite_differences(name):
     learner = LEARNERS[name]()
-    if isinstance(learner, FeedbackPlasticity):
+    if isinstance(learner, PlasticLearner):
         # The largest plasticity of a neuron has no derivative where several are the largest.
         g = np.random.default_rng(5)
-        varied = jax.tree.map(lambda a: a * jnp.asarray(g.uniform(0.8, 1.2, a.shape), a.dtype), learner.plasticity)
-        learner = eqx.tree_at(lambda it: it.plasticity, learner, varied)
-    given = episode(learner.network)
+        where = lambda it: it.rule.coefficients  # noqa: E731
+        varied = jax.tree.map(lambda a: a * jnp.asarray(g.uniform(0.8, 1.2, a.shape), a.dtype), where(learner))
+        learner = eqx.tree_at(where, learner, varied)
+    given = episode(of(learner))
     along, expected = finite_differences(learner, given, KEY)
     assert np.abs(expected).max() > 1e-4
     gradient = jax.jit(lambda e: mp.estimators.Checkpointed(2).value_and_grad(learner, e, KEY)[1])(given)
@@ -99,7 +120,7 @@ def test_local_updates_of_batches_can_be_undone(sharing):
 
 def test_features_that_are_not_learned_do_not_stand_in_the_way_of_undoing():
     learner = LEARNERS["classes"]()
-    frozen = mp.learners.freeze(learner, lambda it: it.start.encoder)
+    frozen = mp.learners.freeze(learner, lambda it: it.network.weights)
     given, key = episode(CLASSES), KEY
     estimators = mp.estimators.Reverse(), mp.estimators.Reversible()
     exact, undone = (estimator.value_and_grad(frozen, given, key) for estimator in estimators)
@@ -130,14 +151,23 @@ def test_first_order_counts_the_inner_gradient_as_given():
 @pytest.mark.usefixtures("x64")
 def test_alignment_equals_backprop_when_the_feedback_is_the_transpose():
     given = episode(CLASSES)
-    aligned, plain = (OnlineGradient(CLASSES, KEY, rate=0.1, alignment=a) for a in (True, False))
-    state = aligned.init(KEY)
-    state = eqx.tree_at(lambda s: s.alignment, state, tuple(layer.weight for layer in aligned.start.layers))
-    first = jax.tree.map(lambda leaf: leaf[0], aligned.precompute(given.support))
-    one, other = aligned.update(state, first, KEY), plain.update(plain.init(KEY), first, KEY)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), one.fast, other.fast)
-    random = aligned.update(aligned.init(KEY), first, KEY)
-    assert np.abs(random.fast[0].weight - other.fast[0].weight).max() > 1e-5
+    plain = OnlineGradient(CLASSES, KEY, rate=0.1)
+    first = jax.tree.map(lambda leaf: leaf[0], plain.precompute(given.support))
+    expected = plain.update(plain.init(KEY), first, KEY).fast
+    start = tuple(jnp.concatenate([layer.weight, layer.bias[:, None]], axis=1) for layer in plain.start.layers)
+    # Errors are summed over the minibatch, and the loss is a mean.
+    aligned, symmetric = (
+        eqx.tree_at(lambda it: it.start, ErrorFeedback(CLASSES, KEY, pathway=pathway, rate=0.05), start)
+        for pathway in ("random", "symmetric")
+    )
+    state = aligned.init(jax.random.key(8))
+    transposed = eqx.tree_at(lambda s: s.feedback, state, start)
+    for learner, before in ((aligned, transposed), (symmetric, symmetric.init(KEY))):
+        for weights, layer in zip(learner.update(before, first, KEY).weights, expected, strict=True):
+            np.testing.assert_allclose(weights[:, :-1], layer.weight, rtol=1e-10)
+            np.testing.assert_allclose(weights[:, -1], layer.bias, rtol=1e-10, atol=1e-14)
+    random = aligned.update(state, first, KEY)
+    assert np.abs(random.weights[0][:, :-1] - expected[0].weight).max() > 1e-5
 
 
 @pytest.mark.usefixtures("x64")
@@ -146,7 +176,7 @@ def test_oja_is_what_a_loop_over_synapses_gives():
     given = episode()
     state = learner.init(KEY)
     example = jax.tree.map(lambda leaf: np.asarray(leaf[0]), learner.precompute(given.support))
-    layers = [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in learner.start.layers]
+    layers = [*zip(*(map(np.asarray, them) for them in (learner.start, learner.network.network.offsets)), strict=True)]
     activity = [example.x]
     for number, (weight, bias) in enumerate(layers):
         drive = activity[-1] @ weight.T + bias
@@ -154,7 +184,7 @@ def test_oja_is_what_a_loop_over_synapses_gives():
     signal = example.y - activity[-1]
     after = learner.update(state, jax.tree.map(jnp.asarray, example), KEY)
     for number, (weight, _) in enumerate(layers):
-        path = learner.feedback[number].layers[0]
+        path = learner.feedback.paths[number].layers[0]
         f = np.maximum(signal @ np.asarray(path.weight).T + np.asarray(path.bias), 0)
         taught = 0.6 * f + 0.4 * activity[number + 1]
         rate = 0.01 * (0.5 if number == 0 else 1.0)
@@ -183,7 +213,7 @@ def test_no_response_changes_more_than_the_bound_times_what_is_taught():
     for bound in (0.2, None):
         learner = FeedbackPlasticity(PLASTIC_ONLY, KEY, response_bound=bound, **options)
         before, after = learner.init(KEY), learner.update(learner.init(KEY), example, KEY)
-        taught = jnp.abs(learner.feedback[0](example.y))[0]
+        taught = jnp.abs(learner.feedback.paths[0](example.y[0]))
         change = jnp.abs((after.weights[0] - before.weights[0]) @ example.x[0])
         assert bool(jnp.all(change <= 0.2 * taught + 1e-6)) == (bound is not None)
 
@@ -201,11 +231,14 @@ def test_as_published_it_explodes_and_bounded_it_does_not():
 
 def test_frozen_parts_stay_and_biases_too():
     learner = LEARNERS["classes"]()
-    final = learner.weights(learner.adapt(learner.init(KEY), episode(CLASSES).support, KEY))
-    jax.tree.map(np.testing.assert_array_equal, final.encoder, learner.start.encoder)
-    for layer, before in zip(final.layers, learner.start.layers, strict=True):
-        np.testing.assert_array_equal(layer.bias, before.bias)
-        assert np.abs(layer.weight - before.weight).max() > 0
+    state = learner.init(KEY)
+    changes = learner.updates(
+        state, jax.tree.map(lambda leaf: leaf[0], learner.precompute(episode(CLASSES).support)), KEY
+    )
+    assert not jax.tree.leaves((changes.feedback, changes.largest))
+    final = learner.adapt(state, episode(CLASSES).support, KEY)
+    for weights, before in zip(final.weights, learner.start, strict=True):
+        assert np.abs(weights - before).max() > 0
 
 
 def test_features_of_a_stream_are_those_of_its_images(x64):
@@ -214,7 +247,7 @@ def test_features_of_a_stream_are_those_of_its_images(x64):
     x = jax.random.uniform(KEY, (3, 2, 9, 9))
     prepared = learner.precompute(Examples(x, jnp.zeros((3, 2), jnp.int32))).x
     for step in range(3):
-        np.testing.assert_allclose(prepared[step], encoder(learner.start.encoder, x[step]), rtol=1e-5)
+        np.testing.assert_allclose(prepared[step], encoder(learner.network.weights, x[step]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -240,21 +273,27 @@ def test_every_trial_starts_elsewhere_in_the_same_structure():
     for learner in (LEARNERS["oja"](), LEARNERS["oml"]()):
         other = learner.resample(jax.random.key(9))
         assert jax.tree.structure(other) == jax.tree.structure(learner)
-        assert np.abs(other.start.layers[0].weight - learner.start.layers[0].weight).max() > 0
+        first = [jax.tree.leaves(it.start)[0] for it in (learner, other)]
+        assert np.abs(first[0] - first[1]).max() > 0
     path = LearnedPath(KEY, (2, 3), gain=0.5, identity=True)
-    np.testing.assert_array_equal(path.redrawn(KEY).layers[0].weight, 0.5 * np.eye(3, 2))
+    np.testing.assert_array_equal(path.layers[0].weight, 0.5 * np.eye(3, 2))
 
 
 def test_optimisers_by_field_leave_the_others_alone():
     learner = LEARNERS["classes"]()
     parameters, constants = split(learner)
-    optimizer = per_field({"start": optax.sgd(0.1), "plasticity": optax.sgd(1.0)})
+    optimizer = per_field(
+        {("start", "network"): optax.sgd(0.1), "rule": optax.sgd(1.0), "feedback.mixing": optax.sgd(2.0)}
+    )
     gradient = jax.tree.map(jnp.ones_like, parameters)
     updates, _ = optimizer.update(gradient, optimizer.init(parameters), parameters)
     after = join(eqx.apply_updates(parameters, updates), constants)
-    np.testing.assert_allclose(after.start.layers[0].bias, learner.start.layers[0].bias - 0.1, rtol=1e-6)
-    np.testing.assert_allclose(after.plasticity.values[0][0], learner.plasticity.values[0][0] - 1.0, rtol=1e-6)
-    jax.tree.map(np.testing.assert_array_equal, after.feedback, learner.feedback)
+    np.testing.assert_allclose(after.start[0], learner.start[0] - 0.1, rtol=1e-6)
+    np.testing.assert_allclose(after.network.network.offsets[0], -0.1 * np.ones(5), rtol=1e-6)
+    plasticity = [it.rule.coefficients.values[0][0] for it in (learner, after)]
+    np.testing.assert_allclose(plasticity[1], plasticity[0] - 1.0, rtol=1e-6)
+    np.testing.assert_allclose(after.feedback.mixing, learner.feedback.mixing - 2.0, rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, after.feedback.paths, learner.feedback.paths)
     with pytest.raises(ValueError, match="no meta-parameters in a field 'plastic'"):
         per_field({"plastic": optax.sgd(0.1)}).init(parameters)
 
@@ -301,7 +340,7 @@ def test_too_many_classes_and_wrong_targets_are_refused():
         (lambda: FeedbackPlasticity(CLASSES, KEY, output_path="identity", path_widths=(3,)), "cannot start as"),
         (lambda: FeedbackPlasticity(CLASSES, KEY, sharing="global", hidden_plasticity=1.0), "all layers share"),
         (lambda: OnlineGradient(CLASSES, KEY, rate=0.0), "must be positive"),
-        (lambda: OnlineGradient(CLASSES, KEY, alignment=True, adapted="all"), "adapt those only"),
+        (lambda: Encoded(DenseEncoder((4, 6)), mp.MLP((5, 3)), KEY), r"gives 6 features, but .* shape \(5,\)"),
         (lambda: ConvEncoder(4, 1, 2, (2, 2)), "too small"),
         (lambda: DenseEncoder((4,)), "at least two sizes"),
         (lambda: EncoderMLP(NoEncoder((4,)), (), MeanSquaredError()), "at least one neuron"),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from benchmarks.cases.base import AbstractSingleStep, AbstractStep, Run
 from metaplax.estimators import AbstractEstimator, Checkpointed, Reversible
-from metaplax.learners import FeedbackPlasticity
+from metaplax.learners import FeedbackPlasticity, PlasticLearner
 from metaplax.networks import ConvEncoder, EncoderMLP, MeanSquaredError, NoEncoder, SoftmaxCrossEntropy
 from metaplax.tasks import Episode, Examples
 
@@ -38,7 +38,7 @@ class StreamMetaStep(AbstractSingleStep):
         """Whether targets are numbers."""
         return isinstance(self.network.readout, MeanSquaredError)
 
-    def learner(self) -> FeedbackPlasticity:
+    def learner(self) -> PlasticLearner:
         """The learner as published, without bounds; only its plasticity is smaller."""
         regression = self.is_regression
         return FeedbackPlasticity(

@@ -1,4 +1,4 @@
-"""The meta-gradient of :class:`metaplax.learners.FeedbackPlasticity` in eager PyTorch.
+"""The meta-gradient of :func:`metaplax.learners.FeedbackPlasticity` in eager PyTorch.
 
 The published learner: Oja's rule with a plasticity per synapse, paths of one layer with ReLU, errors of numbers or
 targets that are classes, no bounds. Plain operations on tensors keep the graph of all inner steps; features of the
@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, cross_entropy, mse_loss, one_hot
 
 from benchmarks.cases.base import Run
 from benchmarks.cases.streams import StreamMetaStep
-from metaplax.learners import FeedbackPlasticity
+from metaplax.learners import PlasticLearner
 from metaplax.networks import ConvEncoder, MeanSquaredError
 from metaplax.tasks import Episode
 
@@ -25,7 +25,7 @@ def rival(case: StreamMetaStep, steps: int) -> Run:
     return meta_gradient(case.learner(), case.episode())
 
 
-def meta_gradient(learner: FeedbackPlasticity, episode: Episode) -> Run:
+def meta_gradient(learner: PlasticLearner, episode: Episode) -> Run:
     """A function that computes the loss and the gradients of :func:`as_tensors`, ``None`` for those without any."""
     parameters = as_tensors(learner)
     support, query = ((_tensor(part.x), _tensor(part.y)) for part in (episode.support, episode.query))
@@ -38,23 +38,23 @@ def meta_gradient(learner: FeedbackPlasticity, episode: Episode) -> Run:
     return run
 
 
-def as_tensors(learner: FeedbackPlasticity) -> dict[str, list[Tensor]]:
+def as_tensors(learner: PlasticLearner) -> dict[str, list[Tensor]]:
     """Meta-parameters by group, in PyTorch's layout."""
-    encoder = [array for layer in learner.start.encoder for array in (_kernel(layer.weight), layer.bias)]
-    paths = [path.layers[0] for path in learner.feedback if path is not None]
+    encoder = [array for layer in learner.network.weights for array in (_kernel(layer.weight), layer.bias)]
+    paths = [path.layers[0] for path in learner.feedback.paths if path is not None]
     groups = {
         "encoder": encoder,
-        "weights": [layer.weight for layer in learner.start.layers],
-        "biases": [layer.bias for layer in learner.start.layers],
+        "weights": list(learner.start),
+        "biases": list(learner.network.network.offsets),
         "paths": [array for path in paths for array in (path.weight, path.bias)],
-        "plasticity": [learner.plasticity.at(n, 0) for n in range(1, len(learner.feedback) + 1)],
-        "mixing": list(learner.mixing),
+        "plasticity": [learner.rule.coefficient(n, 0) for n in range(1, len(learner.start) + 1)],
+        "mixing": list(learner.feedback.mixing),
     }
     return {name: [_tensor(array).requires_grad_() for array in arrays] for name, arrays in groups.items()}
 
 
 def outer_loss(
-    learner: FeedbackPlasticity,
+    learner: PlasticLearner,
     parameters: dict[str, list[Tensor]],
     support: tuple[Tensor, Tensor],
     query: tuple[Tensor, Tensor],
@@ -70,15 +70,14 @@ def outer_loss(
         changed = []
         for n, weight in enumerate(weights):
             target = activity[n + 1]
-            if learner.feedback[n] is not None:
+            if learner.feedback.paths[n] is not None:
                 path = torch.relu(signal @ parameters["paths"][2 * n].T + parameters["paths"][2 * n + 1])
                 mixing = parameters["mixing"][n]
                 target = mixing * path + (1 - mixing) * target
             elif n == depth - 1:
                 target = signal
-            multiplier = learner.hidden_multiplier if n < depth - 1 else 1.0
             oja = target.T @ activity[n] - (target**2).sum(0)[:, None] * weight
-            changed.append(weight + multiplier * parameters["plasticity"][n] * oja)
+            changed.append(weight + learner.rule.gains[n] * parameters["plasticity"][n] * oja)
         weights = changed
     outputs = _forward(weights, biases, _encoded(learner, parameters["encoder"], query[0]))[-1]
     return mse_loss(outputs, query[1]) if regression else cross_entropy(outputs, query[1])
@@ -92,7 +91,7 @@ def _forward(weights: list[Tensor], biases: list[Tensor], x: Tensor) -> list[Ten
     return activity
 
 
-def _encoded(learner: FeedbackPlasticity, layers: list[Tensor], x: Tensor) -> Tensor:
+def _encoded(learner: PlasticLearner, layers: list[Tensor], x: Tensor) -> Tensor:
     encoder = learner.network.encoder
     if not isinstance(encoder, ConvEncoder):
         return x.flatten(1)

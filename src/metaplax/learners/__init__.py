@@ -25,15 +25,14 @@ from metaplax.learners.online_gradient import OnlineGradient
 from metaplax.learners.online_plasticity import OnlinePlasticity
 from metaplax.learners.plastic_learner import PlasticLearner, PlasticState
 from metaplax.learners.plasticity_optimizer import PlasticityOptimizer, plasticity_optimizer
-from metaplax.learners.stream_learner import AbstractStreamLearner
 from metaplax.learners.trainable import freeze, join, split, trainable, with_trainable
 
 __all__ = [
     "BPTT", "AbstractEnergyLearner", "AbstractInnerGradient", "AbstractInnerStep", "AbstractInvertibleLearner",
-    "AbstractLearner", "AbstractMinimiser", "AbstractNetworkLearner", "AbstractStreamLearner", "ComplexSynapse",
-    "Descent", "EProp", "EnergyState", "FeedbackPlasticity", "GainModulation", "IncompatibleError", "Inexact",
-    "InnerStep", "LocalRule", "Loop", "MetaRegularised", "Modulation", "Newton", "NudgedEnergy", "OnlineGradient",
-    "OnlinePlasticity", "PlasticLearner", "PlasticState", "PlasticityOptimizer", "SpikingLearner", "Traces",
-    "eprop_traces", "freeze", "from_equinox", "into_equinox", "join", "plain_loop", "plasticity_optimizer", "split",
-    "trainable", "with_trainable",
+    "AbstractLearner", "AbstractMinimiser", "AbstractNetworkLearner", "ComplexSynapse", "Descent", "EProp",
+    "EnergyState", "FeedbackPlasticity", "GainModulation", "IncompatibleError", "Inexact", "InnerStep", "LocalRule",
+    "Loop", "MetaRegularised", "Modulation", "Newton", "NudgedEnergy", "OnlineGradient", "OnlinePlasticity",
+    "PlasticLearner", "PlasticState", "PlasticityOptimizer", "SpikingLearner", "Traces", "eprop_traces", "freeze",
+    "from_equinox", "into_equinox", "join", "plain_loop", "plasticity_optimizer", "split", "trainable",
+    "with_trainable",
 ]  # fmt: skip

@@ -84,10 +84,11 @@ def check_rule(rule: Rule, shapes: tuple[tuple[int, int], ...]) -> None:
             f"the rule's coefficients do not fit its {len(rule.terms)} terms in a network with weights of shapes"
             f" {shapes}"
         )
-    if rule.active is not None and len(rule.active) != len(shapes):
-        raise IncompatibleError(
-            f"the rule says for {len(rule.active)} layers which terms act, but the network has {len(shapes)} layers"
-        )
+    for per_layer, what in ((rule.active, "which terms act"), (rule.gains, "how strongly they do")):
+        if per_layer is not None and len(per_layer) != len(shapes):
+            raise IncompatibleError(
+                f"the rule says for {len(per_layer)} layers {what}, but the network has {len(shapes)} layers"
+            )
 
 
 def _try_readout(readout: AbstractReadout, y: Array | jax.ShapeDtypeStruct, outputs: int, leading: int) -> None:

@@ -40,6 +40,7 @@ class PlasticState(eqx.Module):
         modulator: what the modulator remembers.
         pathway: what the feedback pathway remembers from step to step.
         dynamics: of the network, where weights change at every step of time.
+        largest: sizes of the rule's coefficients, where it limits its steps; they do not change.
     """
 
     weights: PyTree
@@ -48,6 +49,7 @@ class PlasticState(eqx.Module):
     modulator: PyTree = ()
     pathway: PyTree = ()
     dynamics: PyTree = ()
+    largest: PyTree = ()
 
 
 class Step(eqx.Module):
@@ -148,10 +150,10 @@ class PlasticLearner(AbstractInvertibleLearner):
         self.outer_loss, self.frozen = outer_loss, frozen
 
     def redrawn(self, key: Key[Array, ""]) -> "PlasticLearner":
-        start_key, feedback_key = jax.random.split(key)
+        start_key, feedback_key, network_key = jax.random.split(key, 3)
         start = None if self.start is None else self.network.init(start_key)
-        where = lambda learner: (learner.start, learner.feedback)  # noqa: E731
-        fresh = (start, self.feedback.drawn(feedback_key, self.network))
+        where = lambda learner: (learner.network, learner.start, learner.feedback)  # noqa: E731
+        fresh = (self.network.redrawn(network_key), start, self.feedback.drawn(feedback_key, self.network))
         return eqx.tree_at(where, self, fresh, is_leaf=lambda leaf: leaf is None)
 
     def untrained(self) -> tuple[str, ...]:
@@ -164,13 +166,17 @@ class PlasticLearner(AbstractInvertibleLearner):
         memory, pathway = self._memory(), self.feedback.memory(self.network)
         modulator = () if self.modulator is None else self.modulator.init()
         memory = self._kept(memory)
+        layers = range(1, len(weights) + 1)
+        largest = () if self.rule.limit is None else tuple(map(self.rule.largest, layers))
         if self.every_step:
-            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start())
+            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start(), largest)
         # Within a sequence there is more to remember than from one to the next.
-        return PlasticState(weights, feedback, memory, modulator, () if self.network.has_time else pathway)
+        pathway = () if self.network.has_time else pathway
+        return PlasticState(weights, feedback, memory, modulator, pathway, largest=largest)
 
     def precompute(self, support: Examples) -> PyTree:
-        """With an update at every step of time: all steps of all sequences, one after the other."""
+        """Features of all inputs; with an update at every step of time, all steps of all sequences in a row."""
+        support = Examples(self.network.features(support.x), support.y)
         if not self.every_step:
             return support
         count, steps = support.x.shape[:2]
@@ -184,22 +190,24 @@ class PlasticLearner(AbstractInvertibleLearner):
 
     def updates(self, state: PlasticState, example: PyTree, key: Key[Array, ""]) -> PlasticState:
         if self.every_step:
-            changes, after = self._learn_a_step(state, example, key)
+            asked, after = self._learn_a_step(state, example, key)
         elif self.minibatch:
             count = example.x.shape[0]
             learn = lambda example, key: self._learn(state, example, key)  # noqa: E731
-            changes, after = jax.vmap(learn)(example, jax.random.split(key, count))
-            changes = tuple(tuple(total(update, count) for update in updates) for updates in changes)
+            asked, after = jax.vmap(learn)(example, jax.random.split(key, count))
+            asked = tuple(tuple(total(update, count) for update in updates) for updates in asked)
             # What lasts is one for all examples: the mean of what each makes of it.
             after = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), after)
         else:
-            changes, after = self._learn(state, example, key)
+            asked, after = self._learn(state, example, key)
+        largest = state.largest or (None,) * len(asked)
+        changes = tuple(map(self.rule.weighted, range(1, len(asked) + 1), asked, largest))
         return self._changes(state, changes, after)
 
     def _learn(
         self, state: PlasticState, example: Examples, key: Key[Array, ""]
     ) -> tuple[tuple[Changes, ...], PlasticState]:
-        """Updates of all connections by one example; the rest of the state as it is after that."""
+        """What one example asks of all connections; the rest of the state as it is after that."""
         has_time = self.network.has_time
         activity = self.network.run(state.weights, example.x)
         memory, pathway = state.memory or self._memory(), state.pathway
@@ -216,15 +224,13 @@ class PlasticLearner(AbstractInvertibleLearner):
             error = self.network.readout.error(activity.y[-1], example.y)
         logits = activity.logits if has_time else activity.logits[None]
         modulators, modulator = self._modulators(state, *self._window(logits, targets))
-        changes, memory, pathway = self._apply(
-            state, activity, error, modulators, memory, pathway, key, has_time=has_time
-        )
-        return changes, PlasticState((), (), self._kept(memory), modulator, () if has_time else pathway)
+        asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=has_time)
+        return asked, PlasticState((), (), self._kept(memory), modulator, () if has_time else pathway)
 
     def _learn_a_step(
         self, state: PlasticState, step: Step, key: Key[Array, ""]
     ) -> tuple[tuple[Changes, ...], PlasticState]:
-        """Updates of all connections at one step of time; the rest of the state as it is after that."""
+        """What one step of time asks of all connections; the rest of the state as it is after that."""
         fresh = lambda new, old: jax.tree.map(lambda n, o: jnp.where(step.is_first, n, o), new, old)  # noqa: E731
         memory = state.memory or self._memory()
         memory = fresh(tuple(map(self.rule.resumed, self._memory(), map(self.rule.lasting, memory))), memory)
@@ -238,10 +244,10 @@ class PlasticLearner(AbstractInvertibleLearner):
             modulators = scored(modulators, jnp.zeros_like(modulators))
             modulator = jax.tree.map(scored, modulator, state.modulator)
         error = self.network.readout.error(activity.y[-1], step.y) * step.scored
-        changes, memory, pathway = self._apply(state, activity, error, modulators, memory, pathway, key, has_time=False)
-        return changes, PlasticState((), (), self._kept(memory), modulator, pathway, dynamics)
+        asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=False)
+        return asked, PlasticState((), (), self._kept(memory), modulator, pathway, dynamics)
 
-    def _apply(
+    def _ask(
         self,
         state: PlasticState,
         activity: Activity,
@@ -253,19 +259,19 @@ class PlasticLearner(AbstractInvertibleLearner):
         *,
         has_time: bool,
     ) -> tuple[tuple[Changes, ...], PyTree, PyTree]:
-        """Updates by the rule, and the memories of its terms and of the pathway after them."""
+        """The updates of all terms, and the memories of these and of the pathway after them."""
         teach_key, term_key = jax.random.split(key)
         teach = teacher(self.feedback, state.feedback, self.network, state.weights)
         errors, pathway = taught(self.feedback, pathway, teach, activity, output_error, teach_key, has_time)
         signals = all_signals(self.network, state.weights, activity, errors, modulators, term_key, has_time)
         found = [
-            self.rule.updates(number, seen, kept, positions_of(connection.wiring), is_sequence=has_time)
+            self.rule.asked(number, seen, kept, positions_of(connection.wiring), is_sequence=has_time)
             for number, (connection, seen, kept) in enumerate(
                 zip(self.network.connections, signals, memory, strict=True), start=1
             )
         ]
-        changes, after = zip(*found, strict=True)
-        return changes, after, pathway
+        asked, after = zip(*found, strict=True)
+        return asked, after, pathway
 
     def _changes(self, state: PlasticState, changes: tuple[Changes, ...], after: PlasticState) -> PlasticState:
         """The changes of the whole state: of feedback weights, too, and with the constraints on weights."""
@@ -287,7 +293,7 @@ class PlasticLearner(AbstractInvertibleLearner):
             jax.tree.map(replace, getattr(state, name), getattr(after, name))
             for name in ("modulator", "pathway", "dynamics")
         ]
-        return PlasticState(weights, feedback, memory, *others)
+        return PlasticState(weights, feedback, memory, *others, largest=jax.tree.map(lambda _: (), state.largest))
 
     def _constrained(self, number: int, weight: Float[Array, "post pre"], updates: Changes) -> Changes:
         """The updates of one connection, such that its constraint holds after them."""
@@ -352,7 +358,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         return super().adapt(state, support, key, loop)
 
     def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
-        outputs = jax.vmap(lambda x: self.network(state.weights, x))(query.x)
+        outputs = jax.vmap(lambda x: self.network(state.weights, x))(self.network.features(query.x))
         logits, targets = outputs, query.y
         if self.network.has_time:
             logits, targets = scored_examples(self.network.readout, outputs, query.y, self.scored)
@@ -373,14 +379,13 @@ class PlasticLearner(AbstractInvertibleLearner):
         return self.rule.printed()
 
     def check(self, episode: Episode, classes: int | None = None) -> None:
-        shape = self.network.populations[0].shape
         for name, part, leading in (("support", episode.support, 1 + self.minibatch), ("query", episode.query, 1)):
             check_examples(
                 name,
                 part,
                 readout=self.network.readout,
                 outputs=self.network.outputs,
-                inputs=shape,
+                inputs=self.network.inputs,
                 leading=leading,
                 has_time=self.network.has_time,
                 classes=classes,

@@ -4,6 +4,7 @@ from metaplax.networks import constraints
 from metaplax.networks._kernels import convolve
 from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
 from metaplax.networks.conv_blocks import ConvBlocks
+from metaplax.networks.encoded import Encoded
 from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, EncoderMLP, EncoderWeights, NoEncoder
 from metaplax.networks.functional import AbstractFunctionalNetwork, EquinoxNetwork, PlasticFunction
 from metaplax.networks.layers import Affine
@@ -41,8 +42,8 @@ __all__ = [
     "LIF", "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractNeurons",
     "AbstractPlasticNetwork", "AbstractReadout", "AbstractSurrogate", "AbstractWiring", "Activity", "Affine",
     "BatchNormLeNet", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense", "DenseEncoder",
-    "Dynamics", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout", "FastSigmoid", "Full", "Instant",
-    "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError", "NoEncoder",
+    "Dynamics", "Encoded", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout", "FastSigmoid", "Full",
+    "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError", "NoEncoder",
     "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "Recording", "Recurrent", "RecurrentLIF",
     "Sequential", "SoftmaxCrossEntropy", "Softplus", "Spiking", "SpikingWeights", "SquaredError", "Tanh",
     "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",

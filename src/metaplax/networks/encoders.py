@@ -37,6 +37,11 @@ class AbstractEncoder(eqx.Module):
     def __call__(self, weights: PyTree, x: Num[Array, "batch ..."]) -> Float[Array, "batch features"]:
         """Features of a batch of inputs."""
 
+    def of_many(self, weights: PyTree, x: Num[Array, "..."]) -> Float[Array, "... features"]:
+        """Features of inputs with any axes in front, such as the steps and minibatches of a stream."""
+        leading = x.shape[: x.ndim - len(self.shape)]
+        return self(weights, x.reshape(-1, *self.shape)).reshape(*leading, self.features)
+
 
 class NoEncoder(AbstractEncoder):
     """Uses the inputs themselves, flattened, as features; it has no weights.

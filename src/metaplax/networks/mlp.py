@@ -1,21 +1,27 @@
 """The fully connected network of most published plasticity rules."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import equinox as eqx
-from jaxtyping import Array, Float
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from metaplax.networks.activations import AbstractActivation, Softplus
+from metaplax.networks.layers import kaiming_normal
 from metaplax.networks.neurons import Instant
 from metaplax.networks.populations import AbstractPlasticNetwork, Activity, Connection, Population, Weights
 from metaplax.networks.readouts import AbstractReadout, SoftmaxCrossEntropy
 from metaplax.networks.wiring import Full
 
+Drawn = Literal["glorot", "kaiming"]
+
 
 class MLP(AbstractPlasticNetwork):
     """``y_l = sigma(W_l y_{l-1})``, or with biases ``sigma(W_l [y_{l-1}, 1])``.
 
-    Weights are Glorot uniform and biases start at zero. The synthetic error of the input, ``e_0``, is multiplied by
+    Weights are drawn at random, and biases start at zero. The synthetic error of the input, ``e_0``, is multiplied by
     ``sigma'`` as if the input had gone through the activation: ``1 - exp(-beta x)`` for softplus.
 
     Args:
@@ -23,7 +29,9 @@ class MLP(AbstractPlasticNetwork):
         activation: nonlinearity of the hidden layers; by default ``Softplus()``.
         readout: nonlinearity and loss of the output layer; by default ``SoftmaxCrossEntropy()``.
         bias: whether every layer has biases, which are the synapses from one more neuron that is always on: the last
-            column of its weights.
+            column of its weights. ``"fixed"`` for biases that are no synapses: they are meta-learned, and do not change
+            within an episode.
+        drawn: distribution of the weights: Glorot uniform, or Kaiming normal.
 
     Raises:
         ValueError: fewer than two layers, or a size below one.
@@ -35,20 +43,24 @@ class MLP(AbstractPlasticNetwork):
     activation: AbstractActivation
     readout: AbstractReadout
     bias: bool = eqx.field(static=True)
+    drawn: Drawn = eqx.field(static=True)
+    offsets: tuple[Float[Array, " _"], ...] | None
 
     def __init__(
         self,
         sizes: Sequence[int],
         activation: AbstractActivation | None = None,
         readout: AbstractReadout | None = None,
-        bias: bool = False,
+        bias: bool | Literal["fixed"] = False,
+        drawn: Drawn = "glorot",
     ):
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"an MLP needs at least two layers of at least one neuron each, not {tuple(sizes)}")
         self.sizes = tuple(sizes)
         self.activation = Softplus() if activation is None else activation
         self.readout = SoftmaxCrossEntropy() if readout is None else readout
-        self.bias = bias
+        self.bias, self.drawn = bias is True, drawn
+        self.offsets = tuple(jnp.zeros(size) for size in self.sizes[1:]) if bias == "fixed" else None
 
     @property
     def depth(self) -> int:
@@ -57,7 +69,9 @@ class MLP(AbstractPlasticNetwork):
 
     @property
     def populations(self) -> tuple[Population, ...]:
-        kinds = [Instant(self.activation)] * self.depth + [Instant()]
+        activations = [*[self.activation] * self.depth, None]
+        offsets = [None, *(self.offsets or [None] * self.depth)]
+        kinds = [Instant(*each) for each in zip(activations, offsets, strict=True)]
         return tuple(Population((size,), kind) for size, kind in zip(self.sizes, kinds, strict=True))
 
     @property
@@ -65,6 +79,15 @@ class MLP(AbstractPlasticNetwork):
         pairs = zip(self.sizes[:-1], self.sizes[1:], strict=True)
         wirings = [Full(inputs=pre, outputs=post, bias=self.bias) for pre, post in pairs]
         return tuple(Connection(layer, layer + 1, wiring) for layer, wiring in enumerate(wirings))
+
+    def init(self, key: Key[Array, ""]) -> Weights:
+        if self.drawn == "glorot":
+            return super().init(key)
+        keys = jax.random.split(key, self.depth)
+        drawn = (
+            kaiming_normal(k, (post, pre), pre) for k, pre, post in zip(keys, self.sizes, self.sizes[1:], strict=False)
+        )
+        return tuple(jnp.pad(weight, ((0, 0), (0, int(self.bias)))) for weight in drawn)
 
     def forward(self, weights: Weights, x: Float[Array, " n_0"]) -> Activity:
         """Forward pass for one input of shape ``(sizes[0],)``."""

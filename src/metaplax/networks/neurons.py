@@ -44,12 +44,15 @@ class Instant(AbstractNeurons):
 
     Args:
         activation: the nonlinearity; ``None`` for the identity.
+        offset: a constant part of ``z``, one number per neuron: a bias that no plasticity changes.
     """
 
     activation: AbstractActivation | None = None
+    offset: Float[Array, "..."] | None = None
 
     def __call__(self, memory, current):
-        return memory, current, current if self.activation is None else self.activation(current)
+        potential = current if self.offset is None else current + self.offset
+        return memory, potential, potential if self.activation is None else self.activation(potential)
 
     def slope(self, potential, activity):
         return jnp.ones_like(activity) if self.activation is None else self.activation.derivative(activity)

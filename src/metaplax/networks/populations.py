@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from equinox import AbstractVar
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.networks.constraints import AbstractConstraint
 from metaplax.networks.layers import glorot_uniform
@@ -108,9 +108,26 @@ class AbstractPlasticNetwork(eqx.Module):
         return tuple(connection.wiring.shape for connection in self.connections)
 
     @property
+    def inputs(self) -> Shape:
+        """Shape of one input, or of its part at one step of time; by default that of population 0."""
+        return self.populations[0].shape
+
+    @property
     def outputs(self) -> int:
         """Number of output neurons."""
         return self.populations[-1].shape[0]
+
+    def features(self, x: Num[Array, "..."]) -> Num[Array, "..."]:
+        """What population 0 is given of inputs, whatever axes these have in front; by default the inputs themselves.
+
+        It does not depend on the weights, so that a learner computes it of all examples at once.
+        """
+        return x
+
+    def redrawn(self, key: Key[Array, ""]) -> "AbstractPlasticNetwork":
+        """The same network with what it holds itself and starts at random drawn anew; by default that is nothing."""
+        del key
+        return self
 
     def init(self, key: Key[Array, ""]) -> Weights:
         """Draw all weights from the Glorot uniform distribution; biases are zero and constraints hold."""

@@ -8,31 +8,34 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
+Fields = str | tuple[str, ...]
+"""A field of the learner, or a field of a field, such as ``"feedback.mixing"``; or several that go together."""
 
-def per_field(optimizers: Mapping[str, optax.GradientTransformation]) -> optax.GradientTransformation:
-    """One optimiser per field of the learner.
+
+def per_field(optimizers: Mapping[Fields, optax.GradientTransformation]) -> optax.GradientTransformation:
+    """One optimiser per field of the learner, or for several fields together.
 
     Args:
-        optimizers: optimiser of each field, e.g. ``{"start": optax.adam(1e-3), "plasticity": optax.adam(1e-4)}``.
+        optimizers: optimiser of each, e.g. ``{("start", "network"): optax.adam(1e-3), "rule": optax.adam(1e-4)}``.
             Meta-parameters in other fields do not change.
 
     Raises:
         ValueError: a named field holds no meta-parameters (raised when the optimiser is first used).
     """
-    rest = "rest"
+    groups = {fields if isinstance(fields, str) else " ".join(fields): step for fields, step in optimizers.items()}
+    rest = "all others"
 
     def labels(parameters: PyTree) -> PyTree:
         def label(path: tuple, leaf: object) -> str:
-            name = str(getattr(path[0], "name", rest))
-            return name if name in optimizers else rest
+            name = jax.tree_util.keystr(path, simple=True, separator=".") + "."
+            return next((it for it in groups if any(name.startswith(f"{field}.") for field in it.split())), rest)
 
         found = jax.tree_util.tree_map_with_path(label, parameters)
-        missing = sorted(set(optimizers) - set(jax.tree.leaves(found)))
-        if missing:
+        if missing := sorted(set(groups) - set(jax.tree.leaves(found))):
             raise ValueError(f"the learner has no meta-parameters in a field {missing[0]!r}")
         return found
 
-    return optax.multi_transform({**optimizers, rest: optax.set_to_zero()}, labels)
+    return optax.multi_transform({**groups, rest: optax.set_to_zero()}, labels)
 
 
 def rescaled(optimizer: optax.GradientTransformation, scales: PyTree) -> optax.GradientTransformation:

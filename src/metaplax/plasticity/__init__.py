@@ -15,11 +15,12 @@ from metaplax.plasticity.coefficients import (
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
 from metaplax.plasticity.general_terms import MLPTerm, Monomial, monomials
 from metaplax.plasticity.library import LearnedRule, UnknownRuleError
-from metaplax.plasticity.memory import BCM, AbstractMemoryTerm, Eligibility, SynapticScaling, Traced
+from metaplax.plasticity.memory import BCM, AbstractMemoryTerm, Eligibility, SynapticScaling, Taught, Traced
 from metaplax.plasticity.penalties import L1, L2, AbstractPenalty, ElasticNet, NoPenalty
 from metaplax.plasticity.rule import Rule
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.spike_terms import STDP, AdaptiveSensitivity
+from metaplax.plasticity.step_limit import StepLimit
 from metaplax.plasticity.terms import (
     ALL_TERMS,
     FURTHER_TERMS,
@@ -29,6 +30,7 @@ from metaplax.plasticity.terms import (
     ErrorHebb,
     FunctionTerm,
     Hebb,
+    NeuronOja,
     NormalisedGradient,
     Oja,
     PopulationGatedGradient,
@@ -53,6 +55,7 @@ from metaplax.plasticity.updates import (
     Gated,
     Outer,
     Replace,
+    Sum,
     Weighted,
     apply,
     is_replaced,
@@ -67,10 +70,10 @@ __all__ = [
     "AbstractPenalty", "AbstractTerm", "AbstractUpdate", "ActivityErrorHebb", "AdaptiveSensitivity", "BatchOuter",
     "BlockOuter", "CentredGradient", "Changes", "Coefficient", "Decay", "Dense", "ElasticNet", "Eligibility",
     "ErrorHebb", "FunctionTerm", "Gated", "GlobalCoefficients", "Hebb", "LayerCoefficients", "LearnedRule", "MLPTerm",
-    "Monomial", "NeuronCoefficients", "NoPenalty", "NormalisedGradient", "Oja", "Outer", "PopulationGatedGradient",
-    "Positions", "PreError", "PreactivationErrorActivity", "PrintedTerm", "ProjectedErrorActivity",
-    "ProjectedErrorGradient", "PseudoGradient", "Replace", "Rule", "Sensitivity", "Sharing", "Signals", "Sizes",
-    "SynapseCoefficients", "SynapticScaling", "Traced", "UnknownRuleError", "WeightDecay", "Weighted", "apply",
-    "as_latex", "as_text", "is_replaced", "merge", "monomials", "pull_back", "rules", "shared", "term", "total", "undo",
-    "why_not_undone",
+    "Monomial", "NeuronCoefficients", "NeuronOja", "NoPenalty", "NormalisedGradient", "Oja", "Outer",
+    "PopulationGatedGradient", "Positions", "PreError", "PreactivationErrorActivity", "PrintedTerm",
+    "ProjectedErrorActivity", "ProjectedErrorGradient", "PseudoGradient", "Replace", "Rule", "Sensitivity", "Sharing",
+    "Signals", "Sizes", "StepLimit", "Sum", "SynapseCoefficients", "SynapticScaling", "Taught", "Traced",
+    "UnknownRuleError", "WeightDecay", "Weighted", "apply", "as_latex", "as_text", "is_replaced", "merge", "monomials",
+    "pull_back", "rules", "shared", "term", "total", "undo", "why_not_undone",
 ]  # fmt: skip

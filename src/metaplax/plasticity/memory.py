@@ -168,6 +168,40 @@ class Traced(AbstractOverTerm):
         return update, (before, behind, inner)
 
 
+class Taught(AbstractOverTerm):
+    """Another term that sees the activity which feedback wants of the post-synaptic neurons, in place of their own.
+
+    Args:
+        term: the other term.
+    """
+
+    term: AbstractTerm
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return f"{self.term.name}Taught"
+
+    @property
+    def text(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.term.text.replace("yₗ ", "ỹₗ ").replace("yₗ²", "ỹₗ²")
+
+    @property
+    def latex(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.term.latex.replace(r"y_\ell", r"\tilde{y}_\ell")
+
+    def init(self, post: int, pre: int) -> PyTree:
+        return started(self.term, post, pre)
+
+    def lasting(self, memory: PyTree) -> PyTree:
+        return lasting(self.term, memory)
+
+    def resumed(self, start: PyTree, lasting: PyTree) -> PyTree:
+        return resumed(self.term, start, lasting)
+
+    def __call__(self, signals: Signals, memory: PyTree) -> tuple[AbstractUpdate, PyTree]:
+        return called(self.term, eqx.tree_at(lambda s: s.post, signals, signals.taught), memory)
+
+
 class Eligibility(AbstractOverTerm):
     """A trace of another term's updates, which changes the weights when a gate opens: ``g E``.
 

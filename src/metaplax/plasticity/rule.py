@@ -13,8 +13,9 @@ from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
 from metaplax.plasticity.general_terms import Monomial
 from metaplax.plasticity.memory import lasting, resumed
 from metaplax.plasticity.signals import Signals
+from metaplax.plasticity.step_limit import StepLimit
 from metaplax.plasticity.terms import AbstractTerm
-from metaplax.plasticity.updates import AbstractUpdate, Coefficient
+from metaplax.plasticity.updates import AbstractUpdate, Changes, Coefficient, parts
 
 Memory = tuple[PyTree, ...]
 """Of one connection: the memory of every term, ``()`` for terms without memory."""
@@ -31,6 +32,8 @@ class Rule(eqx.Module):
             gradient of exactly zero.
         held: names of terms whose coefficients are constants, set by ``hold``.
         constants: their coefficients, where ``coefficients`` has zeros.
+        gains: factors of all updates of each layer, which are not meta-learned; by default one.
+        limit: how far one step may go, if there is a limit.
 
     Raises:
         ValueError: two terms have the same name, or a row of ``active`` has the wrong length.
@@ -41,6 +44,8 @@ class Rule(eqx.Module):
     active: tuple[tuple[bool, ...], ...] | None = eqx.field(static=True, default=None)
     held: tuple[str, ...] = eqx.field(static=True, default=())
     constants: AbstractCoefficients | None = None
+    gains: tuple[float, ...] | None = eqx.field(static=True, default=None)
+    limit: StepLimit | None = None
 
     def __check_init__(self):
         names = [term.name for term in self.terms]
@@ -62,7 +67,7 @@ class Rule(eqx.Module):
         values = self._effective()
         # Where a coefficient is held, a zero takes its place: no penalty or decay of the outer loop ever moves that.
         learned = _per_term(values, [0.0 if name in held else None for name in known])
-        return Rule(self.terms, learned, self.active, tuple(held), values)
+        return Rule(self.terms, learned, self.active, tuple(held), values, self.gains, self.limit)
 
     def coefficient(self, layer: int, term: int) -> Coefficient:
         """Coefficient of term ``0..R-1`` in connection ``1..L``."""
@@ -99,7 +104,20 @@ class Rule(eqx.Module):
         *,
         is_sequence: bool = False,
     ) -> tuple[tuple[AbstractUpdate, ...], Memory]:
-        """The updates of all active terms, times their coefficients, and the memory after them.
+        """The updates of all active terms, times their coefficients, and the memory after them; see ``asked``."""
+        asked, memory = self.asked(layer, signals, memory, positions, is_sequence=is_sequence)
+        return self.weighted(layer, asked), memory
+
+    def asked(
+        self,
+        layer: int,
+        signals: Signals,
+        memory: Memory | None = None,
+        positions: Positions | None = None,
+        *,
+        is_sequence: bool = False,
+    ) -> tuple[Changes, Memory]:
+        """One update for every active term, for a coefficient of one, and the memory of all terms after them.
 
         Args:
             layer: number of the connection, from 1.
@@ -112,11 +130,38 @@ class Rule(eqx.Module):
         memory = self.memory((post, pre), positions) if memory is None else memory
         apply = over_sequence if is_sequence else in_one_step
         updates, after = [], list(memory)
-        for k, term in enumerate(self.terms):
-            if self.acts(layer, k):
-                update, after[k] = apply(term, signals, memory[k], positions)
-                updates.append(update.scaled(self.coefficient(layer, k)))
+        for k in self._acting(layer):
+            update, after[k] = apply(self.terms[k], signals, memory[k], positions)
+            updates.append(update)
         return tuple(updates), tuple(after)
+
+    def weighted(self, layer: int, asked: Changes, largest: Sequence[Array] | None = None) -> Changes:
+        """The change of a layer: what its terms ask for, times their coefficients, and no more than the limit allows.
+
+        Args:
+            layer: number of the connection, from 1.
+            asked: as ``asked`` gives it; or the totals of it over a minibatch.
+            largest: as ``largest`` gives it; needed only if there is a limit.
+        """
+        # The coefficient goes first, as it is, so that an estimator recognises it and need not keep it at every step.
+        changes = [
+            update.scaled(self.coefficient(layer, k)) for k, update in zip(self._acting(layer), asked, strict=True)
+        ]
+        gain = 1.0 if self.gains is None else self.gains[layer - 1]
+        factor = None if gain == 1.0 else jnp.asarray(gain)
+        if self.limit is not None:
+            factor = self.limit.factor(asked, self.largest(layer) if largest is None else largest, gain)
+        changes = changes if factor is None else [change.scaled(factor) for change in changes]
+        return tuple(part for change in changes for part in parts(change))
+
+    def largest(self, layer: int) -> tuple[Array, ...]:
+        """For every active term the largest size of its coefficients in a layer, one number or one per neuron."""
+        sizes = [jnp.abs(self.coefficient(layer, k)) for k in self._acting(layer)]
+        return tuple(size if size.ndim < 2 else jnp.max(size, axis=1) for size in sizes)
+
+    def _acting(self, layer: int) -> list[int]:
+        """Numbers of the terms that act in a layer."""
+        return [k for k in range(len(self.terms)) if self.acts(layer, k)]
 
     def scalars(self) -> dict[str, Float[Array, ""]]:
         """The coefficient of every term as ``theta<name>``, with a suffix per layer unless all layers share it.

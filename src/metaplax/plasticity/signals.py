@@ -51,6 +51,17 @@ class Signals(eqx.Module):
         """``W^T u``: a post-synaptic vector sent backward through the same synapses."""
         return u @ self.weight
 
+    @property
+    def taught(self) -> Float[Array, "*axes post"]:
+        """The activity that feedback wants of the post-synaptic neurons: their activity minus the learning signal.
+
+        Raises:
+            ValueError: the signals were made without a learning signal.
+        """
+        if self.post_signal is None:
+            raise ValueError("this term needs a learning signal, which these signals lack")
+        return self.post - self.post_signal
+
     @cached_property
     def reconstruction(self) -> Float[Array, " pre"]:
         """``W^T y_l``: the pre-synaptic activity as predicted from the post-synaptic one.

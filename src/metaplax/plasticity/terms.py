@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from metaplax.plasticity.signals import Signals
-from metaplax.plasticity.updates import AbstractUpdate, Decay, Outer
+from metaplax.plasticity.updates import AbstractUpdate, Decay, Outer, Sum
 
 Locality = Literal["synapse", "layer"]
 """``synapse``: the change of ``W[j, k]`` depends only on the signals of neurons ``j`` and ``k`` and on ``W[j, k]``;
@@ -183,6 +183,20 @@ class Hebb(AbstractTerm):
 
     def __call__(self, signals: Signals) -> Outer:
         return Outer(signals.post, signals.pre)
+
+
+class NeuronOja(AbstractTerm):
+    """``y_l y_{l-1}^T - diag(y_l^2) W``: Hebbian plasticity that keeps the weights of every neuron bounded.
+
+    Unlike the subspace rule ``Oja``, every synapse sees its own two neurons only. Source: Oja (1982); Lindsey &
+    Litwin-Kumar (2020), section 3.
+    """
+
+    name = "oja"
+    text, latex = "(yₗ yₗ₋₁ᵀ − yₗ² Wₗ)", r"(y_\ell\, y_{\ell-1}^\top - \mathrm{diag}(y_\ell^2)\, W_\ell)"
+
+    def __call__(self, signals: Signals) -> Sum:
+        return Sum((Outer(signals.post, signals.pre), Decay(signals.post**2)))
 
 
 class Sensitivity(AbstractTerm):

@@ -3,7 +3,17 @@
 import jax
 import jax.numpy as jnp
 
-from metaplax.plasticity.updates import AbstractUpdate, BatchOuter, BlockOuter, Decay, Dense, Gated, Outer, Weighted
+from metaplax.plasticity.updates import (
+    AbstractUpdate,
+    BatchOuter,
+    BlockOuter,
+    Decay,
+    Dense,
+    Gated,
+    Outer,
+    Sum,
+    Weighted,
+)
 
 
 def total(update: AbstractUpdate, count: int) -> AbstractUpdate:
@@ -21,6 +31,8 @@ def total(update: AbstractUpdate, count: int) -> AbstractUpdate:
         return Decay(jnp.asarray(float(count)) if update.rate is None else jnp.sum(update.rate, axis=0))
     if isinstance(update, Weighted):
         return Weighted(update.power, total(update.update, count))
+    if isinstance(update, Sum):
+        return Sum(tuple(total(part, count) for part in update.parts))
     if isinstance(update, Gated):
         # A gate that is different every time leaves no structure.
         inner = update.update
@@ -43,6 +55,8 @@ def blocks(update: AbstractUpdate, neurons: int) -> AbstractUpdate:
         return BlockOuter(*(jnp.swapaxes(leaf, 0, 1) for leaf in (update.post, update.pre)))
     if isinstance(update, Weighted):
         return Weighted(update.power, blocks(update.update, neurons))
+    if isinstance(update, Sum):
+        return Sum(tuple(blocks(part, neurons) for part in update.parts))
     if isinstance(update, Gated):
         return Gated(_rows(update.gate), blocks(update.update, neurons))
     if isinstance(update, Decay):

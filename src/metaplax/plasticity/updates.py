@@ -158,6 +158,22 @@ class Weighted(AbstractUpdate):
         return self.update.matrices()
 
 
+class Sum(AbstractUpdate):
+    """Several updates that share one coefficient."""
+
+    parts: tuple[AbstractUpdate, ...]
+
+    def scaled(self, coefficient: Coefficient) -> "Sum":
+        return Sum(tuple(part.scaled(coefficient) for part in self.parts))
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        changes = [part.dense(weight) for part in self.parts]
+        return sum(changes[1:], start=changes[0])
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return tuple(matrix for part in self.parts for matrix in part.matrices())
+
+
 class Replace(AbstractUpdate):
     """Another array takes the place of the old one, whatever that was; the only update of an array that is no matrix.
 
@@ -200,6 +216,11 @@ def why_not_undone(update: AbstractUpdate) -> str | None:
 
 Changes = tuple[AbstractUpdate, ...]
 """All updates of one matrix in one step."""
+
+
+def parts(update: AbstractUpdate) -> Changes:
+    """The updates that an update is the sum of: itself, if it is no ``Sum``."""
+    return update.parts if isinstance(update, Sum) else (update,)
 
 
 def outer(post: Float[Array, " post"], pre: Float[Array, " pre"]) -> Float[Array, "post pre"]:

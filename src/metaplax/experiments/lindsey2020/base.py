@@ -7,20 +7,31 @@ from typing import Any, ClassVar
 
 import jax
 import optax
+from jaxtyping import Array, Key
 
 from metaplax.analysis import Quantity, over_trials
 from metaplax.data import ImageSet
 from metaplax.estimators import Checkpointed
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
+from metaplax.experiments.lindsey2020.error_feedback import ErrorFeedback
 from metaplax.experiments.presets import load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
-from metaplax.experiments.studies.stream_scores import StreamScores
-from metaplax.learners import AbstractStreamLearner, FeedbackPlasticity, OnlineGradient
+from metaplax.experiments.studies.stream_scores import StreamLearner, StreamScores
+from metaplax.learners import FeedbackPlasticity, OnlineGradient
 from metaplax.networks import EncoderMLP
 from metaplax.optim import per_field, polyak_average
 from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractContinualTask, Order
 from metaplax.training import Rollback
+
+PARTS = {
+    "start": ("start", "network"),
+    "rates": ("rates",),
+    "feedback": ("feedback.paths",),
+    "mixing": ("feedback.mixing",),
+    "plasticity": ("rule",),
+}
+"""Parts of a learner that have an outer learning rate of their own, and the fields that each has."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,9 @@ class Arm:
     """How one arm learns within an episode, and how that is meta-learned.
 
     Attributes:
-        options: arguments of its learner, ``FeedbackPlasticity`` or ``OnlineGradient``.
-        outer_rates: learning rates of Adam by field of the learner; none if nothing is meta-learned.
+        options: arguments of its learner: ``FeedbackPlasticity`` if there is a signal, ``ErrorFeedback`` if there is a
+            pathway, else ``OnlineGradient``.
+        outer_rates: learning rates of Adam by part of the learner, see ``PARTS``; none if nothing is meta-learned.
         plastic: number of layers behind the encoder.
         rates: learning rates among which the best one is chosen for an arm without meta-learning.
     """
@@ -42,7 +54,17 @@ class Arm:
     @property
     def is_gradient(self) -> bool:
         """Whether it learns by gradient descent."""
-        return "signal" not in self.options
+        return not self.is_taught and "pathway" not in self.options
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether learned feedback tells every layer the activity that it should have."""
+        return "signal" in self.options
+
+    def learner(self, network: EncoderMLP, key: Key[Array, ""]) -> StreamLearner:
+        """Its learner before meta-training."""
+        kind = OnlineGradient if self.is_gradient else FeedbackPlasticity if self.is_taught else ErrorFeedback
+        return kind(network, key, **self.options)
 
     def changed(self, options: Mapping[str, Any]) -> "Arm":
         """The arm with other arguments of its learner."""
@@ -117,7 +139,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         unbounded = {"bound": None, "response_bound": None}
         # All gradient arms are first order then, and this one would be the same as "oml".
         return {
-            name: arm.changed(self.released_gradient if arm.is_gradient else unbounded)
+            name: arm.changed(self.released_gradient if arm.is_gradient else unbounded if arm.is_taught else {})
             for name, arm in arms.items()
             if name != "oml_first"
         }
@@ -126,17 +148,16 @@ class AbstractStreamExperiment(AbstractExperiment):
         return ReportOptions(axis="meta-step")
 
     def optimizer(self, arm: Arm) -> optax.GradientTransformation:
-        """The outer optimiser of one arm: Adam for every field on its own, each with its gradient clipped."""
-        adam = {name: optax.adam(rate) for name, rate in arm.outer_rates.items()}
+        """The outer optimiser of one arm: Adam for every part on its own, each with its gradient clipped."""
+        adam = {PARTS[name]: optax.adam(rate) for name, rate in arm.outer_rates.items()}
         if self.clip and not self.as_released:
             adam = {name: optax.chain(optax.clip_by_global_norm(self.clip), step) for name, step in adam.items()}
         found = per_field(adam)
         return optax.chain(found, polyak_average(self.meta_steps // 2)) if self.average else found
 
-    def learner(self, arm: Arm, data: ImageSet) -> AbstractStreamLearner:
+    def learner(self, arm: Arm, data: ImageSet) -> StreamLearner:
         """The learner of one arm before meta-training."""
-        kind = OnlineGradient if arm.is_gradient else FeedbackPlasticity
-        return kind(self.network(arm.plastic, data), jax.random.key(self.seed), **arm.options)
+        return arm.learner(self.network(arm.plastic, data), jax.random.key(self.seed))
 
     def trainings(self, data: ImageSet) -> dict[str, AbstractTraining]:
         """The meta-training of every arm, or its start if nothing of it is meta-learned."""

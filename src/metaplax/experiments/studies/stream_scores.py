@@ -13,8 +13,11 @@ from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
 from metaplax.experiments.studies.trials import best_of, compiled
-from metaplax.learners import AbstractStreamLearner
+from metaplax.learners import OnlineGradient, PlasticLearner
 from metaplax.tasks import AbstractContinualTask, Episode
+
+StreamLearner = OnlineGradient | PlasticLearner
+"""What learns a stream of minibatches."""
 
 STREAMS = 0x5EED
 """Folded into the key of a trial, so that keys of streams differ from all others."""
@@ -32,7 +35,7 @@ class StreamScores(AbstractLearnedStudy):
             same task.
     """
 
-    learner: AbstractStreamLearner
+    learner: StreamLearner
     task: AbstractContinualTask
     counts: tuple[int, ...]
     episodes: int
@@ -95,12 +98,12 @@ class StreamScores(AbstractLearnedStudy):
         means = jax.tree.map(partial(jnp.mean, axis=0), metrics)
         return (parameters, states, rate), {**means, "meta_batch": jnp.int32(self.episodes)}
 
-    def _learner(self, parameters: PyTree, rate: Float[Array, ""], key: Key[Array, ""]) -> AbstractStreamLearner:
+    def _learner(self, parameters: PyTree, rate: Float[Array, ""], key: Key[Array, ""]) -> StreamLearner:
         learner = self.trial_learner(parameters, key)
-        return eqx.tree_at(lambda it: it.rate, learner, rate) if self.rates else learner
+        return with_rate(learner, rate) if self.rates else learner
 
     def _further(
-        self, learner: AbstractStreamLearner, episode: Episode, index: int, state: PyTree, key: Key[Array, ""]
+        self, learner: StreamLearner, episode: Episode, index: int, state: PyTree, key: Key[Array, ""]
     ) -> tuple[PyTree, dict[str, Array]]:
         """The state after the first ``counts[index]`` parts, and its scores on these."""
         before, count = (0, *self.counts)[index : index + 2]
@@ -112,6 +115,13 @@ class StreamScores(AbstractLearnedStudy):
         seen_loss, seen_metrics = learner.evaluate(state, seen)
         of_seen = {f"{name}_seen": value for name, value in {"loss": seen_loss, **seen_metrics}.items()}
         return state, {"loss": loss, **metrics, **of_seen, "parts": jnp.asarray(count, float)}
+
+
+def with_rate(learner: StreamLearner, rate: Float[Array, ""]) -> StreamLearner:
+    """The same learner with this learning rate: of gradient descent, or of a rule of one term."""
+    if isinstance(learner, OnlineGradient):
+        return eqx.tree_at(lambda it: it.rate, learner, rate)
+    return eqx.tree_at(lambda it: it.rule.coefficients, learner, learner.rule.coefficients.filled(rate[None]))
 
 
 def stream_keys(key: Key[Array, ""], number: Int[Array, ""]) -> Key[Array, "3"]:
