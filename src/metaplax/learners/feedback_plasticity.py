@@ -35,6 +35,7 @@ def FeedbackPlasticity(
     bound: float | None = 0.5,
     response_bound: float | None = None,
     fresh_start: bool = False,
+    plastic_layers: int | None = None,
 ) -> PlasticLearner:
     """A network that learns a stream of minibatches; feedback tells every layer which activity to aim at.
 
@@ -64,6 +65,7 @@ def FeedbackPlasticity(
         bound: limit of forgetting in one step, see ``StepLimit``; ``None`` for no limit, as published.
         response_bound: limit of the response to a step, likewise.
         fresh_start: draw the weights of the plastic layers anew in every episode, in place of meta-learning them.
+        plastic_layers: how many layers, the last ones, change within an episode; by default all behind the encoder.
 
     Raises:
         ValueError: a bound is not positive, a path with hidden layers is to start as the identity, or hidden
@@ -81,6 +83,7 @@ def FeedbackPlasticity(
         Rule(
             (Taught(NeuronOja() if rule == "oja" else Hebb()),),
             coefficients,
+            last_layers(plastic.depth, plastic_layers),
             gains=(*[hidden_multiplier] * (plastic.depth - 1), 1.0),
             limit=None if bound is None and response_bound is None else StepLimit(bound, response_bound),
         ),
@@ -97,6 +100,17 @@ def FeedbackPlasticity(
         minibatch=True,
         key=path_key,
     )
+
+
+def last_layers(depth: int, plastic: int | None) -> tuple[tuple[bool], ...] | None:
+    """Where the one term of a rule acts: in the last layers only, if there are to be fewer than all.
+
+    Raises:
+        ValueError: there are not so many layers.
+    """
+    if plastic is not None and not 1 <= plastic <= depth:
+        raise ValueError(f"of {depth} layers 1 to {depth} can be plastic, not {plastic}")
+    return None if plastic is None else tuple((layer >= depth - plastic,) for layer in range(depth))
 
 
 def _with_hidden(coefficients: AbstractCoefficients, value: float) -> AbstractCoefficients:

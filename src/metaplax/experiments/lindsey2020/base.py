@@ -89,7 +89,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     """
 
     source = "Lindsey & Litwin-Kumar (2020)"
-    labels = load_tables(__file__, "labels.toml")
+    labels = load_tables(__file__, "labels.toml", "streams")
     settings: ClassVar[Mapping[str, Mapping[str, Arm]]]
     """Arms by ``tuned_for``, and by short name."""
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from metaplax.data import ImageSet
 from metaplax.experiments.base import ConfigError, Load, config_errors
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment, Arm
 from metaplax.experiments.presets import load_presets, load_settings
-from metaplax.networks import ConvEncoder, EncoderMLP, SoftmaxCrossEntropy
+from metaplax.networks import AbstractEncoder, ConvEncoder, EncoderMLP, NoEncoder, SoftmaxCrossEntropy
 from metaplax.runs import ReportOptions
 from metaplax.tasks import ContinualImages, Order
 
@@ -31,9 +31,10 @@ class AbstractImages(AbstractStreamExperiment):
         shots: images per class to learn from.
         queries: images per class to be scored on.
         channels: channels of every convolution of the encoder.
-        strides: strides of the convolutions, one after the other.
-        hidden: neurons of each plastic layer but the last.
-        outputs: outputs of the network; every stream draws the numbers of its classes from all of them.
+        strides: strides of the convolutions, one after the other; without any, pixels take the place of features.
+        hidden: neurons of each layer behind the convolutions but the last.
+        outputs: outputs of the network.
+        numbers: which outputs the classes of a stream are given: the first ones, in random order, as published, or any.
         test_counts: numbers of classes after which test streams that come class by class are scored.
     """
 
@@ -49,6 +50,7 @@ class AbstractImages(AbstractStreamExperiment):
     strides: tuple[int, ...] = (2, 1, 2, 1, 2, 2)
     hidden: int = 128
     outputs: int = 1000
+    numbers: Literal["first", "any"] = "first"
     test_counts: tuple[int, ...] = (10, 50, 100, 200, 400, 600)
 
     def __post_init__(self):
@@ -69,8 +71,10 @@ class AbstractImages(AbstractStreamExperiment):
 
     def network(self, plastic: int, data: ImageSet) -> EncoderMLP:
         colours = data.images.shape[3] if data.images.ndim == 4 else 1
-        with config_errors():
-            encoder = ConvEncoder(data.images.shape[1], colours, self.channels, self.strides)
+        encoder: AbstractEncoder = NoEncoder(data.images.shape[1:])
+        if self.strides:
+            with config_errors():
+                encoder = ConvEncoder(data.images.shape[1], colours, self.channels, self.strides)
         return EncoderMLP(encoder, (*[self.hidden] * (plastic - 1), self.outputs), SoftmaxCrossEntropy())
 
     def training_task(self, data: ImageSet) -> ContinualImages:
@@ -89,7 +93,7 @@ class AbstractImages(AbstractStreamExperiment):
     def _task(
         self, data: ImageSet, ways: int, shots: int, queries: int, order: Order, allowed: range | None, **more: Any
     ) -> ContinualImages:
-        dark, labels = self.as_released and data.images.ndim == 3, None if self.as_released else self.outputs
+        dark, labels = self.as_released and data.images.ndim == 3, self.outputs if self.numbers == "any" else None
         with config_errors():
             return ContinualImages(
                 data, ways, shots, queries, order=order, allowed=allowed, dark=dark, labels=labels, **more
