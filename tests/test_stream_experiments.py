@@ -18,7 +18,7 @@ from metaplax.experiments.base import Conditions
 from metaplax.experiments.lindsey2020 import EXPERIMENTS
 from metaplax.experiments.lindsey2020.image_streams import AbstractImages
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
-from metaplax.experiments.studies.stream_scores import StreamScores, stream_keys
+from metaplax.experiments.studies.stream_scores import RateSearch, StreamScores, stream_keys
 from metaplax.experiments.studies.update_interference import UpdateInterference
 from metaplax.learners import OnlineGradient, split
 from metaplax.networks import DenseEncoder, EncoderMLP, MeanSquaredError
@@ -134,7 +134,7 @@ def test_from_a_run_to_longer_streams(tmp_path, few_glyphs, capsys, monkeypatch)
     assert {"accuracy_after7.flp.class7x1", "accuracy_after5.fa.class7x1", "accuracy_after5.flp.test"} <= names
     assert (tmp_path / run / "metrics.jsonl").read_text().startswith(before)
     assert main(["evaluate", run, "--classes", "13"]) == 2
-    assert "13 classes cannot be told apart by 12 numbers" in capsys.readouterr().err
+    assert "the task has 13 classes, but the network 12 outputs" in capsys.readouterr().err
     assert main(["evaluate", run, "--classes", "0"]) == 2
     assert main(["resume", run]) == 0
     before = len((tmp_path / run / "metrics.jsonl").read_text().splitlines())
@@ -172,8 +172,30 @@ def test_scores_on_the_way_are_those_of_the_state_reached_there(tmp_path):
 
 def test_rates_are_tuned_on_other_streams(tmp_path):
     learner = OnlineGradient(NETWORK, KEY, rate=0.05)
-    study = StreamScores("it", Untrained(learner), learner, TASK, (3,), 3, (1e-5, 0.03, 1e3))
-    assert conducted(study, tmp_path, 2)[-1]["rate"] == pytest.approx([0.03, 0.03])
+    other = Sinusoids(2, 2, 4, 5, order="continual", pool=9, slots=3, pool_index=2)
+    study = StreamScores(
+        "it", Untrained(learner), learner, TASK, (1, 2, 3), 3, RateSearch((2e-4, 0.6, 2e4), other, (1, 2))
+    )
+    *rows, _ = conducted(study, tmp_path / "searched", 2)
+    assert [row["rate_factor"] for row in rows] == [pytest.approx([0.6, 0.6])] * 3
+    given = OnlineGradient(NETWORK, KEY, rate=0.03)
+    *expected, _ = conducted(StreamScores("it", Untrained(given), given, TASK, (1, 2, 3), 3), tmp_path / "given", 2)
+    np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in expected], rtol=1e-5)
+
+
+def test_every_length_of_a_stream_has_a_factor_of_its_own(tmp_path, monkeypatch):
+    """Scores are those of separate streams with the factor of each length."""
+    learner = OnlineGradient(NETWORK, KEY, rate=0.05)
+    study = StreamScores("it", Untrained(learner), learner, TASK, (1, 3), 2)
+
+    def rows_with(*factors):
+        monkeypatch.setattr(StreamScores, "chosen", lambda study, conditions: factors)
+        return conducted(study, tmp_path / str(factors), 2)[:-1]
+
+    for number, (row, factor) in enumerate(zip(rows_with(0.6, 0.1), (0.6, 0.1), strict=True)):
+        alone = rows_with(factor, factor)[number]
+        np.testing.assert_allclose(row["loss"], alone["loss"], rtol=1e-6)
+        assert row["parts"] == alone["parts"]
 
 
 @pytest.mark.usefixtures("x64")

@@ -16,7 +16,7 @@ from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Abstrac
 from metaplax.experiments.lindsey2020.error_feedback import ErrorFeedback
 from metaplax.experiments.presets import load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
-from metaplax.experiments.studies.stream_scores import StreamLearner, StreamScores
+from metaplax.experiments.studies.stream_scores import RateSearch, StreamLearner, StreamScores
 from metaplax.learners import FeedbackPlasticity, OnlineGradient
 from metaplax.networks import EncoderMLP
 from metaplax.optim import per_field, polyak_average
@@ -43,13 +43,11 @@ class Arm:
             pathway, else ``OnlineGradient``.
         outer_rates: learning rates of Adam by part of the learner, see ``PARTS``; none if nothing is meta-learned.
         plastic: number of layers behind the encoder.
-        rates: learning rates among which the best one is chosen for an arm without meta-learning.
     """
 
     options: Mapping[str, Any]
     outer_rates: Mapping[str, float] = field(default_factory=dict)
     plastic: int = 2
-    rates: tuple[float, ...] = ()
 
     @property
     def is_gradient(self) -> bool:
@@ -81,6 +79,9 @@ class AbstractStreamExperiment(AbstractExperiment):
         test_episodes: further streams that each trial is scored on.
         average: whether to score meta-parameters averaged over the last half of meta-training, in all arms.
         clip: largest norm of the meta-gradient of each group of meta-parameters; 0 for no clipping, as published.
+        rate_factors: factors of the inner learning rate, or of the plasticity, of which every arm gets the best one for
+            each length of the streams that are scored; chosen on as many streams of other parts. None for no search, as
+            published.
         ceiling: outer loss above which an episode has exploded and is left out.
         tuned_for: which learning rates are used: those published (paper), those found for fewer meta-steps (quick), or
             smoke.
@@ -102,6 +103,7 @@ class AbstractStreamExperiment(AbstractExperiment):
     meta_batch: int = 1
     test_episodes: int = 50
     average: bool = False
+    rate_factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     clip: float = 1.0
     ceiling: float = 100.0
     tuned_for: str = "paper"
@@ -125,6 +127,10 @@ class AbstractStreamExperiment(AbstractExperiment):
     @abstractmethod
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> AbstractContinualTask:
         """Further streams of so many classes or functions, which meta-training never saw, in this order."""
+
+    @abstractmethod
+    def search_task(self, data: ImageSet, parts: int, order: Order) -> AbstractContinualTask:
+        """Streams of up to so many parts, which are neither meta-learned from nor scored, in this order."""
 
     @property
     @abstractmethod
@@ -188,9 +194,13 @@ class AbstractStreamExperiment(AbstractExperiment):
         episodes: int,
     ) -> dict[str, StreamScores]:
         """All arms on further streams, scored after each of these numbers of parts, by name of the study."""
+        search = None
+        if self.rate_factors and not self.as_released:
+            other = self.search_task(data, counts[-1], task.order)
+            search = RateSearch(self.rate_factors, other, (*(it for it in counts if it < other.parts), other.parts))
         return {
             f"{name}.{condition}": StreamScores(
-                name, trainings[name], self.learner(arm, data), task, counts, episodes, arm.rates
+                name, trainings[name], self.learner(arm, data), task, counts, episodes, search
             )
             for name, arm in self.arms().items()
         }
@@ -206,8 +216,8 @@ class AbstractStreamExperiment(AbstractExperiment):
 
     def _after(self, row: Mapping[str, Any]) -> list[Quantity]:
         count = round(row["parts"][0])
-        names = [name for name in ("accuracy", "accuracy_seen", "loss", "loss_seen") if name in row]
-        units = {"accuracy": "fraction", "loss": self.report_options().loss_unit}
+        names = [name for name in ("accuracy", "accuracy_seen", "loss", "loss_seen", "rate_factor") if name in row]
+        units = {"accuracy": "fraction", "loss": self.report_options().loss_unit, "rate_factor": "1"}
         return [over_trials(f"{n}_after{count}.{row['study']}", row[n], units[n.removesuffix("_seen")]) for n in names]
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:

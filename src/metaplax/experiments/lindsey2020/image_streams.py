@@ -35,6 +35,7 @@ class AbstractImages(AbstractStreamExperiment):
         hidden: neurons of each layer behind the convolutions but the last.
         outputs: outputs of the network.
         numbers: which outputs the classes of a stream are given: the first ones, in random order, as published, or any.
+        search_classes: classes that meta-training leaves to the search of learning rates; at most a quarter of them.
         test_counts: numbers of classes after which test streams that come class by class are scored.
     """
 
@@ -51,11 +52,12 @@ class AbstractImages(AbstractStreamExperiment):
     hidden: int = 128
     outputs: int = 1000
     numbers: Literal["first", "any"] = "first"
+    search_classes: int = 100
     test_counts: tuple[int, ...] = (10, 50, 100, 200, 400, 600)
 
     def __post_init__(self):
         super().__post_init__()
-        self.require_positive("ways", "shots", "queries", "channels", "hidden", "outputs")
+        self.require_positive("ways", "shots", "queries", "channels", "hidden", "outputs", "search_classes")
         if list(self.test_counts) != sorted(set(self.test_counts)) or not self.test_counts or self.test_counts[0] < 1:
             raise ConfigError(f"test_counts must be positive and increasing, not {self.test_counts}")
         most = max(self.ways, self.counts[-1])
@@ -78,8 +80,19 @@ class AbstractImages(AbstractStreamExperiment):
         return EncoderMLP(encoder, (*[self.hidden] * (plastic - 1), self.outputs), SoftmaxCrossEntropy())
 
     def training_task(self, data: ImageSet) -> ContinualImages:
-        kept = None if self.data in HELD_OUT else range(last_third(data).start)
+        kept = range(self._searched(data).start)
         return self._task(data, self.ways, self.shots, self.queries, self.order, kept, overlap=self.as_released)
+
+    def search_task(self, data: ImageSet, parts: int, order: Order) -> ContinualImages:
+        most, classes = int(data.counts().min()) - RESERVED, self._searched(data)
+        shots = self.shots if order == "iid" else max(1, min(15, most))
+        return self._task(data, min(parts, len(classes)), shots, RESERVED, order, classes, reserved=RESERVED)
+
+    def _searched(self, data: ImageSet) -> range:
+        """The labels of the classes that learning rates are searched on, which follow those of meta-training."""
+        end = len(data.class_names) if self.data in HELD_OUT else last_third(data).start
+        searches = self.rate_factors and not self.as_released
+        return range(end - (min(self.search_classes, end // 4) if searches else 0), end)
 
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> ContinualImages:
         part = HELD_OUT.get(self.data)

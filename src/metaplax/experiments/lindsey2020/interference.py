@@ -22,8 +22,7 @@ class Interference(AbstractImages):
     For every arm (condition "updates") and layer: the cosine between an update and the negative gradient of that
     example's loss (descent_cosine), the cosine between updates of different classes (update_cosine); and how an update
     changes the loss of its own example (own_change) and of those of other classes (other_change). The paper gives no
-    definitions; these are ours. Backprop, which is not meta-learned, takes the third of the learning rates that it is
-    tuned over elsewhere.
+    definitions; these are ours. Backprop, which is not meta-learned, takes a fixed learning rate here.
     """
 
     name = "lindsey2020/interference"
@@ -44,8 +43,7 @@ class Interference(AbstractImages):
         for name, arm in self.arms().items():
             test = found[f"{name}.test"]
             assert isinstance(test, StreamScores)
-            rate = {"rate": arm.rates[len(arm.rates) // 2]} if arm.rates else {}
-            learner = self.learner(arm.changed(rate), data)
+            learner = self.learner(arm, data)
             found[f"{name}.updates"] = UpdateInterference(name, test.training, learner, test.task, self.test_episodes)
         return found
 

@@ -62,6 +62,10 @@ class AbstractRegression(AbstractStreamExperiment):
         del data, load
         return self._task(parts, 100, order, pool=self.test_pool, pool_index=1)
 
+    def search_task(self, data: ImageSet, parts: int, order: Order) -> Sinusoids:
+        del data
+        return self._task(parts, 100, order, pool=self.test_pool, pool_index=2)
+
     def _task(self, functions: int, queries: int, order: Order, **pool: int) -> Sinusoids:
         with config_errors():
             return Sinusoids(

@@ -6,13 +6,12 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
-from metaplax.experiments.studies.trials import best_of, compiled
+from metaplax.experiments.studies.trials import compiled
 from metaplax.learners import OnlineGradient, PlasticLearner
 from metaplax.tasks import AbstractContinualTask, Episode
 
@@ -24,22 +23,36 @@ STREAMS = 0x5EED
 
 
 @dataclass(frozen=True)
+class RateSearch:
+    """The search of a factor of the inner learning rate, or of the plasticity, for every length of a stream.
+
+    Attributes:
+        factors: the factors that are tried.
+        task: streams of parts that are neither meta-learned from nor scored.
+        counts: numbers of parts after which factors are compared; longer streams get the factor of the last one.
+    """
+
+    factors: tuple[float, ...]
+    task: AbstractContinualTask
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class StreamScores(AbstractLearnedStudy):
     """Further streams, scored after some of their parts: on queries about these, and on the examples seen of them.
 
     Attributes:
         counts: numbers of parts after which to score; the last one is all of them, and the only one if parts come
             mixed.
-        episodes: number of streams that each trial is scored on.
-        rates: if there are any, the learning rate is the one of them that is best at the end of other streams of the
-            same task.
+        episodes: number of streams that each trial is scored on, and that every factor is compared on.
+        search: how the inner learning rate is chosen for each of the counts; if not given, it is left as it is.
     """
 
     learner: StreamLearner
     task: AbstractContinualTask
     counts: tuple[int, ...]
     episodes: int
-    rates: tuple[float, ...] = ()
+    search: RateSearch | None = None
 
     @property
     def steps(self) -> int:
@@ -55,73 +68,111 @@ class StreamScores(AbstractLearnedStudy):
         assert self.task.order == "continual" or len(self.counts) == 1
 
     def conduct(self, conditions: Conditions) -> None:
-        learned, keys = self.learned(conditions), conditions.keys()
-
-        def begin(parameters: PyTree, rate: Float[Array, ""], key: Key[Array, ""]) -> tuple[PyTree, PyTree, Array]:
-            learner = self._learner(parameters, rate, key)
-            init_keys = jax.vmap(lambda number: stream_keys(key, number)[2])(jnp.arange(self.episodes))
-            return parameters, jax.vmap(learner.init)(init_keys), rate
-
-        def start(rate: float) -> PyTree:
-            return jax.vmap(begin)(learned, jnp.full(conditions.trials, rate), keys)
-
-        # Every step sees a longer part of the streams than the one before: it is a program of its own.
-        before = conditions.layout.pad(start(0.0))
-        takes = [compiled(partial(self._one_trial, index), self.task, keys, before) for index in range(self.steps)]
-
-        def score(rate: float) -> float:
-            state, row = conditions.layout.pad(start(rate)), {}
-            for take in takes:
-                state, row = take(TUNING, state)
-            found = row["accuracy"] if "accuracy" in row else -row["loss"]
-            return float(jnp.mean(jnp.nan_to_num(found, nan=-jnp.inf)))
-
-        rate = best_of(self.rates, score) if self.rates else 0.0
+        chosen = self.chosen(conditions)
+        factors = tuple(sorted(set(chosen)))
+        before = conditions.layout.pad(self._start(conditions, factors))
+        each = [partial(self._one_trial, self.counts, n, factors.index(factor)) for n, factor in enumerate(chosen)]
+        takes = [compiled(one, self.task, conditions.keys(), before) for one in each]
         step = lambda index, state: takes[index](0, state)  # noqa: E731
-        conditions.run_steps(lambda _: step, start(rate), self.steps, padded=True)
-        conditions.recorder.finish(self.steps, {"rate": np.full(conditions.trials, rate)} if self.rates else {})
+        conditions.run_steps(lambda _: step, self._start(conditions, factors), self.steps, padded=True)
+        conditions.recorder.finish(self.steps, {})
 
-    def _one_trial(self, index: int, task, first, carry, key) -> tuple[PyTree, dict[str, Array]]:
+    def chosen(self, conditions: Conditions) -> tuple[float, ...]:
+        """For every count the factor of the inner learning rate that is best on the streams of the search."""
+        search = self.search
+        if search is None:
+            return (1.0,) * len(self.counts)
+        state = conditions.layout.pad(self._start(conditions, search.factors))
+        best = []
+        for index in range(len(search.counts)):
+            take = compiled(partial(self._one_trial, search.counts, index, None), search.task, conditions.keys(), state)
+            state, row = take(TUNING, state)
+            found = row["accuracy"] if "accuracy" in row else -row["loss"]
+            means = jnp.mean(jnp.nan_to_num(found[: conditions.trials], nan=-jnp.inf), axis=0)
+            best.append(search.factors[int(jnp.argmax(means))])
+        reached = [sum(count > tried for tried in search.counts) for count in self.counts]
+        return tuple(best[min(number, len(best) - 1)] for number in reached)
+
+    def _start(self, conditions: Conditions, factors: tuple[float, ...]) -> PyTree:
+        """For every trial the meta-parameters, and for every factor that and the states before all streams."""
+
+        def begin(parameters: PyTree, key: Key[Array, ""], factor: Float[Array, ""]) -> tuple[Array, PyTree]:
+            learner = scaled(self.trial_learner(parameters, key), factor)
+            init_keys = jax.vmap(lambda number: stream_keys(key, number)[2])(jnp.arange(self.episodes))
+            return factor, jax.vmap(learner.init)(init_keys)
+
+        learned = self.learned(conditions)
+        with_all = jax.vmap(jax.vmap(begin, in_axes=(None, None, 0)), in_axes=(0, 0, None))
+        return learned, with_all(learned, conditions.keys(), jnp.asarray(factors, float))
+
+    def _one_trial(
+        self, counts: tuple[int, ...], index: int, scored: int | None, task, first, carry, key
+    ) -> tuple[PyTree, dict[str, Array]]:
         """Go on with all streams of a trial, from number ``first`` on, up to the part ``counts[index]``.
 
-        ``carry`` holds the meta-parameters, the states reached on all streams, and the learning rate.
+        ``carry`` holds the meta-parameters, and for every factor that and the states reached on all streams. Scores are
+        those of the factor with the number ``scored``, or of all.
         """
-        parameters, states, rate = carry
-        learner = self._learner(parameters, rate, key)
+        parameters, lines = carry
 
-        def one(given: tuple[Int[Array, ""], PyTree]) -> tuple[PyTree, dict[str, Array]]:
-            number, state = given
-            task_key, learner_key, _ = stream_keys(key, first + number)
-            return self._further(learner, task.sample(task_key), index, state, learner_key)
+        def along(line: tuple[Float[Array, ""], PyTree]) -> tuple[tuple[Array, PyTree], dict[str, Array]]:
+            factor, states = line
+            learner = scaled(self.trial_learner(parameters, key), factor)
 
-        states, metrics = jax.lax.map(one, (jnp.arange(self.episodes), states))
-        means = jax.tree.map(partial(jnp.mean, axis=0), metrics)
-        return (parameters, states, rate), {**means, "meta_batch": jnp.int32(self.episodes)}
+            def one(given: tuple[Int[Array, ""], PyTree]) -> tuple[PyTree, dict[str, Array]]:
+                number, state = given
+                task_key, learner_key, _ = stream_keys(key, first + number)
+                part = (counts[index - 1] if index else 0, counts[index])
+                return further(learner, task, task.sample(task_key), part, state, learner_key)
 
-    def _learner(self, parameters: PyTree, rate: Float[Array, ""], key: Key[Array, ""]) -> StreamLearner:
-        learner = self.trial_learner(parameters, key)
-        return with_rate(learner, rate) if self.rates else learner
+            states, metrics = jax.lax.map(one, (jnp.arange(self.episodes), states))
+            means = jax.tree.map(partial(jnp.mean, axis=0), metrics)
+            return (factor, states), {**means, "rate_factor": factor}
 
-    def _further(
-        self, learner: StreamLearner, episode: Episode, index: int, state: PyTree, key: Key[Array, ""]
-    ) -> tuple[PyTree, dict[str, Array]]:
-        """The state after the first ``counts[index]`` parts, and its scores on these."""
-        before, count = (0, *self.counts)[index : index + 2]
-        steps, queries = self.task.steps_per_part, self.task.queries_per_part
-        state = learner.adapt(state, episode.support.take(slice(before * steps, count * steps)), key)
-        support = episode.support.take(slice(count * steps))
-        seen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), support)
-        loss, metrics = learner.evaluate(state, episode.query.take(slice(count * queries)))
-        seen_loss, seen_metrics = learner.evaluate(state, seen)
-        of_seen = {f"{name}_seen": value for name, value in {"loss": seen_loss, **seen_metrics}.items()}
-        return state, {"loss": loss, **metrics, **of_seen, "parts": jnp.asarray(count, float)}
+        lines, metrics = jax.lax.map(along, lines)
+        if scored is None:
+            return (parameters, lines), metrics
+        metrics = jax.tree.map(lambda leaf: leaf[scored], metrics)
+        return (parameters, lines), {**metrics, "meta_batch": jnp.int32(self.episodes)}
 
 
-def with_rate(learner: StreamLearner, rate: Float[Array, ""]) -> StreamLearner:
-    """The same learner with this learning rate: of gradient descent, or of a rule of one term."""
-    if isinstance(learner, OnlineGradient):
-        return eqx.tree_at(lambda it: it.rate, learner, rate)
-    return eqx.tree_at(lambda it: it.rule.coefficients, learner, learner.rule.coefficients.filled(rate[None]))
+def further(
+    learner: StreamLearner,
+    task: AbstractContinualTask,
+    episode: Episode,
+    part: tuple[int, int],
+    state: PyTree,
+    key: Key[Array, ""],
+) -> tuple[PyTree, dict[str, Array]]:
+    """The state after some more parts of a stream, and its scores on all parts so far.
+
+    Args:
+        learner: learns the stream.
+        task: which the stream is of.
+        episode: the stream.
+        part: how many parts are learned already, and how many then.
+        state: before these parts.
+        key: randomness of the updates.
+    """
+    before, count = part
+    steps, queries = task.steps_per_part, task.queries_per_part
+    state = learner.adapt(state, episode.support.take(slice(before * steps, count * steps)), key)
+    support = episode.support.take(slice(count * steps))
+    seen = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), support)
+    loss, metrics = learner.evaluate(state, episode.query.take(slice(count * queries)))
+    seen_loss, seen_metrics = learner.evaluate(state, seen)
+    of_seen = {f"{name}_seen": value for name, value in {"loss": seen_loss, **seen_metrics}.items()}
+    return state, {"loss": loss, **metrics, **of_seen, "parts": jnp.asarray(count, float)}
+
+
+def scaled(learner: StreamLearner, factor: Float[Array, ""]) -> StreamLearner:
+    """The same learner with its inner learning rates, or its plasticity, multiplied by a factor."""
+    where = lambda it: (it.rate, it.rates) if isinstance(it, OnlineGradient) else it.rule.coefficients  # noqa: E731
+    return eqx.tree_at(where, learner, jax.tree.map(lambda rate: rate * factor, where(learner)), is_leaf=_is_none)
+
+
+def _is_none(leaf: object) -> bool:
+    return leaf is None
 
 
 def stream_keys(key: Key[Array, ""], number: Int[Array, ""]) -> Key[Array, "3"]:
