@@ -33,8 +33,9 @@ if jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 QUICK = {
-    "architecture", "bootstrap", "class_split", "data_checks", "discover", "import", "library", "old_run_folders",
-    "optimizers", "penalties", "presets", "private_jax", "rules", "run_folder", "targets", "terms", "trials", "updates",
+    "architecture", "class_split", "data_checks", "differences", "discover", "import", "intervals", "library",
+    "old_run_folders", "optimizers", "penalties", "presets", "private_jax", "rules", "run_folder", "targets", "terms",
+    "trials", "updates",
 }  # fmt: skip
 """Modules whose tests are marked ``quick``: what most changes break first."""
 

@@ -25,8 +25,8 @@ ALLOWED = {
     "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks", "optim", "plasticity"}
     | {"runs", "tasks", "training"},
     "reports": {"analysis", "plasticity", "runs"},
-    "cli": {"data", "estimators", "experiments", "feedback", "learners", "networks", "plasticity", "reports", "runs"}
-    | {"tasks", "training"},
+    "cli": {"analysis", "data", "estimators", "experiments", "feedback", "learners", "networks", "plasticity"}
+    | {"reports", "runs", "tasks", "training"},
 }  # fmt: skip
 ROOMS = sorted(ALLOWED)
 LONGEST = 60

@@ -66,9 +66,9 @@ def test_what_was_discovered(means, told):
         assert finding.startswith("no candidate is above F_bio with intervals apart")
     else:
         finding, best = findings
-        assert f"best rule above three-term rule (F_bio) {means['f_bio']:.3f}" in best
+        assert f"best rule above three-term rule (F_bio) {means['f_bio']:.3g} [" in best
         assert experiment.label("centred_direct") in best
-        assert f"is {experiment.label(told)} {means[told]:.3f} [{means[told] - 0.01:.3f}" in finding
+        assert f"is {experiment.label(told)} {means[told]:.3g} [{means[told] - 0.01:.3g}" in finding
         start = experiment.rule(told)
         numbers = tuple(0.01 * (k + 1) for k in range(len(start.terms)))
         assert finding.endswith(str(Rule(start.terms, start.coefficients.filled(numbers))))

@@ -20,6 +20,7 @@ OUTPUT = {
     "own-experiment.md": r"report\.html",
     "reversible-loop.md": r"agree to 1e-6: True",
     "spiking.md": r"squared error: \d",
+    "statistics.md": r"F_bio is ahead of backprop by 0\.044",
     "streams.md": r"squared error: \d",
 }
 """What the code of a page prints, if it prints no rule."""

@@ -119,7 +119,8 @@ def test_numbers_are_those_of_the_run(tmp_path):
     text = " ".join("".join(parsed.text).split())
     quantities = reports.read(folder).quantities
     assert f"{quantities['accuracy.oja']['mean']:.4g}" in text
-    assert "θ9 = 0.02 [0.01, 0.03]" in text
+    theta = quantities["theta9.oja"]
+    assert f"θ9 = 0.02 [{theta['ci_low']:.4g}, {theta['ci_high']:.4g}] (n = 3)" in text
     assert "Fig. 1" in text
     assert quantities["masked.fa"]["mean"] == 10
     assert quantities["loss.oja"]["n"] == 3
@@ -230,6 +231,14 @@ def test_the_regularisation_path():
     assert np.allclose(drawn["θ2"], [[0.1, 0.3], [10, 0]])
     assert [line.get_xdata()[0] for line in price.lines] == [2, 1], "how many terms are left"
     assert scan(scanned(first=None, second=None)) is None
+
+
+def test_terms_without_an_interval_do_not_count_as_left():
+    run = scanned(first=0.1, second=10.0)
+    run.quantities["theta2.first"] |= {"ci_low": None, "ci_high": None}
+    figure = scan(run)
+    assert figure is not None
+    assert [line.get_xdata()[0] for line in figure.axes[1].lines] == [1, 1]
 
 
 def test_groups_of_steps_grow():

@@ -1,10 +1,12 @@
 """Measurements on adapted networks, and statistics over trials."""
 
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
-from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
-from metaplax.analysis.quantities import Published, Quantity, episodes_of, over_trials, quantities
+from metaplax.analysis.differences import Difference, paired_difference, unpaired_difference
+from metaplax.analysis.intervals import interval, mean_and_interval, nan_mean
+from metaplax.analysis.quantities import Published, Quantity, episodes_of, over_trials, per_trial, quantities
 
 __all__ = [
-    "Published", "Quantity", "alignment_angles", "angle", "bootstrap_interval", "episodes_of", "nan_mean",
-    "orthonormality_error", "over_trials", "quantities",
+    "Difference", "Published", "Quantity", "alignment_angles", "angle", "episodes_of", "interval", "mean_and_interval",
+    "nan_mean", "orthonormality_error", "over_trials", "paired_difference", "per_trial", "quantities",
+    "unpaired_difference",
 ]  # fmt: skip

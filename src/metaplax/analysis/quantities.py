@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metaplax.analysis.bootstrap import bootstrap_interval, nan_mean
+from metaplax.analysis.intervals import interval, mean_and_interval, nan_mean
 from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.runs.run_folder import finite
 
@@ -15,6 +15,8 @@ UNITS = {
     "angle": "degrees",
     "orthonormality": "squared activity",
     "onset": "images",
+    "masked": "episodes",
+    "cpu_seconds_per_episode": "s",
 }
 NOT_QUANTITIES = {"study", "step", "seconds", "cpu_seconds", "final", "masked", "meta_batch", "parts"}
 
@@ -39,7 +41,7 @@ class Quantity:
     Attributes:
         name: dotted: what was measured, then the study, such as ``accuracy.f_bio``.
         mean: mean over trials.
-        ci_low: lower end of the interval of the mean.
+        ci_low: lower end of the 98 % interval of the mean, see ``interval``; NaN for a single trial.
         ci_high: upper end of that interval.
         n: number of trials with a finite value.
         unit: unit of the mean.
@@ -57,33 +59,31 @@ class Quantity:
     published_source: str | None = None
 
     def with_interval(self, factor: float = 1.0) -> str:
-        """Mean and interval as text, multiplied by a factor; a single trial has no interval."""
-        mean, low, high = (f"{factor * value:.3g}" for value in (self.mean, self.ci_low, self.ci_high))
-        return mean if self.n == 1 else f"{mean} [{low}, {high}]"
+        """Mean, interval and number of trials as text, multiplied by a factor; a single trial has no interval."""
+        return mean_and_interval(factor * self.mean, factor * self.ci_low, factor * self.ci_high, self.n, 3)
 
     def as_json(self) -> dict[str, Any]:
         """The entry of ``result.json``; numbers that are not finite are ``None``."""
         return finite(asdict(self))
 
 
-def quantities(
-    rows: Sequence[Mapping[str, Any]],
-    studies: Mapping[str, StudyDescription],
-    options: ReportOptions,
-    published: Mapping[str, Published],
-) -> list[Quantity]:
-    """All quantities of a run, study by study in the order in which they were run.
+def per_trial(
+    rows: Sequence[Mapping[str, Any]], studies: Mapping[str, StudyDescription], options: ReportOptions
+) -> dict[str, np.ndarray]:
+    """One number per trial of every quantity of a run, by name, study by study in the order in which they were run.
 
-    Quantities are averaged over the last steps and then over trials, in studies with a condition over all steps; those
-    of streams that are scored on the way, and coefficients, are the values after the last step.
+    Quantities are averaged over the last steps, in studies with a condition over all steps; those of streams that are
+    scored on the way, and coefficients, are the values after the last step.
 
     Args:
         rows: of the run.
         studies: descriptions of its studies, by name.
-        options: how many steps are averaged over, and the unit of outer losses.
-        published: published numbers, by name of the quantity.
+        options: how many steps are averaged over.
+
+    Returns:
+        arrays of shape ``(trials,)``; processor time is measured for all trials together and has shape ``(1,)``.
     """
-    found = []
+    found = {}
     for study in dict.fromkeys(row["study"] for row in rows):
         of_study = [row for row in rows if row["study"] == study]
         steps = [row for row in of_study if not row.get("final")]
@@ -94,16 +94,31 @@ def quantities(
         last = 1 if "parts" in steps[-1] else last
         for name in [name for name in {**steps[-1], **final} if name not in NOT_QUANTITIES]:
             source = [final] if name in final else steps[-1 if name.startswith("theta") else -last :]
-            per_trial = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
-            found.append(over_trials(f"{name}.{study}", per_trial, _unit(name, options.loss_unit), published))
+            found[f"{name}.{study}"] = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
         if "masked" in steps[-1]:
-            masked = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
-            found.append(over_trials(f"masked.{study}", masked, "episodes", published))
+            found[f"masked.{study}"] = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
         if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
             spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True)
-            spent = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
-            found.append(over_trials(f"cpu_seconds_per_episode.{study}", spent, "s", published))
+            found[f"cpu_seconds_per_episode.{study}"] = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
     return found
+
+
+def quantities(
+    rows: Sequence[Mapping[str, Any]],
+    studies: Mapping[str, StudyDescription],
+    options: ReportOptions,
+    published: Mapping[str, Published],
+) -> list[Quantity]:
+    """All quantities of a run: means over trials of what ``per_trial`` returns, with intervals.
+
+    Args:
+        rows: of the run.
+        studies: descriptions of its studies, by name.
+        options: how many steps are averaged over, and the unit of outer losses.
+        published: published numbers, by name of the quantity.
+    """
+    found = per_trial(rows, studies, options)
+    return [over_trials(name, values, _unit(name, options.loss_unit), published) for name, values in found.items()]
 
 
 def episodes_of(row: Mapping[str, Any]) -> int:
@@ -112,21 +127,23 @@ def episodes_of(row: Mapping[str, Any]) -> int:
 
 
 def over_trials(
-    name: str, per_trial: Sequence[float] | np.ndarray, unit: str, published: Mapping[str, Published] | None = None
+    name: str, values: Sequence[float] | np.ndarray, unit: str, published: Mapping[str, Published] | None = None
 ) -> Quantity:
     """The mean over trials of one number per trial, shape ``(trials,)``, with its interval; NaN is left out.
 
-    Published numbers are given by name of the quantity.
+    The interval of a fraction ends at 0 and 1. Published numbers are given by name of the quantity.
     """
-    per_trial = np.asarray(per_trial, float)
-    low, high = bootstrap_interval(per_trial)
+    values = np.asarray(values, float)
+    low, high = interval(values)
+    if unit == "fraction":
+        low, high = np.maximum(low, 0.0), np.minimum(high, 1.0)
     paper = (published or {}).get(name)
     return Quantity(
         name=name,
-        mean=float(nan_mean(per_trial, axis=0)),
+        mean=float(nan_mean(values, axis=0)),
         ci_low=float(low),
         ci_high=float(high),
-        n=int(np.isfinite(per_trial).sum()),
+        n=int(np.isfinite(values).sum()),
         unit=unit,
         published=paper.value if paper else None,
         published_source=paper.source if paper else None,
@@ -134,6 +151,6 @@ def over_trials(
 
 
 def _unit(name: str, loss_unit: str) -> str:
-    if name == "loss":
+    if name.startswith("loss."):
         return loss_unit
     return next((unit for start, unit in UNITS.items() if name.startswith(start)), "1")

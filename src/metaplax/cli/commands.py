@@ -99,12 +99,12 @@ def _conduct(act: Callable[..., RunFolder], as_json: bool) -> None:
         return
     recorded = reports.read(folder.path)
     show(tables.results(recorded))
-    findings = [f"finding: {finding}" for finding in recorded.findings]
+    findings = [f"finding: {finding}" for finding in (*reports.verdicts(recorded), *recorded.findings)]
     print(*recorded.equations(), *findings, f"run folder  {folder.path}", f"report      {report}", sep="\n")
 
 
 def report(dirs: Annotated[tuple[Path, ...], tyro.conf.Positional], *, out: Path | None = None) -> None:
-    """Write the one-file HTML report of one or more runs.
+    """Write the one-file HTML report of one or more runs; trials of runs that differ in their seeds only are pooled.
 
     Args:
         dirs: run folders
@@ -116,7 +116,7 @@ def report(dirs: Annotated[tuple[Path, ...], tyro.conf.Positional], *, out: Path
 
 
 def compare(first: Folder, second: OtherFolder, *, json: Json = False) -> None:
-    """Compare the quantities of two runs."""
+    """Compare the quantities of two runs: trial by trial if they share seed and data, else as independent groups."""
     answer(reports.compare(reports.read(first), reports.read(second)), tables.comparison, as_json=json)
 
 

@@ -5,9 +5,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from metaplax.reports import Recorded
-
-RUNS = ("first", "second")
+from metaplax.analysis import mean_and_interval
+from metaplax.reports import Recorded, against_best
 
 
 def grid(*titles: str, rows: list[list[str]], title: str = "", caption: str = "") -> Table:
@@ -25,29 +24,45 @@ def experiments(found: list[dict[str, Any]]) -> Table:
 
 
 def results(recorded: Recorded) -> Table:
-    """The headline quantities of every main study, the first one with its interval and the published number."""
+    """The headline quantities of every main study, the first one with its interval, published number and rank."""
     first, *others = recorded.headline or ["loss"]
     published = any(quantity["published"] is not None for quantity in recorded.quantities.values())
+    behind = against_best(recorded)
     rows = []
     for study, label in recorded.labels.items():
         found = recorded.quantities.get(f"{first}.{study}", {})
-        interval = f"{number(found['ci_low'])} to {number(found['ci_high'])}" if found else "-"
+        interval = f"{number(found['ci_low'])} to {number(found['ci_high'])} (n = {found['n']})" if found else "-"
         rest = (recorded.quantities.get(f"{name}.{study}", {}) for name in others)
         middle = [number(found.get("published"))] if published else []
+        middle += [str(behind[study][1]) if study in behind else ""] if behind else []
         rows.append([label, number(found.get("mean")), interval, *middle, *(number(one.get("mean")) for one in rest)])
     trials = next(iter(recorded.quantities.values()))["n"]
-    titles = ("arm", first, "98 % interval", *(("published",) if published else ()), *others)
+    middle = [title for title, shown in (("published", published), ("difference to the best", behind)) if shown]
+    titles = ("arm", first, "98 % interval", *middle, *others)
     caption = f"last {recorded.options.averaged} steps, mean over {trials} trials; data: {recorded.config['data']}"
     return grid(*(name.replace("_", " ") for name in titles), rows=rows, title=recorded.title, caption=caption)
 
 
 def comparison(rows: list[dict[str, Any]]) -> Table:
-    """Quantities of two runs."""
+    """Quantities of two runs, and of both together if they differ in their seeds only."""
+    runs = [run for run in ("first", "second", "pooled") if any(run in row for row in rows)]
     cells = []
     for row in rows:
-        ends = [f"{number(row[run]['mean'])} [{number(row[run]['low'])}, {number(row[run]['high'])}]" for run in RUNS]
-        cells.append([row["name"], *ends, number(row["difference"]), "overlap" if row["overlap"] else "apart"])
-    return grid("quantity", *RUNS, "difference", "intervals", rows=cells)
+        known = [row.get(run, {"mean": None, "low": None, "high": None, "n": 0}) for run in runs]
+        means = [mean_and_interval(entry["mean"], entry["low"], entry["high"], entry["n"]) for entry in known]
+        cells.append([row["name"], *means, *_difference(row)])
+    caption = "differences: second minus first, with 98 % intervals"
+    return grid("quantity", *runs, "difference", "interval", "verdict", rows=cells, caption=caption)
+
+
+def _difference(row: dict[str, Any]) -> list[str]:
+    """A difference with its interval, whether its trials are paired, and whether it is shown."""
+    found = row["interval"]
+    if found is None:
+        return [number(row["difference"]), "-", "-"]
+    verdict = {None: "cannot tell", True: "they differ", False: "no difference shown"}[found["shown"]]
+    text = mean_and_interval(found["mean"], found["ci_low"], found["ci_high"], found["n"])
+    return [text, "paired" if found["paired"] else "unpaired", verdict]
 
 
 def data_sets(states: list[dict[str, Any]]) -> Table:

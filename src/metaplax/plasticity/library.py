@@ -36,7 +36,7 @@ class LearnedRule:
         terms: names of the terms, as in ``ALL_TERMS`` and ``FURTHER_TERMS``.
         coefficients: coefficient of each term, the mean over trials at the end of meta-training; one row per layer if
             ``sharing`` is ``"layer"``.
-        ci_low: lower ends of the 98 % bootstrap intervals of the coefficients over trials, of the same shape.
+        ci_low: lower ends of the 98 % intervals of the coefficients over trials, of the same shape.
         ci_high: upper ends of these intervals.
         feedback: name of the feedback pathway that it was learned with, e.g. ``"random"`` or ``"symmetric"``.
         provenance: ``experiment``, ``arm``, ``preset``, ``data``, ``trials``, ``meta_steps``, ``seed``, ``commit``,
@@ -103,7 +103,8 @@ class LearnedRule:
         return (
             f"{self.name}: {self.summary}\n{self.rule()}\n"
             f"learned by {self.provenance['experiment']} on {self.provenance['data']} with {self.feedback} feedback, "
-            f"accuracy {accuracy['mean']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}]"
+            f"accuracy {accuracy['mean']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}] "
+            f"(n = {self.provenance['trials']})"
         )
 
 

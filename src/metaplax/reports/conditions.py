@@ -43,7 +43,8 @@ def scan(run: Recorded) -> Figure | None:
     for number, study in enumerate(values):
         (accuracy,) = run.found("accuracy", [study])
         coefficients = [run.quantities[f"theta{term.name}.{study}"] for term in run.terms(study)]
-        left = sum(not theta["ci_low"] <= 0 <= theta["ci_high"] for theta in coefficients)
+        ends = [(theta["ci_low"], theta["ci_high"]) for theta in coefficients]
+        left = sum(low is not None and not low <= 0 <= high for low, high in ends)
         dots(price, [left], [accuracy], number)
         place = (left, accuracy["mean"])
         price.annotate(plain(run.labels[study]), place, xytext=(6, 4), textcoords="offset points", fontsize=8)

@@ -11,14 +11,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from metaplax._version import __version__
+from metaplax.analysis import mean_and_interval
 from metaplax.plasticity import as_latex
+from metaplax.reports.comparison import against_best, verdicts
 from metaplax.reports.panels import as_svg, distinct_label, equation, panels
+from metaplax.reports.pooling import pooled
 from metaplax.reports.recorded import Recorded, read
 from metaplax.runs import RunFolder
 
 
 def write(folders: Sequence[Path | str], target: Path | str) -> Path:
-    """Draw the figures of one or more runs and write the report.
+    """Draw the figures of one or more runs and write the report; the trials of runs that differ in their seeds only are
+    pooled.
 
     If the report of one run goes into its folder, the figures go to ``figures/`` there as well.
 
@@ -26,13 +30,14 @@ def write(folders: Sequence[Path | str], target: Path | str) -> Path:
         RunFolderError: a folder is not a run folder or damaged, or the report cannot be written.
     """
     target = Path(target)
-    runs = [read(folder) for folder in folders]
+    runs = pooled([read(folder) for folder in folders])
     figures = [{"name": it.name, "caption": it.caption, "svg": as_svg(it.figure)} for it in panels(runs)]
-    if len(runs) == 1 and target.parent.absolute() == runs[0].path.absolute():
+    if len(folders) == 1 and target.parent.absolute() == runs[0].path.absolute():
         for figure in figures:
             RunFolder(runs[0].path).write_text(f"figures/{figure['name']}.svg", figure["svg"])
     page = _template().render(
-        runs=[(run, [_study(run, study, runs) for study in run.labels]) for run in runs],
+        runs=[(run, _studies(run, runs)) for run in runs],
+        verdicts=[verdict for run in runs for verdict in verdicts(run)],
         figures=figures,
         version=__version__,
         written=time.strftime("%Y-%m-%d %H:%M"),
@@ -48,8 +53,14 @@ def _template() -> Template:
         "number": lambda value: "–" if value is None else f"{value:.4g}",
         "json": lambda value: json.dumps(value, indent=1, ensure_ascii=False),
         "inline": inline,
+        "with_interval": lambda q: mean_and_interval(q["mean"], q["ci_low"], q["ci_high"], q["n"]),
     }
     return environment.get_template("report.html.jinja")
+
+
+def _studies(run: Recorded, runs: Sequence[Recorded]) -> list[dict[str, Any]]:
+    behind = {study: difference for study, (_, difference) in against_best(run).items()}
+    return [_study(run, study, runs) | {"behind": behind.get(study)} for study in run.labels]
 
 
 def _study(run: Recorded, study: str, runs: Sequence[Recorded]) -> dict[str, Any]:

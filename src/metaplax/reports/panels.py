@@ -109,20 +109,21 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
         for name, draw in OF_ONE_RUN.items():
             figure = draw(run)
             if figure is not None:
-                drawn.append(Panel(name if len(runs) == 1 else f"{name}-{run.path.name}", CAPTIONS[name], figure))
+                caption = CAPTIONS[name].format(trials=run.trials)
+                drawn.append(Panel(name if len(runs) == 1 else f"{name}-{run.path.name}", caption, figure))
     return drawn
 
 
 def distinct_label(run: Recorded, study: str, runs: Sequence[Recorded]) -> str:
     """The label of a study, with the name of its run if several runs have such a study."""
     twice = sum(study in other.labels for other in runs) > 1
-    return f"{run.labels[study]} · {run.path.name}" if twice else run.labels[study]
+    return f"{run.labels[study]} · {run.name}" if twice else run.labels[study]
 
 
 def _caption(name: str, shown: Sequence[Curve]) -> str:
     trials, options = shown[0].values.shape[1], shown[0].options
     smoothed = f"; moving average over {WINDOW} {options.axis}s" if options.stride == 1 else ""
-    about = f"Mean and 98 % bootstrap interval over {trials} trials{smoothed}."
+    about = f"Mean and 98 % interval over {trials} trials{smoothed}."
     return f"{CAPTIONS[name]} after each {options.axis}. {about}"
 
 

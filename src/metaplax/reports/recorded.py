@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from metaplax.analysis import Published, quantities
+from metaplax.analysis import Published, per_trial, quantities
 from metaplax.plasticity import PrintedTerm, as_text
 from metaplax.runs import ReportOptions, RunFolder, StudyDescription, with_tuples
 from metaplax.runs.old_names import translate_example_task
@@ -31,6 +31,8 @@ class Recorded:
         series: for each study and name, an array of shape ``(steps, trials)``; NaN where the value was not finite.
         spent: for each study, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
         example_tasks: for each study that has one, one task before and after adaptation.
+        per_trial: for each quantity that was computed from the series, one number per trial, shape ``(trials,)``.
+        names: names of the run folders whose trials were pooled; empty for a single one.
     """
 
     path: Path
@@ -41,6 +43,19 @@ class Recorded:
     series: dict[str, dict[str, np.ndarray]]
     spent: dict[str, np.ndarray] = field(default_factory=dict)
     example_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    per_trial: dict[str, np.ndarray] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder, or the names of those that were pooled."""
+        return " + ".join(self.names) or self.path.name
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        arrays = (values for series in self.series.values() for values in series.values())
+        return max((size for values in arrays for size in values.shape[1:2]), default=0)
 
     @property
     def title(self) -> str:
@@ -143,6 +158,7 @@ def read(path: Path | str) -> Recorded:
             series[study] = {name: np.asarray([row[name] for row in steps], float) for name in names}
     result = folder.read_json("result.json") if (folder.path / "result.json").is_file() else {}
     recorded = Recorded(folder.path, config, folder.read_json("env.json"), result, {}, series, spent)
+    recorded.per_trial.update(per_trial(rows, recorded.studies, recorded.options))
     published = {name: Published(**value) for name, value in config["published"].items()}
     found = [quantity.as_json() for quantity in quantities(rows, recorded.studies, recorded.options, published)]
     recorded.quantities.update({quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)})
@@ -150,22 +166,3 @@ def read(path: Path | str) -> Recorded:
         if (folder.path / parent / f"{study}.json").is_file():
             recorded.example_tasks[study] = translate_example_task(folder.read_json(f"{parent}/{study}.json"))
     return recorded
-
-
-def compare(first: Recorded, second: Recorded) -> list[dict[str, Any]]:
-    """For every quantity that both runs measured: both means and intervals, their difference, and whether they overlap.
-
-    The difference is the second minus the first.
-    """
-    rows = []
-    for name, a in first.quantities.items():
-        b = second.quantities.get(name)
-        if b is None or a["mean"] is None or b["mean"] is None:
-            continue
-        row: dict[str, Any] = {"name": name}
-        for which, q in (("first", a), ("second", b)):
-            row[which] = {"mean": q["mean"], "low": q["ci_low"], "high": q["ci_high"], "n": q["n"]}
-        row["difference"] = b["mean"] - a["mean"]
-        row["overlap"] = a["ci_low"] <= b["ci_high"] and b["ci_low"] <= a["ci_high"]
-        rows.append(row)
-    return rows

@@ -9,7 +9,7 @@ from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metaplax.analysis import bootstrap_interval, nan_mean
+from metaplax.analysis import interval, nan_mean
 
 STYLE = rc_params_from_file(Path(__file__).with_name("figures.mplstyle"), use_default_template=False)
 COLOURS = STYLE["axes.prop_cycle"].by_key()["color"]
@@ -64,7 +64,7 @@ def band(
     axes: Axes, x: Any, values: Float[np.ndarray, "steps trials"], number: int, label: str, mark: str = "-", **line: Any
 ) -> None:
     """Draw the mean over trials as a line, with a band for its 98 % interval; the number selects the colour."""
-    low, high = bootstrap_interval(values.T)
+    low, high = interval(values.T)
     axes.fill_between(x, low, high, color=colour(number), alpha=0.17, linewidth=0)
     axes.plot(x, nan_mean(values, axis=1), mark, color=colour(number), label=plain(label), **{"linewidth": 1.5, **line})
 

@@ -51,7 +51,7 @@ class Discover(AbstractHeldOut):
         scores = {arm: quantities[f"accuracy.{arm}.held_out"] for arm in self.arms}
 
         def told(arm: str) -> str:
-            return f"{self.label(arm)} {scores[arm].mean:.3f} [{scores[arm].ci_low:.3f}, {scores[arm].ci_high:.3f}]"
+            return f"{self.label(arm)} {scores[arm].with_interval()}"
 
         rivals = " and ".join(map(told, RIVALS))
         better = [
