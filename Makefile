@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test quick-test lint docs lock kill-test
+.PHONY: setup demo test quick-test lint docs lock kill-test fuzz
 
 setup: $(READY)
 
@@ -36,6 +36,10 @@ docs: setup
 # Kill a run at random moments twenty times, resume it, and compare with an unbroken run.
 kill-test: setup
 	$(BIN)/python scripts/kill_and_resume.py --times 20
+
+# Damage files of every format 100,000 times, and read them.
+fuzz: setup
+	$(BIN)/python scripts/fuzz_parsers.py --inputs 100000
 
 # Needs uv; rewrites requirements.lock.
 lock:

@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import requests
 
 from metaplax.runs import compilation_cache
 
@@ -71,6 +72,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there are no image files in {folder}")
     return folder
+
+
+@pytest.fixture
+def offline(tmp_path_factory, monkeypatch) -> Path:
+    """An empty cache for downloads, no web, and no data folder from the environment."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def refuse(*_, **__):
+        raise requests.ConnectionError("no web in tests")
+
+    monkeypatch.setattr("pooch.os_cache", lambda name: cache / name)
+    monkeypatch.setattr("pooch.retrieve", refuse)
+    monkeypatch.delenv("METAPLAX_DATA", raising=False)
+    return cache
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import tarfile
 import jax
 import numpy as np
 import pytest
-import requests
 
 import metaplax as mp
 from metaplax.data import DataError, files
@@ -49,16 +48,8 @@ def pack(path, batches=BATCHES, prefix="cifar-10-batches-bin/", extra=()):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("pooch.os_cache", lambda name: folder / name)
-    monkeypatch.delenv(files.VARIABLE, raising=False)
-
-    def refuse(*_, **__):
-        raise requests.ConnectionError("no web in tests")
-
-    monkeypatch.setattr("pooch.retrieve", refuse)
-    return folder / "metaplax" / "cifar10"
+def cache(offline):
+    return offline / "metaplax" / "cifar10"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import requests
 from PIL import Image
 
 import metaplax as mp
@@ -36,17 +35,7 @@ def emnist_folder(tmp_path):
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def no_cache_no_web(tmp_path_factory, monkeypatch):
-    cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("pooch.os_cache", lambda name: cache / name)
-    monkeypatch.delenv(files.VARIABLE, raising=False)
-
-    def refuse(*_, **__):
-        raise requests.ConnectionError("no web in tests")
-
-    monkeypatch.setattr("pooch.retrieve", refuse)
-    return cache
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def test_idx_round_trip(tmp_path):
@@ -120,8 +109,8 @@ def test_an_unverified_archive_never_becomes_the_published_data(tmp_path):
         mp.data.emnist()
 
 
-def test_a_damaged_file_in_the_cache_is_fetched_again(no_cache_no_web):
-    folder = no_cache_no_web / "metaplax" / "mnist"
+def test_a_damaged_file_in_the_cache_is_fetched_again(offline):
+    folder = offline / "metaplax" / "mnist"
     folder.mkdir(parents=True)
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"cut short")
     with pytest.raises(DataError, match="could not be downloaded"):
@@ -165,14 +154,14 @@ def test_missing_files_and_folders(tmp_path):
         mp.data.mnist(data_dir=tmp_path / "nowhere")
 
 
-def test_a_download_with_a_wrong_checksum_is_refused(monkeypatch, no_cache_no_web):
+def test_a_download_with_a_wrong_checksum_is_refused(monkeypatch, offline):
     def wrong(*_, **__):
         raise ValueError("MD5 hash does not match")
 
     monkeypatch.setattr("pooch.retrieve", wrong)
     with pytest.raises(DataError, match="its checksum is not the published one"):
         mp.data.mnist()
-    assert not list(no_cache_no_web.rglob("*ubyte*"))
+    assert not list(offline.rglob("*ubyte*"))
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -240,7 +229,9 @@ def test_an_archive_with_a_broken_image(content, tmp_path):
     omniglot_zip(tmp_path / "images_background.zip", {"a/b/c.png": content})
     with (
         pytest.warns(UserWarning, match="placed by hand|not the published file"),
-        pytest.raises(DataError, match="truncated or damaged"),
+        pytest.raises(
+            DataError, match=r"^'a/b/c.png' in .*images_background.zip cannot be read as a PNG or JPEG image$"
+        ),
     ):
         mp.data.omniglot(data_dir=tmp_path)
 

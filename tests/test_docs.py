@@ -12,7 +12,8 @@ from metaplax.cli import main
 from metaplax.experiments import EXPERIMENTS, RunOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 OUTPUT = {
     "few-shot.md": r"accuracy: \d",
     "networks.md": r"1 to 1 weights \(50, 50\) delayed",

@@ -150,7 +150,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: Image.new("L", (8, 6)).save(f / "dog" / "a.png", "GIF"),
         "dog/a.png cannot be read as a PNG or JPEG image",
     ),
-    "broken link": (lambda f: (f / "dog" / "a.png").symlink_to("nowhere"), "dog/a.png is no PNG or JPEG file"),
+    "broken link": (lambda f: (f / "dog" / "a.png").symlink_to("nowhere"), "dog/a.png is a link to nothing"),
     "another size": (
         lambda f: picture(f / "dog" / "a.png", (8, 7)),
         r"dog/a.png has height and width \(7, 8\), but .*animals/Cat/0.png \(6, 8\): give a side",

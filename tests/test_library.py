@@ -152,11 +152,41 @@ def test_coefficients_per_layer_are_shipped(ship_rule):
         ({"sharing": "neuron"}, "globally or per layer"),
         ({"unheard": 1}, "not the file of a learned rule"),
         ({"terms": None}, "not the file of a learned rule"),
+        ({"terms": ["0", ["2"]]}, "must be texts|not the file of a learned rule"),
+        ({"terms": ["0", "0"]}, "needs different terms"),
+        ({"terms": [], "coefficients": [[]]}, "needs different terms, at least one"),
+        ({"name": 3}, "must be texts|not the file of a learned rule"),
+        ({"coefficients": "12"}, "not the file of a learned rule"),
+        ({"coefficients": [["1", 2], [1, 2], [1, 2]]}, "not the file of a learned rule"),
+        ({"coefficients": [[True, 2], [1, 2], [1, 2]]}, "not the file of a learned rule"),
+        ({"coefficients": [[10**400, 2], [1, 2], [1, 2]]}, "not the file of a learned rule"),
+        (
+            {"coefficients": [[float("nan"), 2], [1, 2], [1, 2]]},
+            "needs finite coefficients|not the file of a learned rule",
+        ),
+        ({"ci_low": [[1, 2]] * 3, "ci_high": [[1, 1]] * 3}, "intervals whose lower end is the lower one"),
+        ({"provenance": 3}, "not the file of a learned rule"),
+        (
+            {"provenance": {"accuracy": {"mean": "high", "ci_low": 0, "ci_high": 1}}},
+            "the accuracy of mine must be mean",
+        ),
+        ({"provenance": {"accuracy": {"mean": 0.5}}}, "the accuracy of mine must be mean"),
+        ({"provenance": {"accuracy": 3}}, "the accuracy of mine must be mean"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         LearnedRule.from_json(json.dumps(PER_LAYER | change))
+
+
+@pytest.mark.parametrize("text", ["", "3", "[]", '"rule"', "{}", "[" * 10**5, "\ufeff{}"])
+def test_other_files_are_refused(text):
+    with pytest.raises(ValueError, match=r"not the file of a learned rule|Expecting value|BOM"):
+        LearnedRule.from_json(text)
+
+
+def test_a_rule_of_unknown_origin_is_printed():
+    assert "learned by unknown on unknown with random feedback" in str(LearnedRule.from_json(json.dumps(PER_LAYER)))
 
 
 def test_a_loaded_rule_learns_and_can_be_meta_learned_further():

@@ -90,10 +90,15 @@ def test_it_is_resumed_in_another_process(mine):
         ("mine.py", "Name its class, too: mine.py:CLASS"),
         ("nowhere.py:Mine", "there is no file"),
         ("broken.py:Mine", "broken.py cannot be imported: ZeroDivisionError: division by zero"),
+        ("leaving.py:Mine", "leaving.py cannot be imported: SystemExit: 3"),
+        ("pipe.py:Mine", "there is no file"),
+        (f"{'x' * 300}.py:Mine", "there is no file"),
     ],
 )
 def test_what_cannot_be_run_is_a_sentence(mine, name, sentence, capsys):
     Path("broken.py").write_text("1 / 0")
+    Path("leaving.py").write_text("raise SystemExit(3)")
+    os.mkfifo("pipe.py")
     assert main(["run", name]) == 2
     said = capsys.readouterr().err
     assert sentence in said
@@ -126,6 +131,20 @@ def test_a_file_that_has_changed_too_much_is_a_sentence(mine, change, sentence, 
     assert sentence in said
     assert said.count("\n") == 1
     assert main(["report", str(folder)]) == 0, "reports import nothing"
+
+
+@pytest.mark.parametrize("place", ["runs/evil.py", "absolute", "linked.py"])
+def test_a_file_in_a_run_folder_is_not_imported(mine, place, capsys):
+    folder = run(mine)
+    evil = own.write(folder, "open('imported', 'w')\n" + own.TEXT).absolute()
+    Path("linked.py").symlink_to(evil)
+    code = json.loads((folder / "config.json").read_text())["code"]
+    named = {"absolute": str(evil), "linked.py": str(Path("linked.py").absolute())}
+    edit(folder, code=code | {"file": named.get(place, os.path.relpath(evil))})
+    capsys.readouterr()
+    assert main(["resume", str(folder)]) == 1
+    assert "must be named by its full path and not be in a run folder" in capsys.readouterr().err
+    assert not Path("imported").exists()
 
 
 @pytest.mark.filterwarnings("default")

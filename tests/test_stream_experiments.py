@@ -260,7 +260,7 @@ def test_mini_imagenet_is_read_from_a_folder_of_images(imagenet):
     with pytest.raises(mp.data.DataError, match=r"ntest00001.jpg is in the list, but not in the folder"):
         mp.data.miniimagenet("test", data_dir=imagenet)
     (imagenet / "miniimagenet" / "images" / "nval00000.jpg").write_text("no image")
-    with pytest.raises(mp.data.DataError, match="cannot be read as an image"):
+    with pytest.raises(mp.data.DataError, match=r"nval00000.jpg cannot be read as a PNG or JPEG image"):
         mp.data.miniimagenet("val", data_dir=imagenet)
 
 

@@ -134,14 +134,15 @@ def inspect(names: Sequence[str], data_dir: PathLike | None = None, *, parse: bo
 
 def _inspect(name: str, data_dir: PathLike | None, parse: bool) -> dict[str, Any]:
     dataset = lookup(name)
-    state = {"name": name, "summary": dataset.summary, "where": "built in", "state": "ready", "problem": None}
+    where = "–" if dataset.files else "built in"
+    state = {"name": name, "summary": dataset.summary, "where": where, "state": "ready", "problem": None}
     try:
         look = cache(lambda file: locate(dataset.folder or name, file, data_dir))
         # Each file, or else the archive that holds it.
         found = [look(file) or (look(file.archive) if file.archive else None) for file in dataset.files]
         present = [file for file in found if file is not None]
         if dataset.files and not present and not parse:
-            return state | {"where": "–", "state": f"not here: metaplax data fetch {name}"}
+            return state | {"state": f"not here: metaplax data fetch {name}"}
         if present:
             state["where"] = str(present[0].path.parent)
         missing = [file.name for file, at in zip(dataset.files, found, strict=True) if at is None]

@@ -12,10 +12,11 @@ from jaxtyping import UInt8
 from metaplax.data.checks import check_choice
 from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.images import ImageSet
-from metaplax.data.reading import DataError, PathLike, read_file
+from metaplax.data.reading import DataError, PathLike, parsing, read_file
 
 CHANNELS, SIZE = 3, 32
 RECORD = 1 + CHANNELS * SIZE * SIZE
+LARGEST_BATCH = 2**26
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 ARCHIVE_NAME = "cifar-10-binary.tar.gz"
@@ -69,12 +70,13 @@ def cifar10(split: Literal["train", "test"] = "train", *, data_dir: PathLike | N
         raise DataError(f"{other[0]} and {published[0]} do not belong together: only the second is the published file")
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     # Copies that differ from the published files were made from JPEG images.
-    return ImageSet("cifar10 (jpeg surrogate)" if other else "cifar10", images, labels, CLASSES)
+    with parsing(found[0].path, "cannot be used"):
+        return ImageSet("cifar10 (jpeg surrogate)" if other else "cifar10", images, labels, CLASSES)
 
 
 def read_batch(path: PathLike) -> tuple[UInt8[np.ndarray, "N 32 32 3"], UInt8[np.ndarray, " N"]]:
     """Images and labels of one file; a ``DataError`` says what is wrong with it."""
-    content = np.frombuffer(read_file(path), np.uint8)
+    content = np.frombuffer(read_file(path, LARGEST_BATCH), np.uint8)
     if not content.size or content.size % RECORD:
         raise DataError(
             f"{path} is truncated or damaged: {content.size:,} bytes are not a whole number of records of {RECORD:,}"

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-from metaplax.data.reading import DataError, PathLike, md5_of, read_file, read_member
+from metaplax.data.archives import read_member
+from metaplax.data.reading import DataError, PathLike, accessing, is_file, md5_of
 
 VARIABLE = "METAPLAX_DATA"
 
@@ -54,10 +55,15 @@ def search_folders(dataset: str, data_dir: PathLike | None) -> list[Path]:
     given = data_dir or os.environ.get(VARIABLE)
     if not given:
         return [cache_folder(dataset)]
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(given))
+    if not os.path.isdir(folder):
         raise DataError(f"the data folder {folder} does not exist or is not a folder")
     return [folder / dataset, folder, cache_folder(dataset)]
+
+
+def root_folders(dataset: str, data_dir: PathLike | None) -> list[Path]:
+    """Those of these folders that the user chose, and out of which nothing may lead."""
+    return search_folders(dataset, data_dir)[-2:]
 
 
 def locate(dataset: str, file: PublishedFile, data_dir: PathLike | None) -> FoundFile | None:
@@ -67,9 +73,8 @@ def locate(dataset: str, file: PublishedFile, data_dir: PathLike | None) -> Foun
     """
     for folder, relative in product(search_folders(dataset, data_dir), (file.name, *file.paths)):
         path = folder / relative
-        if not path.is_file():
+        if not is_file(path, root_folders(dataset, data_dir)):
             continue
-        read_file(path, 512)
         is_cached = folder == cache_folder(dataset)
         # What is unpacked into the cache comes from an archive whose checksum was right.
         is_published = md5_of(path) == file.md5 if file.md5 else is_cached
@@ -122,10 +127,8 @@ def _extract(archive: FoundFile, file: PublishedFile, folder: Path) -> FoundFile
     content = read_member(archive.path, file.member)
     target = folder / file.name
     partial = target.with_name(target.name + ".partial")
-    try:
+    with accessing(target, "written"):
         folder.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
         partial.replace(target)
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror or error}") from error
     return FoundFile(target, archive.is_published or hashlib.md5(content).hexdigest() == file.md5)

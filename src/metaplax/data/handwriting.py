@@ -4,11 +4,8 @@ An IDX file is two zero bytes, a type code (8: unsigned byte), the number of axe
 axis, then the data in C order (LeCun, Cortes & Burges).
 """
 
-import gzip
-import zlib
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,12 +13,11 @@ import numpy as np
 from metaplax.data.checks import check_choice
 from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.images import ImageSet
-from metaplax.data.reading import DataError, PathLike, read_file
+from metaplax.data.reading import LARGEST, DataError, PathLike, parsing, read_up_to, unzipped
 
 Split = Literal["train", "test"]
 PARTS = ("images-idx3", "labels-idx1")
 UNSIGNED_BYTE = 8
-GZIP_MAGIC = b"\x1f\x8b"
 
 EMNIST_ARCHIVE = PublishedFile(
     "gzip.zip", "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip", "58c8d27c78d21e728a6bc7b3cc06412e"
@@ -111,39 +107,33 @@ def _load(
 ) -> ImageSet:
     check_choice("split", split, ("train", "test"))
     found = [fetch(name, file, data_dir) for file in (files[:2] if split == "train" else files[2:])]
-    images, labels = (read_idx(file.path) for file in found)
+    images, labels = (read_idx(file.path, axes) for file, axes in zip(found, (3, 1), strict=True))
     reported = name if all(file.is_published for file in found) else f"{name} (surrogate)"
-    try:
+    with parsing(f"{found[0].path} and {found[1].path}", "do not belong together"):
         return ImageSet(reported, images, labels, class_names)
-    except ValueError as error:
-        raise DataError(f"{found[0].path} and {found[1].path} do not belong together: {error}") from error
 
 
-def read_idx(path: PathLike) -> np.ndarray:
-    """Parse an IDX file of unsigned bytes; a ``DataError`` says what is wrong with it."""
-    content = _decompressed(path)
-    if len(content) < 4 or content[:2] != b"\0\0":
-        raise DataError(f"{path} is not an IDX file: it does not start with two zero bytes")
-    if content[2] != UNSIGNED_BYTE:
-        raise DataError(
-            f"{path} holds IDX data of type {content[2]:#x}, but images and labels are unsigned bytes (0x8)"
-        )
-    axes = content[3]
-    header = 4 + 4 * axes
-    shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4")) if len(content) >= header else None
-    if shape is None or len(content) - header != prod(shape):
-        promised = "an incomplete header" if shape is None else f"{prod(shape):,} values in its header"
-        raise DataError(f"{path} is truncated or damaged: {promised}, {max(0, len(content) - header):,} in the file")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _decompressed(path: PathLike) -> bytes:
-    raw = read_file(path)
-    if not raw.startswith(GZIP_MAGIC):
-        if Path(path).suffix == ".gz":
-            raise DataError(f"{path} is not a gzip file, although its name says so")
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is a truncated or damaged gzip file: {error}") from error
+def read_idx(path: PathLike, axes: int = 3) -> np.ndarray:
+    """Parse an IDX file of unsigned bytes with this number of axes; a ``DataError`` says what is wrong with it."""
+    with unzipped(path) as stream:
+        magic = read_up_to(stream.read, 4)
+        if len(magic) < 4 or magic[:2] != b"\0\0":
+            raise DataError(f"{path} is not an IDX file: it does not start with two zero bytes")
+        if magic[2] != UNSIGNED_BYTE:
+            raise DataError(
+                f"{path} holds IDX data of type {magic[2]:#x}, but images and labels are unsigned bytes (0x8)"
+            )
+        if magic[3] != axes:
+            raise DataError(f"{path} holds IDX data of {magic[3]} axes, but images have 3 and labels 1")
+        header = read_up_to(stream.read, 4 * axes)
+        if len(header) < 4 * axes:
+            raise DataError(f"{path} is truncated or damaged: an incomplete header")
+        shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(0, len(header), 4))
+        size = prod(shape)
+        if not 0 < size <= LARGEST:
+            raise DataError(f"{path} is said to hold {size:,} values by its header, not 1 to {LARGEST:,}")
+        content = read_up_to(stream.read, size + 1)
+    if len(content) != size:
+        found = f"{len(content):,}" if len(content) < size else "more"
+        raise DataError(f"{path} is truncated or damaged: {size:,} values in its header, {found} in the file")
+    return np.frombuffer(content, np.uint8).reshape(shape)

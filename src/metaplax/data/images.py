@@ -50,8 +50,9 @@ class ImageSet:
     @staticmethod
     def from_names(name: str, images: ArrayLike, names: Sequence[str]) -> "ImageSet":
         """A set whose labels are given as the name of every image's class; classes are numbered in sorted order."""
-        class_names, labels = np.unique(names, return_inverse=True)
-        return ImageSet(name, images, labels, tuple(class_names))
+        class_names = sorted(set(names))
+        numbers = {class_name: number for number, class_name in enumerate(class_names)}
+        return ImageSet(name, images, [numbers[one] for one in names], class_names)
 
     def counts(self) -> Int[np.ndarray, " classes"]:
         """Number of images of every class."""

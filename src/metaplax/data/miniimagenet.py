@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
 
+from metaplax.data.archives import is_plain
 from metaplax.data.checks import check_choice, check_sizes
-from metaplax.data.files import PublishedFile, fetch, search_folders
+from metaplax.data.decoding import decoded
+from metaplax.data.files import PublishedFile, fetch, root_folders, search_folders
 from metaplax.data.images import ImageSet
-from metaplax.data.reading import DataError, PathLike, read_file, read_image
+from metaplax.data.reading import DataError, PathLike, is_file, parsing, read_file
 
 NAME = "miniimagenet"
 URL = "https://raw.githubusercontent.com/yaoyao-liu/mini-imagenet-tools/master/mini_imagenet_split/Ravi/"
@@ -47,9 +48,15 @@ def miniimagenet(
     check_choice("split", split, MD5)
     check_sizes(size=size)
     rows = _rows(split, data_dir)
-    folder = _folder_of(rows[0], data_dir)
-    images = np.stack([_image(_path(folder, *row), size) for row in rows])
-    return ImageSet.from_names(NAME, images, [label for _, label in rows])
+    folder, roots = _folder_of(rows[0], data_dir), root_folders(NAME, data_dir)
+    images = []
+    for row in rows:
+        path = _path(folder, roots, *row)
+        if path is None:
+            raise DataError(f"the image {folder / row[0]} is in the list, but not in the folder")
+        images.append(decoded(read_file(path), path, "RGB", size))
+    with parsing(folder, "cannot be used"):
+        return ImageSet.from_names(NAME, np.stack(images), [label for _, label in rows])
 
 
 def require_images(data_dir: PathLike | None = None) -> None:
@@ -60,20 +67,29 @@ def require_images(data_dir: PathLike | None = None) -> None:
 def _rows(split: str, data_dir: PathLike | None) -> list[tuple[str, str]]:
     """File name and class of every image in a list."""
     path = fetch(NAME, MINIIMAGENET_FILES[list(MD5).index(split)], data_dir).path
-    try:
-        rows = csv.DictReader(io.StringIO(read_file(path).decode()))
-        listed = [(row["filename"], row["label"]) for row in rows]
-    except (UnicodeDecodeError, KeyError, csv.Error):
-        listed = []
-    if not listed or any(Path(name).name != name or not label for name, label in listed):
-        raise DataError(f"{path} is no list of images with the columns filename and label")
-    return listed
+    found: dict[str, str] = {}
+    with parsing(path):
+        lines = csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline=""), strict=True)
+        if not {"filename", "label"} <= set(lines.fieldnames or ()):
+            raise DataError(f"{path} is no list of images with the columns filename and label")
+        for line in lines:
+            name, label = line["filename"], line["label"]
+            if None in line or not all(value and is_plain(value) for value in (name, label)):
+                raise DataError(
+                    f"line {lines.line_num} of {path} is not the name of an image and of its class, which are no paths"
+                )
+            if name in found:
+                raise DataError(f"line {lines.line_num} of {path} lists {name} a second time")
+            found[name] = label
+    if not found:
+        raise DataError(f"{path} is an empty list of images")
+    return list(found.items())
 
 
 def _folder_of(row: tuple[str, str], data_dir: PathLike | None) -> Path:
     for folder in search_folders(NAME, data_dir):
         for candidate in (folder / "images", folder):
-            if _path(candidate, *row).is_file():
+            if _path(candidate, root_folders(NAME, data_dir), *row):
                 return candidate
     raise DataError(
         f"the images of mini-ImageNet are not here: put them into the folder {NAME}/images of your data folder, under"
@@ -81,15 +97,7 @@ def _folder_of(row: tuple[str, str], data_dir: PathLike | None) -> Path:
     )
 
 
-def _path(folder: Path, name: str, label: str) -> Path:
-    """Path of an image: in the folder itself, or in the folder of its class."""
-    return folder / name if (folder / name).is_file() else folder / label / name
-
-
-def _image(path: Path, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    try:
-        return read_image(path, "RGB", size, "BILINEAR")
-    except FileNotFoundError as error:
-        raise DataError(f"the image {path} is in the list, but not in the folder") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as an image") from error
+def _path(folder: Path, roots: list[Path], name: str, label: str) -> Path | None:
+    """Path of an image, if it is there: in the folder itself, or in the folder of its class."""
+    candidates = (folder / name, folder / label / name)
+    return next((path for path in candidates if is_file(path, roots)), None)

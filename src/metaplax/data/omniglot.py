@@ -1,16 +1,17 @@
 """Omniglot: 1,623 handwritten characters of 50 alphabets, 20 drawings each."""
 
-import io
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal
 
 import numpy as np
 
+from metaplax.data.archives import opened_zip, unpacked
 from metaplax.data.checks import check_choice, check_sizes
+from metaplax.data.decoding import decoded
 from metaplax.data.files import PublishedFile, fetch
 from metaplax.data.images import ImageSet
-from metaplax.data.reading import DataError, PathLike, read_image, reading_archive
+from metaplax.data.reading import LARGEST, DataError, PathLike, parsing
 
 URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 MD5 = {"background": "68d2efa1b9178cc56df9314c21c6e718", "evaluation": "6b91aef0f799c5bb55b94e3f2daec811"}
@@ -36,15 +37,33 @@ def omniglot(
     check_sizes(size=size)
     found = fetch("omniglot", OMNIGLOT_FILES[list(MD5).index(split)], data_dir)
     images, names = [], []
-    with reading_archive(found.path), zipfile.ZipFile(found.path) as archive:
-        for member in sorted(archive.namelist()):
-            path = PurePosixPath(member)
-            if path.is_absolute() or ".." in path.parts or "\\" in member:
-                raise DataError(f"{found.path} is not trustworthy: its entry {member!r} points outside the archive")
-            if path.suffix == ".png":
-                # The published drawings are black on white.
-                images.append(255 - read_image(io.BytesIO(archive.read(member)), "L", size, "BOX", ("PNG",)))
-                names.append("/".join(path.parts[-3:-1]))
-    if not images:
-        raise DataError(f"{found.path} holds no PNG images")
-    return ImageSet.from_names("omniglot" if found.is_published else "omniglot (surrogate)", np.stack(images), names)
+    with opened_zip(found.path) as archive:
+        for member in _drawings(archive, found.path):
+            name = f"{member!r} in {found.path}"
+            # The published drawings are black on white.
+            images.append(255 - decoded(unpacked(archive, member, found.path), name, "L", size, resampling="BOX"))
+            names.append("/".join(PurePosixPath(member).parts[-3:-1]))
+    with parsing(found.path, "cannot be used"):
+        reported = "omniglot" if found.is_published else "omniglot (surrogate)"
+        return ImageSet.from_names(reported, np.stack(images), names)
+
+
+def _drawings(archive: zipfile.ZipFile, path: PathLike) -> list[str]:
+    """Names of the PNG images in an archive, without those that file managers leave behind."""
+    found, size = [], 0
+    for member in sorted(archive.NameToInfo):
+        inside = PurePosixPath(member)
+        if inside.is_absolute() or PureWindowsPath(member).drive or ".." in inside.parts or "\\" in member:
+            raise DataError(f"{path} is not trustworthy: its entry {member!r} points outside the archive")
+        is_hidden = any(part[0] == "." or part.lower() == "__macosx" for part in inside.parts)
+        if is_hidden or member.endswith("/") or inside.suffix.lower() != ".png":
+            continue
+        if len(inside.parts) < 3:
+            raise DataError(f"{member!r} in {path} is in no folder of a character in the folder of an alphabet")
+        found.append(member)
+        size += archive.NameToInfo[member].file_size
+    if not found:
+        raise DataError(f"{path} holds no PNG images")
+    if size > LARGEST:
+        raise DataError(f"{path} unpacks to {size:,} bytes, more than the {LARGEST:,} that are read")
+    return found

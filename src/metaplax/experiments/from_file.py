@@ -1,13 +1,15 @@
 """Experiments of one's own, in a Python file outside the package: ``FILE.py:Class``.
 
 A file is only imported if the user names it, or if the configuration of a run folder that is resumed or evaluated
-names it as the file of its own experiment.
+names it as the file of its own experiment. A file in a run folder is never imported, since that may come from others.
 """
 
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +37,7 @@ def load_from_file(file: Path | str, name: str) -> type[AbstractExperiment]:
         ConfigError: the file is missing or cannot be imported, or has no such experiment; one sentence.
     """
     path = Path(file).absolute()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"there is no file {path}")
     module = _imported(path)
     if not isinstance(getattr(module, name, None), type):
@@ -44,6 +46,18 @@ def load_from_file(file: Path | str, name: str) -> type[AbstractExperiment]:
         hint = did_you_mean(name, own, f"its experiments are {', '.join(own) or 'none'}")
         raise ConfigError(f"there is no class {name!r} in {path}: {hint}")
     return checked_kind(getattr(module, name), f"{name!r} in {path}")
+
+
+def load_recorded(code: Mapping[str, str], folder: Path) -> type[AbstractExperiment]:
+    """The experiment that the configuration of a run folder names, see ``source``.
+
+    Raises:
+        ConfigError: as ``load_from_file``; or the file lies in the run folder, or only relative to the current one.
+    """
+    path = Path(code["file"])
+    if not path.is_absolute() or path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"the file {path} of an experiment must be named by its full path and not be in a run folder")
+    return load_from_file(path, code["name"])
 
 
 def source(kind: type[AbstractExperiment]) -> dict[str, str] | None:
@@ -66,14 +80,17 @@ def checked_kind(kind: object, where: str) -> type[AbstractExperiment]:
     return kind  # pyright: ignore[reportReturnType]
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """An unexpected error on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _imported(path: Path) -> ModuleType:
     """The module of a file, imported once per process, and again if the file has changed."""
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     name = f"{MODULE}{path.stem}_{hashlib.sha256(f'{path} {checksum}'.encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -85,7 +102,7 @@ def _imported(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ConfigError(f"{path} cannot be imported: {told(error)}") from error
     finally:

@@ -16,7 +16,7 @@ from metaplax import data, runs
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
-from metaplax.experiments.from_file import load_from_file, source
+from metaplax.experiments.from_file import load_recorded, source
 from metaplax.experiments.registry import configure, lookup
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
 from metaplax.training import DivergedError, use_all_cores
@@ -129,7 +129,7 @@ def _configured(folder: RunFolder, config: dict[str, Any]) -> AbstractExperiment
     """The experiment that a ``config.json`` describes."""
     try:
         code = config.get("code")
-        kind = load_from_file(code["file"], code["name"]) if code else lookup(config["experiment"])
+        kind = load_recorded(code, folder.path) if code else lookup(config["experiment"])
         experiment = kind(**{name: runs.with_tuples(value) for name, value in config["config"].items()})
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise RunFolderError(

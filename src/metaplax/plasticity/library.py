@@ -1,6 +1,7 @@
 """Learned rules that are shipped with the package as data files, to be used without meta-training."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -17,6 +18,8 @@ from metaplax.plasticity.terms import ALL_TERMS, FURTHER_TERMS
 
 KNOWN = {term.name: term for term in (*ALL_TERMS, *FURTHER_TERMS)}
 """The terms that a learned rule may contain, by name."""
+
+NO_ACCURACY = {"mean": math.nan, "ci_low": math.nan, "ci_high": math.nan}
 
 Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
 """One number per term, or one row of such numbers for each layer ``1..L``."""
@@ -45,7 +48,8 @@ class LearnedRule:
         sharing: which synapses share a coefficient: ``"global"`` or ``"layer"``.
 
     Raises:
-        ValueError: a term is unknown, or the coefficients or their intervals do not fit the terms.
+        ValueError: a term is unknown or occurs twice, or the coefficients or their intervals do not fit the terms, are
+            not finite numbers or contradict each other.
     """
 
     name: str
@@ -59,10 +63,15 @@ class LearnedRule:
     sharing: Sharing = "global"
 
     def __post_init__(self):
+        texts = (self.name, self.summary, self.feedback, *self.terms)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"name, summary, feedback and terms of {self.name!r} must be texts")
         if unknown := [name for name in self.terms if name not in KNOWN]:
             raise ValueError(f"{self.name} has a term {unknown[0]!r}, but there are only {', '.join(KNOWN)}")
         if self.sharing not in ("global", "layer"):
             raise ValueError(f"{self.name} shares its coefficients globally or per layer, not per {self.sharing!r}")
+        if not self.terms or len(set(self.terms)) < len(self.terms):
+            raise ValueError(f"{self.name} needs different terms, at least one, but has {self.terms}")
         shapes = {_shape(numbers) for numbers in (self.coefficients, self.ci_low, self.ci_high)}
         shape = shapes.pop()
         if shapes or len(shape) != (1 if self.sharing == "global" else 2) or shape[-1] != len(self.terms):
@@ -70,6 +79,14 @@ class LearnedRule:
                 f"{self.name} needs a coefficient and both ends of its interval for each of its {len(self.terms)} terms"
                 + (" in each layer" if self.sharing == "layer" else "")
             )
+        if not np.all(np.isfinite(self.coefficients)) or not np.all(np.less_equal(self.ci_low, self.ci_high)):
+            raise ValueError(f"{self.name} needs finite coefficients and intervals whose lower end is the lower one")
+
+        accuracy = self.provenance.get("accuracy", NO_ACCURACY)
+        if not isinstance(accuracy, Mapping) or not all(
+            isinstance(accuracy.get(key), int | float) for key in NO_ACCURACY
+        ):
+            raise ValueError(f"the accuracy of {self.name} must be {', '.join(NO_ACCURACY)} as numbers, not {accuracy}")
 
     @classmethod
     def from_json(cls, text: str) -> "LearnedRule":
@@ -78,11 +95,11 @@ class LearnedRule:
         Raises:
             ValueError: the text is not JSON, or its entries are missing, unknown or contradictory.
         """
-        entry = json.loads(text)
         try:
+            entry = json.loads(text)
             numbers = {key: _numbers(entry.pop(key)) for key in ("coefficients", "ci_low", "ci_high")}
             return cls(terms=tuple(entry.pop("terms")), **numbers, **entry)
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError) as error:
             raise ValueError(f"this is not the file of a learned rule: {error}") from error
 
     def as_json(self) -> str:
@@ -99,12 +116,19 @@ class LearnedRule:
         return Rule(tuple(KNOWN[name]() for name in self.terms), coefficients)
 
     def __str__(self) -> str:
-        accuracy = self.provenance["accuracy"]
+        told = {
+            "experiment": "unknown",
+            "data": "unknown",
+            "trials": "unknown",
+            "accuracy": NO_ACCURACY,
+            **self.provenance,
+        }
+        accuracy = told["accuracy"]
         return (
             f"{self.name}: {self.summary}\n{self.rule()}\n"
-            f"learned by {self.provenance['experiment']} on {self.provenance['data']} with {self.feedback} feedback, "
+            f"learned by {told['experiment']} on {told['data']} with {self.feedback} feedback, "
             f"accuracy {accuracy['mean']:.3f} [{accuracy['ci_low']:.3f}, {accuracy['ci_high']:.3f}] "
-            f"(n = {self.provenance['trials']})"
+            f"(n = {told['trials']})"
         )
 
 
@@ -152,10 +176,19 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
             yield prefix + entry.name.removesuffix(".json"), entry
 
 
-def _numbers(values: list) -> Numbers:
+def _numbers(values: Any) -> Numbers:
+    """Numbers of a file, in tuples; raises ``TypeError`` for what is none."""
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r} is no list of numbers")
     if values and isinstance(values[0], list):
-        return tuple(tuple(map(float, row)) for row in values)
-    return tuple(map(float, values))
+        return tuple(tuple(map(_number, row)) for row in values)
+    return tuple(map(_number, values))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def _shape(numbers: Numbers) -> tuple[int, ...]:
