@@ -33,9 +33,10 @@ lint: setup
 docs: setup
 	$(BIN)/mkdocs build --strict
 
-# Kill a run at random moments twenty times, resume it, and compare with an unbroken run.
+# Kill a run at random moments twenty times, resume it, and compare with an unbroken run; then random lives of runs.
 kill-test: setup
 	$(BIN)/python scripts/kill_and_resume.py --times 20
+	$(BIN)/python scripts/run_life.py --sequences 100
 
 # Damage files of every format 100,000 times, and read them.
 fuzz: setup

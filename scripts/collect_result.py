@@ -17,6 +17,8 @@ from PIL import Image
 from metaplax import reports
 from metaplax.reports.panels import Panel, panels
 from metaplax.reports.recorded import Recorded
+from metaplax.runs import RunFolderError
+from metaplax.runs.schema import read_object
 
 SEVERAL = ("command", "commit", "config", "seconds", "episodes_per_second")
 """What is kept of each run that is put together with others."""
@@ -26,7 +28,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
 def summary(folder: Path) -> dict:
     """What is kept of one run."""
-    result, config, env = (json.loads((folder / f"{name}.json").read_text()) for name in ("result", "config", "env"))
+    run = reports.read(folder)
+    result, config, env = run.result, run.config, run.env
     return {
         "command": " ".join(without_folders(env["command"])),
         "commit": env["commit"],
@@ -61,6 +64,7 @@ def both_recorded(one: Recorded, other: Recorded) -> Recorded:
         config={**one.config, "studies": {**one.config["studies"], **other.config["studies"]}},
         quantities={**one.quantities, **other.quantities},
         series={**one.series, **other.series},
+        taken={**one.taken, **other.taken},
         spent={**one.spent, **other.spent},
         example_tasks={**one.example_tasks, **other.example_tasks},
     )
@@ -103,9 +107,9 @@ def draw(found: dict, run: Recorded) -> list[Path]:
 def with_kept(found: dict) -> dict:
     """The summary that is kept already, and another one."""
     try:
-        kept = json.loads(place_of(found).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SystemExit(f"there is no {place_of(found).name} to add to") from None
+        kept = read_object(place_of(found))
+    except RunFolderError as error:
+        raise SystemExit(f"there is nothing to add to: {error}") from None
     return both(kept, found)
 
 

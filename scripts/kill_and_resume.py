@@ -1,7 +1,7 @@
-"""Kill a run at random moments, resume it, and compare with an unbroken run bit for bit.
+"""Kill runs of all kinds of studies at random moments, resume them, and compare with unbroken runs bit for bit.
 
 Run with ``make kill-test``. Everything but wall-clock seconds has to be equal: every row of the metrics, the
-coefficients after the last episode and the quantities of the result.
+meta-parameters after the last step and the quantities of the result.
 """
 
 import argparse
@@ -14,11 +14,24 @@ import tempfile
 import time
 from pathlib import Path
 
-ARGUMENTS = (
-    "run", "shervani2023/fig3", "--data", "glyphs", "--meta-steps", "150", "--trials", "2",
-    "--sizes", "784", "24", "16", "47", "--shots", "8", "--queries", "4", "--checkpoint-seconds", "0.2",
-)  # fmt: skip
-CLOCKS = {"seconds", "cpu_seconds", "episodes_per_second", "finished"}
+SMALL = ("--sizes", "784", "24", "16", "47", "--shots", "8", "--queries", "4")
+SMOKE = ("--preset", "smoke")
+KINDS = {
+    "meta-training": ("shervani2023/fig3", "--data", "glyphs", "--meta-steps", "150", "--trials", "2", *SMALL),
+    "online learning": ("shervani2023/fig1", "--data", "glyphs", *SMOKE),
+    "estimators": ("compare-estimators", *SMOKE, "--meta-steps", "6", "--estimators", "checkpointed", "truncated"),
+    "streams": ("lindsey2020/regression-iid", *SMOKE),
+    "interference": ("lindsey2020/interference", "--data", "glyphs", *SMOKE),
+    "gradient error": ("zucchet2022/error-bound", *SMOKE),
+    "hyperparameters": ("zucchet2022/metaopt-mnist", "--data", "glyphs", *SMOKE),
+    "spiking": ("zucchet2022/spiking-sinusoid", *SMOKE),
+    "few shots": ("zucchet2022/fewshot-omniglot", "--data", "glyphs", *SMOKE, "--arms", "fomaml", "scratch"),
+    "wheel bandit": ("zucchet2022/wheel-bandit", *SMOKE, "--players", "maml", "lin_greedy", "--deltas", "0.5"),
+}
+"""A small run of every kind of study, on data that are built in."""
+CLOCKS = {"seconds", "cpu_seconds", "episodes_per_second", "finished", "checksum"}
+TIMED = ("cpu_seconds", "loss_at_equal_cost")
+"""What depends on the time that a run took: entries of files, and quantities."""
 
 
 def start(*arguments: str) -> subprocess.Popen:
@@ -32,19 +45,25 @@ def finish(process: subprocess.Popen) -> None:
         raise SystemExit(f"the run failed with exit code {process.returncode}: {said}")
 
 
-def outcome(out: Path) -> dict:
-    (folder,) = out.iterdir()
+def outcome(out: Path, name: str = "*") -> dict:
+    """What a run has found, without what depends on the clock; rows in the order of studies and steps."""
+    (folder,) = out.glob(name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows.sort(key=lambda row: (row["study"], row["step"]))
     result = json.loads((folder / "result.json").read_text())
     clockless = lambda d: {k: v for k, v in d.items() if k not in CLOCKS}  # noqa: E731
-    measured = [q for q in result.pop("quantities") if not q["name"].startswith("cpu_seconds")]
+    measured = [q for q in result.pop("quantities") if not q["name"].startswith(TIMED)]
     return {"rows": [clockless(row) for row in rows], "result": clockless(result), "quantities": measured}
 
 
-def unbroken(folder: Path) -> tuple[dict, float]:
+def arguments(kind: str, out: Path) -> tuple[str, ...]:
+    return ("run", *KINDS[kind], "--checkpoint-seconds", "0.2", "--out", str(out))
+
+
+def unbroken(kind: str, out: Path) -> tuple[dict, float]:
     began = time.monotonic()
-    finish(start(*ARGUMENTS, "--out", str(folder / "unbroken")))
-    return outcome(folder / "unbroken"), time.monotonic() - began
+    finish(start(*arguments(kind, out)))
+    return outcome(out), time.monotonic() - began
 
 
 def rows_in(out: Path) -> int:
@@ -57,9 +76,9 @@ def wait_for(process: subprocess.Popen, out: Path, rows: int) -> None:
         time.sleep(0.002)
 
 
-def broken(out: Path, rows: int, delay: float) -> tuple[dict, str]:
+def broken(kind: str, out: Path, rows: int, delay: float) -> tuple[dict, str]:
     """Start a run, kill it ``delay`` seconds after its row number ``rows``, resume it; also say where it was killed."""
-    process = start(*ARGUMENTS, "--out", str(out))
+    process = start(*arguments(kind, out))
     wait_for(process, out, rows)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
@@ -69,7 +88,7 @@ def broken(out: Path, rows: int, delay: float) -> tuple[dict, str]:
         # Killed before there was anything to resume: what a user would do is to start again.
         for folder in folders:
             folder.rename(out.parent / f"{out.name}-empty")
-        finish(start(*ARGUMENTS, "--out", str(out)))
+        finish(start(*arguments(kind, out)))
         return outcome(out), "before the run folder was there"
     done = rows_in(out)
     saved = len(list(folders[0].glob("checkpoints/*/*/checksums.json")))
@@ -79,26 +98,31 @@ def broken(out: Path, rows: int, delay: float) -> tuple[dict, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--times", type=int, default=20, help="kills in all, of one kind after the other")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["meta-training"], metavar="KIND")
+    parser.add_argument("--all", action="store_const", dest="kinds", const=list(KINDS), help="all kinds of studies")
     asked = parser.parse_args()
     generator = random.Random(asked.seed)
+    expected, different = {}, 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        expected, seconds = unbroken(folder)
-        print(f"unbroken: {len(expected['rows'])} rows, {seconds:.1f} s", flush=True)
         for attempt in range(1, asked.times + 1):
+            kind = asked.kinds[(attempt - 1) % len(asked.kinds)]
+            if kind not in expected:
+                expected[kind] = unbroken(kind, folder / kind)
+                print(f"unbroken {kind}: {len(expected[kind][0]['rows'])} rows, {expected[kind][1]:.1f} s", flush=True)
+            result, seconds = expected[kind]
             # Most kills fall into training; one in five at any time at all, start-up and report included.
             anywhere = attempt % 5 == 0
-            rows = 0 if anywhere else generator.randint(1, len(expected["rows"]))
+            rows = 0 if anywhere else generator.randint(1, len(result["rows"]))
             delay = generator.uniform(0.0, seconds) if anywhere else generator.uniform(0.0, 0.3)
-            actual, where = broken(folder / f"broken{attempt}", rows, delay)
-            equal = actual == expected
-            print(f"{attempt:2d}: killed {where}: {'equal' if equal else 'NOT EQUAL'}", flush=True)
-            if not equal:
-                return 1
-    print(f"{asked.times} of {asked.times} resumed runs are equal to the unbroken one")
-    return 0
+            actual, where = broken(kind, folder / f"broken{attempt}", rows, delay)
+            equal = actual == result
+            different += not equal
+            print(f"{attempt:2d}: {kind} killed {where}: {'equal' if equal else 'NOT EQUAL'}", flush=True)
+    print(f"{asked.times - different} of {asked.times} resumed runs are equal to the unbroken one")
+    return 1 if different else 0
 
 
 if __name__ == "__main__":

@@ -134,7 +134,9 @@ def test_bench_steps_says_where_it_went(capsys):
     ("words", "sentence"),
     [
         ("--sizes 784", "sizes needs at least two layers"),
-        ("--episodes 0", "episodes must be at least 1"),
+        ("--sizes 784 2000000000 47", "sizes asks for"),
+        ("--episodes 0", "episodes must be from 1 to 1000000"),
+        ("--episodes 2000000000", "episodes must be from 1 to 1000000"),
         ("--rule oja", "invalid choice"),
         ("--rule fa --sizes 784 12 8", "47 classes, but the network 8 outputs"),
     ],

@@ -13,6 +13,7 @@ from metaplax.estimators import Checkpointed, Reverse, Truncated
 from metaplax.learners import ComplexSynapse, Descent
 from metaplax.learners.energy.smooth_roots import with_smooth_roots
 from metaplax.networks import EquinoxNetwork, SquaredError
+from metaplax.runs import FolderRecorder, RunFolder
 from metaplax.tasks import Episode, Examples
 from metaplax.training import DivergedError, Rollback
 
@@ -60,6 +61,29 @@ def without_derivative() -> mp.PlasticLearner:
 def test_the_cause_is_named(make, task, more, sentence):
     with pytest.raises(DivergedError, match=sentence):
         mp.meta_train(make(), task, Reverse(), optax.sgd(0.0), 9, key=KEY, patience=2, **more)
+
+
+def lost_at(last: int, value: float = jnp.nan) -> optax.GradientTransformation:
+    """An optimiser whose update number ``last`` is not finite."""
+
+    def update(updates, taken, params=None):
+        return jax.tree.map(lambda leaf: jnp.where(taken == last, value, 0 * leaf), updates), taken + 1
+
+    return optax.GradientTransformation(lambda params: jnp.int32(0), update)
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
+def test_parameters_that_are_lost_in_the_last_step_are_no_result(value, tmp_path):
+    folder = RunFolder.create(tmp_path, "some", {})
+    recorder = FolderRecorder(folder, "a", "x")
+    sentence = r"parameters are not finite after the last step \(trial 0, 1\); try a smaller meta-learning rate"
+    for _ in ("as it runs", "as it is resumed"):
+        with folder.writing(), pytest.raises(DivergedError, match=sentence):
+            mp.meta_train(
+                LEARNERS["OnlinePlasticity"].make(), Drawn(outputs=0), Reverse(), lost_at(2, value), 3, key=KEY,
+                trials=2, recorder=recorder,
+            )  # fmt: skip
+    assert [row["step"] for row in folder.rows()] == [0, 1, 2], "there are no values after the last step"
 
 
 OPTIMIZERS = {

@@ -18,7 +18,7 @@ def fuzz():
 
 
 def test_no_parser_fails_by_anything_but_a_sentence(fuzz):
-    parsers = [name for name in fuzz.TARGETS if name != "report"]
+    parsers = list(fuzz.TARGETS)
     assert fuzz.campaign(parsers, first=0, inputs=450) == {}
 
 

@@ -8,12 +8,14 @@ import optax
 import pytest
 
 import metaplax as mp
+from metaplax.analysis import quantities
 from metaplax.experiments import ConfigError, EstimatorComparison, RunOptions, resume, run
 from metaplax.experiments.zucchet2022 import error_bound
 from metaplax.experiments.zucchet2022.error_bound import ErrorBound
 from metaplax.experiments.zucchet2022.metaopt import MetaoptMNIST, nonnegative_decays
 from metaplax.learners import Descent, MetaRegularised
 from metaplax.networks import EquinoxNetwork, SoftmaxCrossEntropy
+from metaplax.runs import ReportOptions, RunFolder
 from metaplax.tasks import HoldOut
 
 KEY = jax.random.key(0)
@@ -118,7 +120,10 @@ def test_estimators_side_by_side(tmp_path, monkeypatch):
         experiment=MetaoptMNIST.name, base="smoke", trials=2, meta_steps=2, probes=1,
         estimators=("reverse", "t1t2", "reversible", "forward"),
     )  # fmt: skip
+    finished, append = [], RunFolder.append
+    monkeypatch.setattr(RunFolder, "append", lambda *given: (finished.append(given[1].get("final")), append(*given)))
     folder = run(experiment, RunOptions(out=tmp_path))
+    assert finished.count(True) == 2, "a run that is killed between two final lines would not measure again"
     found = mp.reports.read(resume(folder.path).path)
     assert list(found.labels) == ["reverse", "t1t2"], "the others do not apply"
     assert found.quantities["error.reverse"]["mean"] < 1e-5 < found.quantities["error.t1t2"]["mean"]
@@ -128,6 +133,28 @@ def test_estimators_side_by_side(tmp_path, monkeypatch):
     assert found.quantities["temporary_megabytes.reverse"]["mean"] > 0
     assert np.isfinite(found.quantities["loss_at_equal_cost.t1t2"]["mean"])
     assert 'id="costs"' in mp.reports.write([folder.path], tmp_path / "report.html").read_text()
+    assert all({"error", "cosine", "temporary_megabytes"} <= row.keys() for row in final)
+
+
+def compared_rows(*slow: int, study: str = "a", seconds: float = 0.5) -> list[dict]:
+    """Ten steps, some of which are the first ones of a process."""
+    return [
+        {"study": study, "step": step, "cpu_seconds": 9.0 if step in slow else seconds, "loss": [10.0 - step, np.nan]}
+        for step in range(10)
+    ]
+
+
+@pytest.mark.parametrize("slow", [(0,), (0, 4), (0, 4, 7)])
+def test_what_estimators_cost_does_not_depend_on_where_they_were_resumed(slow):
+    rows = [*compared_rows(*slow), *compared_rows(0, study="b", seconds=1.0), {"study": "a", "step": 10, "final": True}]
+    found = {one.name: one.mean for one in EstimatorComparison().further_quantities(rows)}
+    assert found == {
+        "loss_at_equal_cost.a": np.mean([1, 2, 3, 4, 5]),
+        "loss_at_equal_cost.b": np.mean([6, 7, 8, 9, 10]),
+    }
+    described = quantities(rows, {}, ReportOptions(), {})
+    costs = {one.name: one.mean for one in described if one.name.startswith("cpu_seconds")}
+    assert costs == {"cpu_seconds_per_episode.a": 0.25, "cpu_seconds_per_episode.b": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from metaplax import reports
 from metaplax.cli import main
-from metaplax.runs import RunFolder, StudyDescription
+from metaplax.runs import RunFolder, StudyDescription, as_kind
 from metaplax.runs.old_names import translate_config, translate_row
 
 TERMS = [{"name": "0", "text": "eₗ yₗ₋₁ᵀ", "latex": r"e_\ell\, y_{\ell-1}^\top", "sign": -1}]
@@ -107,7 +107,7 @@ def test_rows_that_are_rewritten_have_new_names(folder):
 def test_descriptions_are_recovered_from_labels(labels, more, expected):
     config = translate_config(old_config(labels, **more))
     name, entry = list(config["studies"].items())[-1]
-    assert reports.recorded.stored(StudyDescription, entry) == expected
+    assert as_kind(entry, StudyDescription) == expected
     assert entry["label"] == expected.label
     assert config["report"]["x_values"] == more.get("places")
     assert name in labels

@@ -15,7 +15,7 @@ import metaplax as mp
 import own
 from metaplax.cli import main
 from metaplax.experiments import ConfigError, RunOptions, from_file, registry
-from metaplax.runs import RunFolderError
+from metaplax.runs import RunFolder, RunFolderError
 
 
 @pytest.fixture
@@ -41,8 +41,7 @@ def run(mine: str, *arguments: str) -> Path:
 
 
 def edit(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | changes))
+    RunFolder(folder).write_json("config.json", RunFolder(folder).config() | changes)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import closing
 from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from metaplax import reports
 from metaplax.reports import Recorded
 from metaplax.reports.conditions import scan
-from metaplax.reports.panels import moving_average
+from metaplax.reports.panels import moving_average, panels
 from metaplax.reports.series import in_groups
+from metaplax.reports.style import MOST_POINTS
 from metaplax.runs import ReportOptions, RunFolder, RunFolderError
 
 HOSTILE = '<script>alert("x")</script> $\\frac{1$ & {{ 7*7 }}'
@@ -149,19 +151,20 @@ def test_rules_of_several_runs_are_told_apart(tmp_path):
 
 def test_latex_that_cannot_be_drawn_is_written_as_text(tmp_path):
     folder = recorded(tmp_path)
-    config = json.loads((folder / "config.json").read_text())
+    config = RunFolder(folder).config()
     config["studies"]["oja"]["terms"][0]["latex"] = r"\lVert y \rVert \mathds{1}"
-    (folder / "config.json").write_text(json.dumps(config))
+    RunFolder(folder).write_json("config.json", config)
     parsed, _ = page(folder, tmp_path=tmp_path)
     assert "learned rule: ΔWₗ = −0.02 eₗ yₗ₋₁ᵀ" in "".join(parsed.text)
 
 
 def test_quantities_that_were_never_finite_are_a_dash(tmp_path):
     folder = recorded(tmp_path)
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        line |= {"loss": [None] * 3} if "loss" in line else {}
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = RunFolder(folder).rows()
+    (folder / "metrics.jsonl").unlink()
+    with closing(RunFolder(folder)) as written:
+        for row in rows:
+            written.append(row | ({"loss": [None] * 3} if "loss" in row else {}))
     run = reports.read(folder)
     assert run.quantities["loss.oja"]["mean"] is None
     assert "loss.oja" not in {row["name"] for row in reports.compare(run, run)}
@@ -196,6 +199,34 @@ def test_figures_are_kept_beside_the_report(tmp_path):
 def test_moving_average():
     values = np.array([[1.0], [3.0], [np.nan], [5.0]])
     np.testing.assert_allclose(moving_average(values, 2), [[1.0], [2.0], [3.0], [5.0]])
+
+
+def test_long_runs_have_short_reports(tmp_path):
+    long, short = (recorded(tmp_path, name, steps=steps) for name, steps in (("long", 3 * MOST_POINTS), ("short", 300)))
+    sizes = [len(reports.write([folder], tmp_path / f"{folder.name}.html").read_text()) for folder in (long, short)]
+    assert sizes[0] < 1.5 * sizes[1], "four times as many steps, but hardly more points"
+    run = reports.read(long)
+    values, taken = run.series["fa"]["loss"], run.taken["fa"]
+    assert (len(values), taken[0], taken[-1]) == (3 * MOST_POINTS, 1, 3 * MOST_POINTS), "only drawings are thinned"
+    (axes,) = next(panel for panel in panels([run]) if panel.name == "loss").figure.axes
+    x, y = axes.lines[-1].get_xdata(), axes.lines[-1].get_ydata()
+    assert (len(x), x[0], x[-1]) == (MOST_POINTS, 1, 3 * MOST_POINTS)
+    np.testing.assert_allclose(y, moving_average(values)[x - 1].mean(axis=1))
+
+
+def test_curves_of_thinned_runs_are_drawn_at_their_steps(tmp_path):
+    folder = recorded(tmp_path, steps=4)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    kept = [line for line in lines if not line.get("final")]
+    for line in kept:
+        line["step"] *= 16
+        line |= {"stride": 16} if line["step"] else {}
+        del line["checksum"]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+    run = reports.read(folder)
+    (axes,) = next(panel for panel in panels([run]) if panel.name == "loss").figure.axes
+    assert axes.lines[-1].get_xdata().tolist() == [1, 17, 33, 49]
+    assert "masked.fa" not in run.quantities, "not all steps are known"
 
 
 def test_comparison_of_a_run_with_itself(tmp_path):

@@ -5,19 +5,31 @@ estimator.
 """
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from metaplax import analysis, data, estimators, feedback, learners, networks, optim, plasticity, runs, tasks, training
 from metaplax._version import __version__
-from metaplax.feedback import modulators
-from metaplax.learners import ComplexSynapse, LocalRule, OnlinePlasticity, PlasticLearner
-from metaplax.networks import MLP, constraints
-from metaplax.plasticity import named_rules as rules
-from metaplax.training import meta_train
 
 if TYPE_CHECKING:
-    from metaplax import experiments, reports
+    from metaplax import (
+        analysis,
+        data,
+        estimators,
+        experiments,
+        feedback,
+        learners,
+        networks,
+        optim,
+        plasticity,
+        reports,
+        runs,
+        tasks,
+        training,
+    )
+    from metaplax.feedback import modulators
+    from metaplax.learners import ComplexSynapse, LocalRule, OnlinePlasticity, PlasticLearner
+    from metaplax.networks import MLP, constraints
+    from metaplax.plasticity import named_rules as rules
+    from metaplax.training import meta_train
 
 __all__ = [
     "MLP", "ComplexSynapse", "LocalRule", "OnlinePlasticity", "PlasticLearner", "__version__", "analysis",
@@ -25,9 +37,24 @@ __all__ = [
     "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
 ]  # fmt: skip
 
+ORIGIN = {
+    "MLP": "networks", "ComplexSynapse": "learners", "LocalRule": "learners", "OnlinePlasticity": "learners",
+    "PlasticLearner": "learners", "constraints": "networks", "meta_train": "training", "modulators": "feedback",
+    "rules": "plasticity",
+}  # fmt: skip
+"""Where what is no subpackage itself comes from."""
 
-def __getattr__(name: str) -> ModuleType:
-    """Import the subpackages that take long to import, and that not every program needs, at their first use."""
-    if name in ("experiments", "reports"):
-        return import_module(f"metaplax.{name}")
-    raise AttributeError(f"module 'metaplax' has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    """Import what is used at its first use: the command line answers, and can be stopped, before JAX is imported."""
+    if name not in __all__:
+        raise AttributeError(f"module 'metaplax' has no attribute {name!r}")
+    return (
+        getattr(import_module(f"metaplax.{ORIGIN[name]}"), name)
+        if name in ORIGIN
+        else import_module(f"metaplax.{name}")
+    )
+
+
+def __dir__() -> list[str]:
+    return __all__

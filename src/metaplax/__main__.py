@@ -1,8 +1,16 @@
-"""``python -m metaplax`` is the command line."""
+"""What ``metaplax`` and ``python -m metaplax`` start."""
 
 import sys
 
-from metaplax.cli import main
+
+def main() -> int:
+    """Run the command line; stopped while that is imported, it ends as if stopped later."""
+    try:
+        from metaplax.cli import main
+    except KeyboardInterrupt:
+        return 130
+    return main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

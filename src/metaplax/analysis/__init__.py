@@ -3,10 +3,19 @@
 from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
 from metaplax.analysis.differences import Difference, paired_difference, unpaired_difference
 from metaplax.analysis.intervals import interval, mean_and_interval, nan_mean
-from metaplax.analysis.quantities import Published, Quantity, episodes_of, over_trials, per_trial, quantities
+from metaplax.analysis.quantities import (
+    Published,
+    Quantity,
+    by_study,
+    cost_per_step,
+    episodes_of,
+    over_trials,
+    per_trial,
+    quantities,
+)
 
 __all__ = [
-    "Difference", "Published", "Quantity", "alignment_angles", "angle", "episodes_of", "interval", "mean_and_interval",
-    "nan_mean", "orthonormality_error", "over_trials", "paired_difference", "per_trial", "quantities",
-    "unpaired_difference",
+    "Difference", "Published", "Quantity", "alignment_angles", "angle", "by_study", "cost_per_step", "episodes_of",
+    "interval", "mean_and_interval", "nan_mean", "orthonormality_error", "over_trials", "paired_difference",
+    "per_trial", "quantities", "unpaired_difference",
 ]  # fmt: skip

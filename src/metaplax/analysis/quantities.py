@@ -8,6 +8,7 @@ import numpy as np
 
 from metaplax.analysis.intervals import interval, mean_and_interval, nan_mean
 from metaplax.runs import ReportOptions, StudyDescription
+from metaplax.runs.metrics import RECORD
 from metaplax.runs.run_folder import finite
 
 UNITS = {
@@ -18,7 +19,7 @@ UNITS = {
     "masked": "episodes",
     "cpu_seconds_per_episode": "s",
 }
-NOT_QUANTITIES = {"study", "step", "seconds", "cpu_seconds", "final", "masked", "meta_batch", "parts"}
+NOT_QUANTITIES = {*RECORD, "masked", "meta_batch", "parts"}
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def per_trial(
 ) -> dict[str, np.ndarray]:
     """One number per trial of every quantity of a run, by name, study by study in the order in which they were run.
 
-    Quantities are averaged over the last steps, in studies with a condition over all steps; those of streams that are
-    scored on the way, and coefficients, are the values after the last step.
+    Quantities are averaged over the last steps that were recorded, in studies with a condition over all steps; those of
+    streams that are scored on the way, and coefficients, are the values after the last step.
 
     Args:
         rows: of the run.
@@ -84,8 +85,7 @@ def per_trial(
         arrays of shape ``(trials,)``; processor time is measured for all trials together and has shape ``(1,)``.
     """
     found = {}
-    for study in dict.fromkeys(row["study"] for row in rows):
-        of_study = [row for row in rows if row["study"] == study]
+    for study, of_study in by_study(rows).items():
         steps = [row for row in of_study if not row.get("final")]
         final = next((row for row in reversed(of_study) if row.get("final")), {})
         if not steps:
@@ -95,10 +95,11 @@ def per_trial(
         for name in [name for name in {**steps[-1], **final} if name not in NOT_QUANTITIES]:
             source = [final] if name in final else steps[-1 if name.startswith("theta") else -last :]
             found[f"{name}.{study}"] = nan_mean(np.asarray([row[name] for row in source], float), axis=0)
-        if "masked" in steps[-1]:
-            found[f"masked.{study}"] = np.asarray([row["masked"] for row in steps], float).sum(axis=0)
+        if "masked" in final or ("masked" in steps[-1] and not any("stride" in row for row in steps)):
+            masked = [final] if "masked" in final else steps
+            found[f"masked.{study}"] = np.sum([row["masked"] for row in masked], axis=0, dtype=float)
         if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
-            spent = np.mean([row["cpu_seconds"] for row in steps], keepdims=True)
+            spent = np.asarray([cost_per_step(steps)])
             found[f"cpu_seconds_per_episode.{study}"] = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
     return found
 
@@ -119,6 +120,19 @@ def quantities(
     """
     found = per_trial(rows, studies, options)
     return [over_trials(name, values, _unit(name, options.loss_unit), published) for name, values in found.items()]
+
+
+def by_study(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows by study, in the order in which the studies were run."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["study"], []).append(row)
+    return found
+
+
+def cost_per_step(steps: Sequence[Mapping[str, Any]]) -> float:
+    """Processor seconds of one step of all trials: the median, as the first steps of a process take longer."""
+    return float(np.median([row["cpu_seconds"] / row.get("stride", 1) for row in steps]))
 
 
 def episodes_of(row: Mapping[str, Any]) -> int:

@@ -17,6 +17,7 @@ from metaplax.cli.console import Console, Json, show, to_json
 from metaplax.cli.parsing import UsageError, parse
 from metaplax.cli.tables import grid
 from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName
+from metaplax.experiments.shervani2023.online import check_sizes
 from metaplax.feedback import RandomFixed, Symmetric
 from metaplax.learners import OnlinePlasticity, PlasticLearner
 from metaplax.networks import MLP
@@ -26,6 +27,7 @@ from metaplax.training import choose_layout, restrict_to_cores
 
 RuleName = Literal["bp", "fa", "f_bio", "pool"]
 LayoutName = Literal["auto", "vmap", "map"]
+MOST = 10**6
 COLUMNS = ("estimator", "episodes", "CPU-s", "wall-s", "MB", "compile s")
 
 
@@ -126,11 +128,10 @@ def measure_all(asked: BenchArguments, note: Callable[[str], None]) -> list[Cost
     """
     case = asked.case
     for name, values in (("episodes", asked.episodes), ("repeats", (asked.repeats,)), ("shots", (case.shots,))):
-        if not values or min(values) < 1:
-            raise UsageError(f"{name} must be at least 1")
-    if len(case.sizes) < 2 or min(case.sizes) < 1:
-        raise UsageError(f"sizes needs at least two layers of at least one neuron each, not {case.sizes}")
+        if not values or not 1 <= min(values) <= max(values) <= MOST:
+            raise UsageError(f"{name} must be from 1 to {MOST}")
     try:
+        check_sizes(case.sizes)
         restrict_to_cores(asked.cores)
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -72,9 +72,14 @@ def compare_estimators(arguments: list[str]) -> None:
     run([EstimatorComparison.name, *(["--experiment"] if is_named else []), *arguments])
 
 
-def resume(dir: Folder, *, data_dir: DataDir = None, json: Json = False) -> None:
-    """Go on with a run that was stopped or killed. An experiment of your own is imported from its file again."""
-    _conduct(partial(experiments.resume, dir, data_dir), json)
+def resume(dir: Folder, *, data_dir: DataDir = None, more_meta_steps: int = 0, json: Json = False) -> None:
+    """Go on with a run that was stopped or killed. An experiment of your own is imported from its file again.
+
+    Args:
+        dir: run folder
+        more_meta_steps: meta-steps to take in addition to those that the run was started with
+    """
+    _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps), json)
 
 
 def evaluate(
@@ -93,11 +98,11 @@ def _conduct(act: Callable[..., RunFolder], as_json: bool) -> None:
     use_compilation_cache()
     with Interruption().listening() as interruption:
         folder = act(progress=default_progress, interruption=interruption)
-    report = reports.write([folder.path], folder.path / "report.html")
-    if as_json:
-        print(to_json({**folder.read_json("result.json"), "run": str(folder.path), "report": str(report)}))
-        return
     recorded = reports.read(folder.path)
+    report = reports.write([recorded], folder.path / "report.html")
+    if as_json:
+        print(to_json({**recorded.result, "run": str(folder.path), "report": str(report)}))
+        return
     show(tables.results(recorded))
     findings = [f"finding: {finding}" for finding in (*reports.verdicts(recorded), *recorded.findings)]
     print(*recorded.equations(), *findings, f"run folder  {folder.path}", f"report      {report}", sep="\n")

@@ -32,13 +32,13 @@ def replace_unprintable() -> None:
 
 
 def discard_output() -> None:
-    """Send what is still to be written nowhere, so that Python does not complain when it exits."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    """Send what cannot be written nowhere, so that Python does not complain when it exits."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
+        except OSError:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def to_json(value: object) -> str:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from metaplax._version import __version__
@@ -31,10 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
-            sys.stdout.flush()
+            # There is no standard output if it was closed before Python started.
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except BrokenPipeError:
-        discard_output()
         return BROKEN_PIPE
+    except OSError as error:
+        return _complain(f"{error.filename or 'the output cannot be written'}: {error.strerror or error}", FAILURE)
+    finally:
+        discard_output()
 
 
 def _run(arguments: list[str]) -> int:
@@ -52,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     except UsageError as error:
         return _complain(error, USAGE)
     except KeyboardInterrupt:
-        return _complain("stopped at once; the run can be resumed from its last checkpoint", STOPPED)
+        return _complain("stopped at once; a run that has begun can be resumed from its last checkpoint", STOPPED)
 
 
 def explained(verb: str, arguments: list[str]) -> int:
@@ -61,6 +67,7 @@ def explained(verb: str, arguments: list[str]) -> int:
     from metaplax.cli import commands
     from metaplax.data import DataError
     from metaplax.experiments import ConfigError
+    from metaplax.experiments.memory_limits import MAKE_SMALLER, is_out_of_memory
     from metaplax.learners import IncompatibleError
     from metaplax.runs import CheckpointError, Interrupted, RunFolderError
     from metaplax.training import DivergedError
@@ -73,6 +80,11 @@ def explained(verb: str, arguments: list[str]) -> int:
             return _complain(error, USAGE)
         except (RunFolderError, CheckpointError, DivergedError) as error:
             return _complain(error, FAILURE)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            notes = "; ".join(["", *getattr(error, "__notes__", [])])
+            return _complain(f"there is not enough memory: {MAKE_SMALLER}{notes}", FAILURE)
         except Interrupted as error:
             return _complain(error, STOPPED)
 
@@ -84,5 +96,6 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object, *
 
 def _complain(error: object, code: int) -> int:
     notes = getattr(error, "__notes__", [])
-    print(f"metaplax: {'; '.join(' '.join(text.split()) for text in (str(error), *notes))}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"metaplax: {'; '.join(' '.join(text.split()) for text in (str(error), *notes))}", file=sys.stderr)
     return code

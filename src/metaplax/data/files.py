@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
+from metaplax._files import write_whole
 from metaplax.data.archives import read_member
 from metaplax.data.reading import DataError, PathLike, accessing, is_file, md5_of
 
@@ -126,9 +127,7 @@ def _download(dataset: str, file: PublishedFile, data_dir: PathLike | None, prog
 def _extract(archive: FoundFile, file: PublishedFile, folder: Path) -> FoundFile:
     content = read_member(archive.path, file.member)
     target = folder / file.name
-    partial = target.with_name(target.name + ".partial")
     with accessing(target, "written"):
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(target)
+        write_whole(target, content)
     return FoundFile(target, archive.is_published or hashlib.md5(content).hexdigest() == file.md5)

@@ -17,6 +17,11 @@ from metaplax.plasticity import PrintedTerm
 from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.training import AbstractLayout, choose_layout, keys_of_trials
 
+LARGEST = 10**9
+"""No whole number in a field is larger, except seeds."""
+
+MOST_TRIALS = 10**6
+
 Load = Callable[..., ImageSet]
 """Loads a data set by its name; the name of a split may follow, in place of the one that experiments use by default."""
 
@@ -77,7 +82,7 @@ class Conditions:
         The state has a leading axis of trials; ``padded`` says whether the step takes and gives states that ``layout``
         has padded.
         """
-        first, state = self.recorder.resume(state)
+        first, state = self.recorder.resume(state, steps)
         return runs.run_steps(
             compiled,
             self.layout.pad(state) if padded else state,
@@ -103,6 +108,11 @@ class AbstractStudy(ABC):
     def fingerprint(self) -> str:
         """Text that must be equal for a checkpoint to be resumed."""
 
+    @property
+    def schedule(self) -> str:
+        """Text of all that a step depends on; equal for studies that differ in their number of steps only."""
+        return self.fingerprint
+
     @abstractmethod
     def check(self) -> None:
         """Refuse a combination that cannot work, before anything is compiled or written.
@@ -110,6 +120,11 @@ class AbstractStudy(ABC):
         Raises:
             IncompatibleError: one sentence that says what does not fit.
         """
+
+    def memory(self, trials: int) -> int:
+        """Bytes that the study holds at the same time at the least, from shapes alone; by default nothing is known."""
+        del trials
+        return 0
 
     @abstractmethod
     def conduct(self, conditions: Conditions) -> None:
@@ -173,9 +188,11 @@ class AbstractExperiment(ABC):
 
     def __post_init__(self):
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not isfinite(value):
-                raise ConfigError(f"{field.name} must be a finite number, not {value}")
+            for number in self._numbers(field.name):
+                if isinstance(number, float) and not isfinite(number):
+                    raise ConfigError(f"{field.name} must be a finite number, not {number}")
+        self.require_at_most(MOST_TRIALS, "trials")
+        self.require_at_most(LARGEST, *(field.name for field in fields(self) if field.name != "seed"))
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed must be in 0 ... 4294967295, not {self.seed}")
         self.require_positive("trials")
@@ -191,6 +208,18 @@ class AbstractExperiment(ABC):
         for name in names:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, but is {getattr(self, name)}")
+
+    def require_at_most(self, largest: int, *names: str) -> None:
+        """Refuse fields that hold a larger whole number, or one below the negative of that, by a ``ConfigError``."""
+        for name in names:
+            for number in self._numbers(name):
+                if isinstance(number, int) and abs(number) > largest:
+                    raise ConfigError(f"{name} must be at most {largest}, but is {number}")
+
+    def _numbers(self, name: str) -> tuple[Any, ...]:
+        """The value of a field, or all values of a tuple."""
+        value = getattr(self, name)
+        return value if isinstance(value, tuple) else (value,)
 
     def require_some(self, name: str, known: Collection[str]) -> None:
         """Refuse a field that holds unknown names, none, or one twice, by a ``ConfigError`` with the known names."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
 from metaplax import estimators
-from metaplax.analysis import Quantity, over_trials
+from metaplax.analysis import Quantity, by_study, cost_per_step, nan_mean, over_trials
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, Checkpointed, Contrastive, Reversible
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
@@ -62,16 +62,23 @@ class EstimatorStudy(AbstractStudy):
     def fingerprint(self) -> str:
         return f"{fingerprint(self.training.estimator)}: {self.training.fingerprint}"
 
+    @property
+    def schedule(self) -> str:
+        return self.training.schedule
+
     def check(self) -> None:
         self.training.check()
+
+    def memory(self, trials: int) -> int:
+        return self.training.memory(trials)
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.training.printed()
 
     def conduct(self, conditions: Conditions) -> None:
-        measured = self._measured(conditions)
-        trained = self.training.train(conditions)
-        conditions.recorder.finish(self.steps, {**trained.scalars(), **measured})
+        # Kept together with the parameters: a run that is killed between the two would never measure again.
+        conditions.recorder.also(self._measured(conditions))
+        self.training.train(conditions)
 
     def _measured(self, conditions: Conditions) -> dict[str, np.ndarray]:
         """Relative error and cosine, averaged over episodes, and the temporary memory of one episode."""
@@ -149,6 +156,7 @@ class EstimatorComparison(AbstractExperiment):
         object.__setattr__(self, "experiment", absolute(self.experiment))
         self.require_positive("probes", "beta", "terms", "neumann_rate", "truncated")
         self.require_not_negative("meta_steps")
+        self.require_at_most(10**4, "probes", "terms")
         self.require_some("estimators", ESTIMATORS)
 
     def report_options(self) -> ReportOptions:
@@ -186,16 +194,18 @@ class EstimatorComparison(AbstractExperiment):
         return trainings[arm]
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
-        """The outer loss of every estimator when it has used as much processor time as the cheapest one in total."""
-        options, spent, losses = self.report_options(), {}, {}
-        for study in dict.fromkeys(row["study"] for row in rows):
-            steps = [row for row in rows if row["study"] == study and not row.get("final")]
-            spent[study] = np.cumsum([row["cpu_seconds"] for row in steps])
-            losses[study] = np.asarray([row["loss"] for row in steps], float)
-        budget = min((cost[-1] for cost in spent.values()), default=0.0)
+        """The outer loss of every estimator when it has used as much processor time as the cheapest one in total.
+
+        Steps count with the median of their times, so that it does not matter where a run was stopped and resumed.
+        """
+        options = self.report_options()
+        steps = {study: [row for row in found if not row.get("final")] for study, found in by_study(rows).items()}
+        costs = {study: cost_per_step(found) for study, found in steps.items()}
+        budget = min((cost * (steps[study][-1]["step"] + 1) for study, cost in costs.items()), default=0.0)
         found = []
-        for study, cost in spent.items():
-            reached = max(1, int(np.searchsorted(cost, budget, side="right")))
-            loss = np.nanmean(losses[study][max(0, reached - options.averaged) : reached], axis=0)
+        for study, cost in costs.items():
+            affordable = [row["loss"] for row in steps[study] if not cost or row["step"] < round(budget / cost)]
+            last = (affordable or [steps[study][0]["loss"]])[-options.averaged :]
+            loss = nan_mean(np.asarray(last, float), axis=0)
             found.append(over_trials(f"loss_at_equal_cost.{study}", loss, options.loss_unit))
         return found

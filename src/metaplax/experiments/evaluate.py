@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from metaplax.experiments.base import ConfigError
+from metaplax.experiments.base import LARGEST, ConfigError
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
+from metaplax.experiments.memory_limits import require_memory
 from metaplax.experiments.runner import Progress, checked, conduct_all, described, opened
+from metaplax.experiments.stored_config import is_changed
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
 from metaplax.training import use_all_cores
 
@@ -55,20 +57,24 @@ def evaluate(
         DataError: the data are missing or damaged.
         Interrupted: the interruption was requested; the same call goes on.
     """
-    if evaluation.classes < 1 or evaluation.episodes < 1:
-        raise ConfigError("classes and episodes must be at least 1")
+    for name in ("classes", "episodes"):
+        if not 1 <= getattr(evaluation, name) <= LARGEST:
+            raise ConfigError(f"{name} must be in 1 ... {LARGEST}, not {getattr(evaluation, name)}")
     use_all_cores()
     folder = RunFolder.open(path)
     with folder.writing():
         if not (folder.path / "result.json").is_file():
             raise RunFolderError(f"{path} is not finished: go on with `metaplax resume {path}` first")
         experiment, images, load = opened(folder, data_dir)
+        if is_changed(folder, experiment):
+            raise RunFolderError(f"{path} asks for another number of meta-steps: `metaplax resume {path}` first")
         if not isinstance(experiment, AbstractStreamExperiment):
             raise ConfigError(f"{experiment.name} learns no streams of classes, so there are no longer ones to score")
         order = "continual" if evaluation.order == "class" else "iid"
         task = experiment.test_task(images, load, evaluation.classes, order)
         trainings = experiment.trainings(images)
         studies = experiment.scores(evaluation.name, trainings, images, task, evaluation.counts, evaluation.episodes)
+        require_memory(lambda: studies, experiment.trials, evaluation, Evaluation())
         everything = checked({**experiment.studies(images, load), **studies})
         config = folder.config()
         config["studies"] |= described(experiment, studies)

@@ -1,12 +1,12 @@
 """Runs an experiment into a run folder, and resumes it: one study after the other, all on the same episodes."""
 
 import hashlib
-import json
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from metaplax import data, runs
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
-from metaplax.experiments.from_file import load_recorded, source
+from metaplax.experiments.from_file import source
+from metaplax.experiments.memory_limits import require_memory
 from metaplax.experiments.registry import configure, lookup
+from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, stored
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
+from metaplax.runs.schema import STUDY_NAME
 from metaplax.training import DivergedError, use_all_cores
 
 Progress = Callable[[str], runs.AbstractProgress]
@@ -59,7 +62,8 @@ def run(
         raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
     use_all_cores()
     images = data.load(experiment.data, options.data_dir)
-    studies = checked(experiment.studies(images, lambda name, split=None: data.load(name, options.data_dir, split)))
+    load = lambda name, split=None: data.load(name, options.data_dir, split)  # noqa: E731
+    studies = prepared(experiment, images, load, options.preset)
     config = {
         "experiment": experiment.name,
         "code": source(type(experiment)),
@@ -74,7 +78,7 @@ def run(
         "report": asdict(experiment.report_options()),
         "studies": described(experiment, studies),
         "published": {name: asdict(published) for name, published in experiment.published_values().items()},
-        "config": _stored(experiment),
+        "config": stored(experiment),
     }
     folder = RunFolder.create(options.out, experiment.name, config)
     with folder.writing():
@@ -87,14 +91,18 @@ def resume(
     data_dir: Path | str | None = None,
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
+    more_meta_steps: int = 0,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint; the results equal those of an unbroken run bit for bit.
 
-    An experiment that was run from a file of one's own is imported from that file again.
+    An experiment that was run from a file of one's own is imported from that file again. With ``more_meta_steps`` it
+    takes so many meta-steps in addition to those that it was started with.
 
     Raises:
+        ConfigError: the experiment does not have meta-steps to add to.
         RunFolderError: the folder is not a run folder, damaged or in use; the data are not the same as before; the file
-            of the experiment is not there; or more steps are done than the configuration asks for.
+            of the experiment is not there; the configuration has been changed, or asks for fewer steps than are done;
+            or the number of meta-steps changes what every step does.
         CheckpointError: the checkpoints are damaged or belong to another configuration.
         DataError: the data are missing or damaged.
         Interrupted: the interruption was requested; the run can be resumed again.
@@ -103,7 +111,8 @@ def resume(
     folder = RunFolder.open(path)
     with folder.writing():
         experiment, images, load = opened(folder, data_dir)
-        studies = checked(experiment.studies(images, load))
+        experiment = extend(folder, experiment, more_meta_steps, lambda one: checked(one.studies(images, load)))
+        studies = prepared(experiment, images, load, folder.config()["preset"])
         conduct_all(experiment, studies, folder, progress, interruption)
     return folder
 
@@ -116,40 +125,13 @@ def opened(folder: RunFolder, data_dir: Path | str | None) -> tuple[AbstractExpe
         DataError: the data are missing or damaged.
     """
     config = folder.config()
-    experiment = _configured(folder, config)
+    experiment = read_back(folder, config)
     place = Path(data_dir or config["data_dir"]) if data_dir or config["data_dir"] else None
     images = data.load(experiment.data, place)
     if _fingerprint(images) != config["data_sha256"]:
         raise RunFolderError(f"the data {experiment.data!r} are not the same as when {folder.path} was started")
-    _warn_of_other_versions(folder)
+    _compare_environments(folder)
     return experiment, images, lambda name, split=None: data.load(name, place, split)
-
-
-def _configured(folder: RunFolder, config: dict[str, Any]) -> AbstractExperiment:
-    """The experiment that a ``config.json`` describes."""
-    try:
-        code = config.get("code")
-        kind = load_recorded(code, folder.path) if code else lookup(config["experiment"])
-        experiment = kind(**{name: runs.with_tuples(value) for name, value in config["config"].items()})
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise RunFolderError(
-            f"{folder.path / 'config.json'} does not describe an experiment of this version: {error}"
-        ) from error
-    now = source(kind)
-    if code and now and now["sha256"] != code["sha256"]:
-        warnings.warn(f"{now['file']} has changed since {folder.path} was started", stacklevel=2)
-    return experiment
-
-
-def _stored(experiment: AbstractExperiment) -> dict[str, Any]:
-    """The fields of an experiment as ``config.json`` stores them; refuses those that would be read back differently."""
-    found = asdict(experiment)
-    for name, value in found.items():
-        with suppress(TypeError):
-            if runs.with_tuples(json.loads(json.dumps(value))) == value:
-                continue
-        raise ConfigError(f"{name} must be text, a number, true or false, or a tuple of these, not {value!r}")
-    return found
 
 
 def preset(name: str, which: str) -> AbstractExperiment:
@@ -166,9 +148,21 @@ def described(experiment: AbstractExperiment, studies: Mapping[str, AbstractStud
     return found
 
 
+def prepared(
+    experiment: AbstractExperiment, images: data.ImageSet, load: Load, preset: str
+) -> dict[str, AbstractStudy]:
+    """The studies of an experiment; refuses those that do not fit the memory or cannot work, before any is compiled."""
+    kind, once = type(experiment), cache(load)
+    usual = configure(kind, preset) if preset in kind.presets else kind()
+    require_memory(lambda: experiment.studies(images, once), experiment.trials, experiment, usual)
+    return checked(experiment.studies(images, once))
+
+
 def checked(studies: dict[str, AbstractStudy]) -> dict[str, AbstractStudy]:
     """The same studies; refuses those that cannot work, before anything is compiled or written."""
-    for study in studies.values():
+    for name, study in studies.items():
+        if not re.match(STUDY_NAME, name):
+            raise ConfigError(f"studies are named like files and begin with a letter or digit, but one is {name!r}")
         study.check()
     return studies
 
@@ -192,15 +186,9 @@ def conduct_all(
         DivergedError: no finite results come out any more.
     """
     seconds, asked = folder.config()["checkpoint_seconds"], interruption or Interruption()
-    rows = folder.rows()
+    rows = folder.rows(known=folder.config()["studies"])
     finished = {(row["study"], row["step"]) for row in rows if row.get("final")}
-    for name, study in studies.items():
-        done = sum(row["study"] == name and not row.get("final") for row in rows)
-        if done > study.steps:
-            raise RunFolderError(
-                f"{done} steps of study {name!r} in {folder.path} are done already, more than {study.steps} that its"
-                " config.json asks for"
-            )
+    refuse_fewer(folder, studies)
 
     # A run is also resumed with more meta-steps than before.
     settings = {field: value for field, value in asdict(experiment).items() if field != "meta_steps"}
@@ -220,20 +208,31 @@ def conduct_all(
         except DivergedError as error:
             error.add_note(f"study {name!r}; its records are in {folder.path}")
             raise
+        except (MemoryError, RuntimeError) as error:
+            error.add_note(f"study {name!r}; go on, with more memory, by: {go_on or f'metaplax resume {folder.path}'}")
+            raise
     _write_result(experiment, studies, folder)
 
 
-def _warn_of_other_versions(folder: RunFolder) -> None:
-    before, now = folder.read_json("env.json").get("libraries", {}), runs.environment()["libraries"]
-    changed = [f"{name} {before.get(name)} is now {now[name]}" for name in now if before.get(name) != now[name]]
-    if changed:
-        warnings.warn(f"results may differ in their last digits: {', '.join(changed)}", stacklevel=2)
+def _compare_environments(folder: RunFolder) -> None:
+    """Refuse settings with which other random numbers would be drawn; warn of what changes last digits.
+
+    Raises:
+        RunFolderError: the settings differ.
+    """
+    decisive, rounding = runs.differences(folder.env(), runs.environment())
+    if decisive:
+        raise RunFolderError(
+            f"{folder.path} cannot go on with other random numbers: {', '.join(decisive)}; set it as it was"
+        )
+    if rounding:
+        warnings.warn(f"results may differ in their last digits: {', '.join(rounding)}", stacklevel=2)
 
 
 def _write_result(experiment: AbstractExperiment, studies: Mapping[str, AbstractStudy], folder: RunFolder) -> None:
     rows, config = folder.rows(), folder.config()
     seconds = sum(row.get("seconds", 0.0) for row in rows)
-    episodes = experiment.trials * sum(episodes_of(row) for row in rows if "seconds" in row)
+    episodes = experiment.trials * sum(row.get("stride", 1) * episodes_of(row) for row in rows if "seconds" in row)
     descriptions = {name: experiment.describe(name) for name in studies}
     found = [
         *quantities(rows, descriptions, experiment.report_options(), experiment.published_values()),

@@ -3,13 +3,14 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from metaplax.plasticity.coefficients import GlobalCoefficients, LayerCoefficients, Sharing
@@ -21,7 +22,7 @@ KNOWN = {term.name: term for term in (*ALL_TERMS, *FURTHER_TERMS)}
 
 NO_ACCURACY = {"mean": math.nan, "ci_low": math.nan, "ci_high": math.nan}
 
-Numbers = tuple[float, ...] | tuple[tuple[float, ...], ...]
+Numbers = tuple[float | tuple[float, ...], ...]
 """One number per term, or one row of such numbers for each layer ``1..L``."""
 
 
@@ -96,10 +97,12 @@ class LearnedRule:
             ValueError: the text is not JSON, or its entries are missing, unknown or contradictory.
         """
         try:
-            entry = json.loads(text)
-            numbers = {key: _numbers(entry.pop(key)) for key in ("coefficients", "ci_low", "ci_high")}
-            return cls(terms=tuple(entry.pop("terms")), **numbers, **entry)
-        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError) as error:
+            entry = msgspec.json.decode(text, type=dict[str, Any])
+            strange = entry.keys() - {field.name for field in fields(cls)}
+            if strange:
+                raise ValueError(f"it has a {min(strange)!r}, which is unknown")
+            return msgspec.convert(entry, cls)
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"this is not the file of a learned rule: {error}") from error
 
     def as_json(self) -> str:
@@ -174,21 +177,6 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
             yield from _walk(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".json"):
             yield prefix + entry.name.removesuffix(".json"), entry
-
-
-def _numbers(values: Any) -> Numbers:
-    """Numbers of a file, in tuples; raises ``TypeError`` for what is none."""
-    if not isinstance(values, list):
-        raise TypeError(f"{values!r} is no list of numbers")
-    if values and isinstance(values[0], list):
-        return tuple(tuple(map(_number, row)) for row in values)
-    return tuple(map(_number, values))
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
 
 
 def _shape(numbers: Numbers) -> tuple[int, ...]:

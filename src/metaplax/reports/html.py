@@ -20,9 +20,10 @@ from metaplax.reports.recorded import Recorded, read
 from metaplax.runs import RunFolder
 
 
-def write(folders: Sequence[Path | str], target: Path | str) -> Path:
-    """Draw the figures of one or more runs and write the report; the trials of runs that differ in their seeds only are
-    pooled.
+def write(folders: Sequence[Path | str | Recorded], target: Path | str) -> Path:
+    """Draw the figures of one or more runs, which may have been read already, and write the report.
+
+    The trials of runs that differ in their seeds only are pooled.
 
     If the report of one run goes into its folder, the figures go to ``figures/`` there as well.
 
@@ -30,7 +31,7 @@ def write(folders: Sequence[Path | str], target: Path | str) -> Path:
         RunFolderError: a folder is not a run folder or damaged, or the report cannot be written.
     """
     target = Path(target)
-    runs = pooled([read(folder) for folder in folders])
+    runs = pooled([folder if isinstance(folder, Recorded) else read(folder) for folder in folders])
     figures = [{"name": it.name, "caption": it.caption, "svg": as_svg(it.figure)} for it in panels(runs)]
     if len(folders) == 1 and target.parent.absolute() == runs[0].path.absolute():
         for figure in figures:
@@ -70,7 +71,7 @@ def _study(run: Recorded, study: str, runs: Sequence[Recorded]) -> dict[str, Any
     coefficients = [name for name in measured if name.split(".")[0] in terms]
     return {
         "label": distinct_label(run, study, runs),
-        "done": len(next(iter(run.series[study].values()))),
+        "done": int(run.taken[study][-1]),
         "equation": _equation(run, study) if terms else None,
         "text": run.equation(study) if terms else "",
         "measured": measured,

@@ -30,10 +30,11 @@ FEW = 6
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve with a band: a series of shape ``(steps, trials)``, and what its steps count."""
+    """A curve with a band: a series of shape ``(steps, trials)``, after how many steps, and what these count."""
 
     label: str
     values: np.ndarray
+    taken: np.ndarray
     options: ReportOptions
 
 
@@ -73,7 +74,8 @@ class Family:
     def curves(self, run: Recorded, study: str) -> list[Curve]:
         """The curves of one study."""
         matches = ((re.fullmatch(self.pattern, name), values) for name, values in run.series[study].items())
-        found = [Curve(f"{self.symbol}{match.group(1)}", values, run.options) for match, values in matches if match]
+        about = run.taken[study], run.options
+        found = [Curve(f"{self.symbol}{match.group(1)}", values, *about) for match, values in matches if match]
         return found[:-1] if self.skips_last else found
 
 
@@ -96,8 +98,11 @@ def panels(runs: Sequence[Recorded]) -> list[Panel]:
     studies = [(study, distinct_label(run, study, runs), run) for run in runs for study in run.labels]
     drawn = []
     for name in ("accuracy", "loss"):
-        series = [(label, run.series[study].get(name), run.options) for study, label, run in studies]
-        shown = [Curve(label, values, options) for label, values, options in series if values is not None]
+        shown = [
+            Curve(label, run.series[study][name], run.taken[study], run.options)
+            for study, label, run in studies
+            if name in run.series[study]
+        ]
         if shown:
             drawn.append(Panel(name, _caption(name, shown), _one_plot(shown, name)))
     for name, family in FAMILIES.items():
@@ -152,13 +157,14 @@ def _draw(axes: Axes, shown: Sequence[Curve]) -> None:
     for number, one in enumerate(shown):
         stride = one.options.stride
         smooth = moving_average(one.values, WINDOW if stride == 1 else 1)
-        band(axes, stride * np.arange(1, len(smooth) + 1), smooth, number, one.label)
+        band(axes, stride * one.taken, smooth, number, one.label)
     axes.set_xlabel(shown[0].options.axis)
 
 
 def moving_average(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
     """Mean over the last ``window`` steps (fewer at the start), leaving NaN out."""
-    return np.stack([nan_mean(values[max(0, i + 1 - window) : i + 1], axis=0) for i in range(len(values))])
+    before = np.full((window - 1, *values.shape[1:]), np.nan)
+    return nan_mean(np.lib.stride_tricks.sliding_window_view(np.concatenate([before, values]), window, axis=0), axis=-1)
 
 
 @rc_context({**STYLE, "mathtext.fontset": "cm"})

@@ -2,20 +2,21 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from metaplax.analysis import Published, per_trial, quantities
+from metaplax.analysis import Published, by_study, per_trial, quantities
 from metaplax.plasticity import PrintedTerm, as_text
-from metaplax.runs import ReportOptions, RunFolder, StudyDescription, with_tuples
+from metaplax.runs import ReportOptions, RunFolder, StudyDescription, as_kind
+from metaplax.runs.metrics import RECORD
 from metaplax.runs.old_names import translate_example_task
+from metaplax.runs.schema import Result, check, check_example_task, damage
 
-NOT_SERIES = {"study", "step", "seconds", "cpu_seconds", "final", "meta_batch"}
-Stored = TypeVar("Stored", ReportOptions, StudyDescription)
+NOT_SERIES = {*RECORD, "meta_batch"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Recorded:
         result: ``result.json``; empty while the run is not finished.
         quantities: for each name, mean, interval, unit and what was published.
         series: for each study and name, an array of shape ``(steps, trials)``; NaN where the value was not finite.
+        taken: for each study, the number of steps up to each one that was recorded, shape ``(steps,)``.
         spent: for each study, processor seconds of all trials up to each step, shape ``(steps,)``; empty if unknown.
         example_tasks: for each study that has one, one task before and after adaptation.
         per_trial: for each quantity that was computed from the series, one number per trial, shape ``(trials,)``.
@@ -41,6 +43,7 @@ class Recorded:
     result: dict[str, Any]
     quantities: dict[str, dict[str, Any]]
     series: dict[str, dict[str, np.ndarray]]
+    taken: dict[str, np.ndarray] = field(default_factory=dict)
     spent: dict[str, np.ndarray] = field(default_factory=dict)
     example_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     per_trial: dict[str, np.ndarray] = field(default_factory=dict)
@@ -65,12 +68,12 @@ class Recorded:
     @cached_property
     def options(self) -> ReportOptions:
         """How reports show the studies."""
-        return stored(ReportOptions, self.config["report"])
+        return as_kind(self.config["report"], ReportOptions)
 
     @cached_property
     def studies(self) -> dict[str, StudyDescription]:
         """What every study measures, by name."""
-        return {name: stored(StudyDescription, entry) for name, entry in self.config["studies"].items()}
+        return {name: as_kind(entry, StudyDescription) for name, entry in self.config["studies"].items()}
 
     @property
     def headline(self) -> list[str]:
@@ -116,7 +119,7 @@ class Recorded:
 
     def terms(self, study: str) -> list[PrintedTerm]:
         """The terms of the rule of a study."""
-        return [PrintedTerm(**term) for term in self.config["studies"][study]["terms"]]
+        return [as_kind(term, PrintedTerm) for term in self.config["studies"][study]["terms"]]
 
     def coefficients(self, study: str) -> list[float] | None:
         """Means over trials of the learned coefficients, if there is one per term."""
@@ -134,11 +137,6 @@ class Recorded:
         return [self.equation(study) for study in self.labels if self.terms(study)]
 
 
-def stored(kind: type[Stored], entry: dict[str, Any]) -> Stored:
-    """A dataclass from what ``config.json`` stores of it; unknown entries are ignored."""
-    return kind(**{field.name: with_tuples(entry[field.name]) for field in fields(kind) if field.name in entry})
-
-
 def read(path: Path | str) -> Recorded:
     """Read a run folder, also one of an earlier version.
 
@@ -146,23 +144,33 @@ def read(path: Path | str) -> Recorded:
         RunFolderError: it is not a run folder, or damaged.
     """
     folder = RunFolder.open(path)
-    config, rows = folder.config(), folder.rows()
-    series: dict[str, dict[str, np.ndarray]] = {}
-    spent: dict[str, np.ndarray] = {}
-    for study in dict.fromkeys(row["study"] for row in rows):
-        steps = [row for row in rows if row["study"] == study and not row.get("final")]
+    config = folder.config()
+    rows = folder.rows(known=config["studies"])
+    env = {name: value for name, value in folder.env().items() if name != "asked"}
+    result = folder.read_json("result.json") if (folder.path / "result.json").exists() else {}
+    with damage(folder.path / "result.json"):
+        check(result, Result)
+    recorded = Recorded(folder.path, config, env, result, {}, {})
+    for study, of_study in by_study(rows).items():
+        steps = [row for row in of_study if not row.get("final")]
         if steps:
-            names = [name for name in steps[0] if name not in NOT_SERIES]
+            recorded.taken[study] = np.asarray([row["step"] + 1 for row in steps])
             if all("cpu_seconds" in row for row in steps):
-                spent[study] = np.cumsum([row["cpu_seconds"] for row in steps])
-            series[study] = {name: np.asarray([row[name] for row in steps], float) for name in names}
-    result = folder.read_json("result.json") if (folder.path / "result.json").is_file() else {}
-    recorded = Recorded(folder.path, config, folder.read_json("env.json"), result, {}, series, spent)
+                recorded.spent[study] = np.cumsum([row["cpu_seconds"] for row in steps])
+            names = [name for name in steps[0] if name not in NOT_SERIES]
+            recorded.series[study] = {name: np.asarray([row[name] for row in steps], float) for name in names}
     recorded.per_trial.update(per_trial(rows, recorded.studies, recorded.options))
-    published = {name: Published(**value) for name, value in config["published"].items()}
+    published = {name: as_kind(value, Published) for name, value in config["published"].items()}
     found = [quantity.as_json() for quantity in quantities(rows, recorded.studies, recorded.options, published)]
     recorded.quantities.update({quantity["name"]: quantity for quantity in (*result.get("quantities", ()), *found)})
     for study, parent in itertools.product(config["studies"], ("portraits", "example_tasks")):
-        if (folder.path / parent / f"{study}.json").is_file():
-            recorded.example_tasks[study] = translate_example_task(folder.read_json(f"{parent}/{study}.json"))
+        if (folder.path / parent / f"{study}.json").exists():
+            recorded.example_tasks[study] = _example_task(folder, f"{parent}/{study}.json")
     return recorded
+
+
+def _example_task(folder: RunFolder, name: str) -> dict[str, Any]:
+    example = translate_example_task(folder.read_json(name))
+    with damage(folder.path / name):
+        check_example_task(example)
+    return example

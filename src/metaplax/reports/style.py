@@ -18,6 +18,8 @@ RIGHT = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 """Places a legend at the right of the axes."""
 BELOW = {"loc": "outside lower center"}
 """Places a legend below the figure."""
+MOST_POINTS = 400
+"""Largest number of points of a curve: more are not seen, but would make the report slow and large."""
 
 
 def plots(
@@ -63,10 +65,20 @@ def beside(number: int, count: int, width: float = 0.6) -> float:
 def band(
     axes: Axes, x: Any, values: Float[np.ndarray, "steps trials"], number: int, label: str, mark: str = "-", **line: Any
 ) -> None:
-    """Draw the mean over trials as a line, with a band for its 98 % interval; the number selects the colour."""
+    """Draw the mean over trials as a line, with a band for its 98 % interval; the number selects the colour.
+
+    Of a long curve, evenly spaced points are drawn.
+    """
+    shown = thinned(len(values))
+    x, values = np.asarray(x)[shown], values[shown]
     low, high = interval(values.T)
     axes.fill_between(x, low, high, color=colour(number), alpha=0.17, linewidth=0)
     axes.plot(x, nan_mean(values, axis=1), mark, color=colour(number), label=plain(label), **{"linewidth": 1.5, **line})
+
+
+def thinned(count: int) -> np.ndarray:
+    """Indices of the points of a curve that are drawn, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(int))
 
 
 def dots(

@@ -5,8 +5,8 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import IO
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import IO, Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -23,6 +23,25 @@ class AbstractProgress(ABC):
     @abstractmethod
     def track(self, steps: int, first: int) -> AbstractContextManager[Advance]:
         """Start at step ``first`` of ``steps``; yields a function to call with the row of every step."""
+
+
+class _Lenient:
+    """Standard error, for what may be lost: a terminal or reader that has gone does not stop a run."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, AttributeError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, AttributeError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+_LENIENT = cast(IO[str], _Lenient())
 
 
 class NoProgress(AbstractProgress):
@@ -47,7 +66,7 @@ class PlainProgress(AbstractProgress):
 
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
-        stream, last = self.stream or sys.stderr, time.monotonic()
+        stream, last = self.stream or _LENIENT, time.monotonic()
         counter = Progress(disable=True, speed_estimate_period=math.inf)
         counter.add_task(self.title, total=steps, completed=first)
         (task,) = counter.tasks
@@ -69,7 +88,7 @@ class RichProgress(AbstractProgress):
     """Shows a bar with rate and estimated time left; suits terminals."""
 
     def __init__(self, title: str = "", console: Console | None = None):
-        self.title, self.console = title, console or Console(stderr=True)
+        self.title, self.console = title, console or Console(file=_LENIENT)
 
     @contextmanager
     def track(self, steps: int, first: int) -> Iterator[Advance]:
@@ -87,7 +106,7 @@ class RichProgress(AbstractProgress):
 
 def default_progress(title: str) -> AbstractProgress:
     """A bar if standard error is a terminal, otherwise plain lines."""
-    return RichProgress(title) if sys.stderr.isatty() else PlainProgress(title)
+    return RichProgress(title) if sys.stderr is not None and sys.stderr.isatty() else PlainProgress(title)
 
 
 def _rate(task: Task) -> str:

@@ -8,8 +8,12 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from metaplax.runs.checkpoints import Checkpoints
+from metaplax._files import refuse_links
+from metaplax.runs.checkpoints import CheckpointError, Checkpoints
+from metaplax.runs.metrics import RECORD, Lines, covered
 from metaplax.runs.run_folder import RunFolder
+from metaplax.runs.schema import explaining
+from metaplax.runs.thinning import next_recorded
 
 Row = dict[str, np.ndarray]
 """The record of one meta-step: for every name, one number per trial, shape ``(trials,)``."""
@@ -19,12 +23,17 @@ class AbstractRecorder(ABC):
     """Keeps the records and checkpoints of one study."""
 
     @abstractmethod
-    def resume(self, start: PyTree) -> tuple[int, PyTree]:
-        """Number of steps already done and the state after them; ``(0, start)`` for a fresh start."""
+    def resume(self, start: PyTree, steps: int) -> tuple[int, PyTree]:
+        """Number of steps already done and the state after them; ``(0, start)`` for a fresh start.
+
+        Args:
+            start: the state before the first step.
+            steps: number of steps that will be done in all.
+        """
 
     @abstractmethod
     def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
-        """Keep the record of a step, with its wall-clock and processor time."""
+        """Take the record of a step, with its wall-clock and processor time; of very many steps, some are not kept."""
 
     @abstractmethod
     def is_due(self, done: int, steps: int) -> bool:
@@ -33,6 +42,10 @@ class AbstractRecorder(ABC):
     @abstractmethod
     def checkpoint(self, done: int, state: PyTree) -> None:
         """Keep the state after ``done`` steps."""
+
+    @abstractmethod
+    def also(self, values: Row) -> None:
+        """Have ``finish`` keep further values."""
 
     @abstractmethod
     def finish(self, steps: int, scalars: Row) -> None:
@@ -46,6 +59,10 @@ class AbstractRecorder(ABC):
     def rows(self) -> list[Row]:
         """All rows so far, in order."""
 
+    @abstractmethod
+    def recorded(self) -> list[int]:
+        """The indices of the steps that they are of."""
+
 
 class MemoryRecorder(AbstractRecorder):
     """Keeps rows in a list, and no checkpoints.
@@ -58,7 +75,7 @@ class MemoryRecorder(AbstractRecorder):
         self._rows: list[Row] = []
         self.attached: dict[str, dict[str, Any]] = {}
 
-    def resume(self, start: PyTree) -> tuple[int, PyTree]:
+    def resume(self, start: PyTree, steps: int) -> tuple[int, PyTree]:
         return 0, start
 
     def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
@@ -70,6 +87,9 @@ class MemoryRecorder(AbstractRecorder):
     def checkpoint(self, done: int, state: PyTree) -> None:
         pass
 
+    def also(self, values: Row) -> None:
+        pass
+
     def finish(self, steps: int, scalars: Row) -> None:
         pass
 
@@ -78,6 +98,9 @@ class MemoryRecorder(AbstractRecorder):
 
     def rows(self) -> list[Row]:
         return self._rows
+
+    def recorded(self) -> list[int]:
+        return list(range(len(self._rows)))
 
 
 class FolderRecorder(AbstractRecorder):
@@ -88,34 +111,67 @@ class FolderRecorder(AbstractRecorder):
         study: name of the study; rows carry it.
         fingerprint: text that says what the checkpoints belong to, see ``Checkpoints``.
         seconds: least time between two checkpoints.
+
+    Raises:
+        RunFolderError: the folder of its checkpoints is a link.
     """
 
     def __init__(self, folder: RunFolder, study: str, fingerprint: str, seconds: float = 20.0):
         self.folder, self.study, self.seconds = folder, study, seconds
-        self.checkpoints = Checkpoints(folder.path / "checkpoints" / study, fingerprint)
-        self._last = time.monotonic()
+        place = folder.path / "checkpoints" / study
+        with explaining(place, "used"):
+            refuse_links(place, below=folder.path)
+        self.checkpoints = Checkpoints(place, fingerprint)
+        self._saved = time.monotonic()
+        self._steps: int | None = None
+        self._last = -1
+        self._seconds, self._cpu_seconds = 0.0, 0.0
+        self._also: Row = {}
 
-    def resume(self, start: PyTree) -> tuple[int, PyTree]:
-        done, state = self.checkpoints.latest(start)
-        self.folder.drop_rows(self.study, done)
+    def resume(self, start: PyTree, steps: int) -> tuple[int, PyTree]:
+        """As the base class says; the checkpoint is the newest one whose steps have all been recorded.
+
+        Raises:
+            CheckpointError: more steps are done than are asked for; or the checkpoints cannot be used.
+            RunFolderError: the metrics are damaged, or hold fewer steps than the oldest checkpoint has done.
+        """
+        lines = self._lines()
+        if lines and lines[-1]["step"] >= steps + bool(lines[-1].get("final")):
+            done = lines[-1]["step"] + (not lines[-1].get("final"))
+            raise CheckpointError(
+                f"{done} steps of {self.study!r} in {self.folder.path} are done already, more than the {steps} that are"
+                " asked for"
+            )
+        done, state = self.checkpoints.latest(start, most=covered(lines, steps))
+        self.folder.drop_rows(self.study, done, steps)
+        self._steps, self._last = steps, max((line["step"] for line in lines[:done] if line["step"] < done), default=-1)
         return done, state
 
     def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
+        self._seconds, self._cpu_seconds = self._seconds + seconds, self._cpu_seconds + cpu_seconds
+        width = sum(value.size for value in row.values())
+        if self._steps is not None and next_recorded(step, self._steps, width) != step:
+            return
         values: dict[str, Any] = {name: value.tolist() for name, value in row.items()}
-        spent = {"seconds": round(seconds, 4), "cpu_seconds": round(cpu_seconds, 4)}
-        self.folder.append({"study": self.study, "step": step, **spent, **values})
+        spent = {"seconds": round(self._seconds, 4), "cpu_seconds": round(self._cpu_seconds, 4)}
+        stride = {"stride": step - self._last} if step > self._last + 1 else {}
+        self.folder.append({"study": self.study, "step": step, **stride, **spent, **values})
+        self._last, self._seconds, self._cpu_seconds = step, 0.0, 0.0
 
     def is_due(self, done: int, steps: int) -> bool:
-        return done == steps or time.monotonic() - self._last >= self.seconds
+        return done == steps or time.monotonic() - self._saved >= self.seconds
 
     def checkpoint(self, done: int, state: PyTree) -> None:
         self.folder.flush()
         self.checkpoints.save(done, jax.tree.map(np.asarray, state))
-        self._last = time.monotonic()
+        self._saved = time.monotonic()
+
+    def also(self, values: Row) -> None:
+        self._also = values
 
     def finish(self, steps: int, scalars: Row) -> None:
         self.folder.drop_rows(self.study, steps)
-        values = {name: value.tolist() for name, value in scalars.items()}
+        values = {name: value.tolist() for name, value in {**scalars, **self._also}.items()}
         self.folder.append({"study": self.study, "step": steps, "final": True, **values})
         self.folder.flush()
 
@@ -123,9 +179,14 @@ class FolderRecorder(AbstractRecorder):
         self.folder.write_json(name, value)
 
     def rows(self) -> list[Row]:
-        skipped = {"study", "step", "seconds", "cpu_seconds"}
         return [
-            {name: np.asarray(value, float) for name, value in row.items() if name not in skipped}
-            for row in self.folder.rows()
-            if row["study"] == self.study and not row.get("final")
+            {name: np.asarray(value, float) for name, value in line.items() if name not in RECORD}
+            for line in self._lines()
+            if not line.get("final")
         ]
+
+    def recorded(self) -> list[int]:
+        return [line["step"] for line in self._lines() if not line.get("final")]
+
+    def _lines(self) -> Lines:
+        return self.folder.metrics.by_study().get(self.study, [])

@@ -8,41 +8,29 @@ step, and a last one per study with ``"final": true`` and the values after the l
 import json
 import math
 import os
-import platform
 import secrets
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import jax
 from filelock import FileLock, Timeout
 
-from metaplax._version import __version__
-from metaplax.runs.old_names import translate_config, translate_row
-
-CONFIG_KEYS = {
-    "checkpoint_seconds", "config", "data", "data_dir", "data_sha256", "experiment", "preset", "published", "report",
-    "source", "studies", "title",
-}  # fmt: skip
-LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
+from metaplax._files import make_folder, refuse_links, sweep, write_whole
+from metaplax.runs.checksums import sealed, unsealed
+from metaplax.runs.machine import environment
+from metaplax.runs.metrics import Metrics, covered, refuse_foreign
+from metaplax.runs.old_names import translate_config
+from metaplax.runs.schema import Config, Env, RunFolderError, check, damage, explaining, read_object
 
 
-class RunFolderError(Exception):
-    """A run folder cannot be read, written or used; the message is one sentence."""
-
-
-@contextmanager
-def explaining(path: Path, doing: str = "written") -> Iterator[None]:
-    """Turn an error of the operating system into one sentence."""
+def refuse_undecodable(path: Path) -> None:
+    """Raise ``RunFolderError`` for a path that is not text: no checkpoint could be written there."""
     try:
-        yield
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be {doing}: {error.strerror or error}") from error
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise RunFolderError(f"{path} cannot be written: checkpoints need a path in UTF-8, so take another") from error
 
 
 class RunFolder:
@@ -53,7 +41,7 @@ class RunFolder:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        self._metrics: IO[str] | None = None
+        self.metrics = Metrics(self.path / "metrics.jsonl")
 
     @staticmethod
     def create(parent: Path | str, experiment: str, config: dict[str, Any]) -> "RunFolder":
@@ -64,10 +52,12 @@ class RunFolder:
         """
         stamp = time.strftime("%Y%m%d-%H%M%S")
         path = Path(parent) / f"{experiment.replace('/', '-')}-{stamp}-{secrets.token_hex(2)}"
+        refuse_undecodable(path)
         with explaining(Path(parent)):
             path.mkdir(parents=True)
         folder = RunFolder(path)
-        folder.write_json("env.json", environment())
+        asked = {"experiment": experiment, "config": config.get("config", {})}
+        folder.write_json("env.json", {**environment(), "asked": asked})
         # Last, because a folder with a config is one that can be resumed.
         folder.write_json("config.json", config)
         return folder
@@ -91,25 +81,26 @@ class RunFolder:
         Raises:
             RunFolderError: another process holds it.
         """
+        refuse_undecodable(self.path)
         with explaining(self.path):
+            refuse_links(self.path / ".lock")
             try:
                 lock = FileLock(self.path / ".lock").acquire(timeout=0)
             except Timeout:
                 raise RunFolderError(f"another process is writing to {self.path}: wait for it, or stop it") from None
-        with lock, closing(self):
+        with lock, closing(self), self.metrics.alone():
+            with explaining(self.path):
+                sweep(self.path)
             yield
 
     def close(self) -> None:
         """Close the metrics file, if it is open; the next row opens it again."""
-        if self._metrics is not None:
-            metrics, self._metrics = self._metrics, None
-            with explaining(self.metrics_path):
-                metrics.close()
+        self.metrics.close()
 
     @property
     def metrics_path(self) -> Path:
         """The file with one object per study and step."""
-        return self.path / "metrics.jsonl"
+        return self.metrics.path
 
     def config(self) -> dict[str, Any]:
         """The configuration, with today's names also if an earlier version wrote it.
@@ -117,15 +108,26 @@ class RunFolder:
         Raises:
             RunFolderError: the file is missing, damaged, or not that of a run.
         """
-        config = self.read_json("config.json")
-        try:
+        path, config = self.path / "config.json", self.read_json("config.json")
+        with damage(path):
             config = translate_config(config)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RunFolderError(f"{self.path / 'config.json'} is not that of a run: {error!r}") from error
-        missing = sorted(CONFIG_KEYS - config.keys())
+        missing = sorted(Config.__required_keys__ - config.keys())
         if missing:
-            raise RunFolderError(f"{self.path / 'config.json'} is not that of a run: it has no {', '.join(missing)}")
+            raise RunFolderError(f"{path} is not that of a run: it has no {', '.join(missing)}")
+        with damage(path):
+            check(config, Config)
         return config
+
+    def env(self) -> dict[str, Any]:
+        """Versions, settings, machine and command that the run was started with, and what was asked for.
+
+        Raises:
+            RunFolderError: the file is missing or damaged.
+        """
+        env = self.read_json("env.json")
+        with damage(self.path / "env.json"):
+            check(env, Env)
+        return env
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Parse one of the folder's files.
@@ -133,20 +135,14 @@ class RunFolder:
         Raises:
             RunFolderError: it is missing or damaged.
         """
-        path = self.path / name
-        with explaining(path, "read"):
-            content = path.read_bytes()
-        try:
-            value = json.loads(content)
-        except ValueError as error:
-            raise RunFolderError(f"{path} is damaged: {error}") from error
-        if not isinstance(value, dict):
-            raise RunFolderError(f"{path} is damaged: it holds no object")
-        return value
+        value, path = read_object(self.path / name), self.path / name
+        with damage(path):
+            return unsealed(value)
 
-    def write_json(self, name: str, value: Any) -> None:
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write one of the folder's files, all or nothing."""
-        self.write_text(name, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(sealed(finite(value)), indent=1, ensure_ascii=False, allow_nan=False)
+        self.write_text(name, text + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Write one of the folder's files, all or nothing.
@@ -155,64 +151,56 @@ class RunFolder:
             RunFolderError: it cannot be written; what was there before is still there.
         """
         path = self.path / name
-        partial = path.with_name(path.name + ".partial")
         with explaining(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
+            make_folder(path.parent, below=self.path)
+            # Paths need not be text: in JSON the bytes that are none are escaped, and read back as they were.
+            write_whole(path, text.encode(errors="backslashreplace"))
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one line to the metrics."""
-        with explaining(self.metrics_path):
-            if self._metrics is None:
-                self._metrics = self.metrics_path.open("a", encoding="utf-8")
-            self._metrics.write(json.dumps(finite(row), allow_nan=False) + "\n")
-            self._metrics.flush()
+        self.metrics.append(row)
 
     def flush(self) -> None:
         """Make sure that the metrics are on the disk."""
-        if self._metrics is not None:
+        if self.metrics.descriptor is not None:
             with explaining(self.metrics_path):
-                os.fsync(self._metrics.fileno())
+                os.fsync(self.metrics.descriptor)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All complete lines of the metrics, with today's names; a last line that a crash cut short is left out."""
-        if not self.metrics_path.exists():
-            return []
-        with explaining(self.metrics_path, "read"):
-            lines = self.metrics_path.read_bytes().splitlines()
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                row = translate_row(row) if isinstance(row, dict) else {}
-                if not {"study", "step"} <= row.keys():
-                    raise ValueError("it has no study and step")
-                rows.append(row)
-            except ValueError as error:
-                if number < len(lines):
-                    raise RunFolderError(f"line {number} of {self.metrics_path} is damaged: {error}") from error
-        return rows
+    def rows(self, known: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """All complete lines of the metrics, study by study; a last line that a crash cut short is left out.
 
-    def drop_rows(self, study: str, done: int) -> None:
+        Args:
+            known: names of the studies that there may be, all lines of which hold the same values; by default any.
+
+        Raises:
+            RunFolderError: the file is damaged, or has lines of other studies.
+        """
+        found = self.metrics.by_study()
+        if known is not None:
+            refuse_foreign(found, known, self.metrics_path)
+        return [row for of_study in found.values() for row in of_study]
+
+    def drop_rows(self, study: str, done: int, steps: int | None = None) -> None:
         """Delete the rows of a study after its first ``done`` steps.
+
+        Args:
+            study: its name.
+            done: number of steps whose rows stay.
+            steps: number of steps in all, by default ``done``.
 
         Raises:
             RunFolderError: fewer than ``done`` steps were recorded.
         """
-        rows = self.rows()
-        kept = [row for row in rows if row["study"] != study or row["step"] < done]
-        recorded = sum(row["study"] == study for row in kept)
-        if recorded != done:
+        found = self.metrics.by_study()
+        rows = found.get(study, [])
+        kept = [row for row in rows if row["step"] < done]
+        if covered(kept, done if steps is None else steps) < done:
             raise RunFolderError(
-                f"{self.metrics_path} holds {recorded} of the {done} steps of {study!r} that its checkpoint has done"
+                f"{self.metrics_path} holds {len(kept)} of the {done} steps of {study!r} that its checkpoint has done:"
+                f" put back a copy of it, or delete {self.path / 'checkpoints' / study} to start this study again"
             )
-        if len(kept) < len(rows) or not _ends_with_newline(self.metrics_path):
-            self.close()
-            self.write_text(self.metrics_path.name, "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept))
+        if len(kept) < len(rows):
+            self.metrics.replace({**found, study: kept})
 
 
 def finite(value: Any) -> Any:
@@ -222,32 +210,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def environment() -> dict[str, Any]:
-    """Versions, machine and command of this process."""
-    devices, program = jax.devices(), Path(sys.argv[0])
-    name = program.parent.name if program.name == "__main__.py" else program.name
-    return {
-        "command": [name, *sys.argv[1:]],
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
-        "libraries": {"metaplax": __version__, **{name: version(name) for name in LIBRARIES}},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _commit() -> str | None:
-    here = Path(__file__).parent
-    try:
-        asked = ["git", "-C", str(here), "rev-parse", "HEAD"]
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _ends_with_newline(path: Path) -> bool:
-    return not path.exists() or path.stat().st_size == 0 or path.read_bytes().endswith(b"\n")

@@ -1,16 +1,15 @@
-"""Taking compiled steps one after the other, so that nothing is lost when SIGTERM or Ctrl-C stops it."""
+"""Taking compiled steps one after the other, so that nothing is lost when a signal such as Ctrl-C stops it."""
 
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from metaplax.runs.checkpoints import CheckpointError
 from metaplax.runs.progress import AbstractProgress
 from metaplax.runs.recorder import AbstractRecorder
 
@@ -32,6 +31,10 @@ class Interrupted(Exception):
         self.step = step
 
 
+STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
+"""Signals that ask to stop, where the operating system has them: batch systems announce the end of a job by SIGUSR1."""
+
+
 class Interruption:
     """Whether the run was asked to stop: ``requested`` is the name of the signal, or empty."""
 
@@ -39,8 +42,13 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator["Interruption"]:
-        """Turn SIGTERM and SIGINT into requests to stop after the current step; a second signal stops at once."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Turn signals into requests to stop after the current step; a second signal stops at once.
+
+        Those that were to be ignored, as SIGHUP after ``nohup``, still are.
+        """
+        known = [signal.Signals[name] for name in STOPPING if name in signal.Signals.__members__]
+        heard = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._on_signal) for number in heard}
         try:
             yield self
         finally:
@@ -52,7 +60,9 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = signal.Signals(number).name
-        os.write(2, b"stopping after the current step; once more to stop at once\n")
+        # After SIGHUP the terminal may be gone.
+        with suppress(OSError):
+            os.write(2, b"stopping after the current step; once more to stop at once\n")
 
 
 def run_steps(
@@ -84,12 +94,9 @@ def run_steps(
         the state after the last step.
 
     Raises:
-        CheckpointError: more steps are done already than are asked for.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
         Exception: what ``trouble`` returned; a checkpoint was written before.
     """
-    if first > steps:
-        raise CheckpointError(f"{first} steps are done already, more than the {steps} that are asked for")
     if wrong := trouble(state, first):
         raise wrong
     with progress.track(steps, first) as advance:

@@ -59,6 +59,19 @@ def divergence(
     )
 
 
+def not_finite(parameters: PyTree) -> DivergedError | None:
+    """The error, if a trial has ended with parameters that are not finite; every leaf has a leading axis of trials."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(parameters)]
+    lost = [~np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in leaves if leaf.dtype.kind in "fc"]
+    trials = ", ".join(map(str, np.flatnonzero(np.any(lost, axis=0)))) if lost else ""
+    if not trials:
+        return None
+    return DivergedError(
+        f"meta-training diverged: its parameters are not finite after the last step (trial {trials}); try a smaller"
+        " meta-learning rate, or clip the meta-gradient harder"
+    )
+
+
 def wrong_labels(episode: PyTree, outputs: int | None) -> str | None:
     """What is wrong with the classes of an episode, in one sentence; ``None`` if they are all among the outputs."""
     if outputs is None:

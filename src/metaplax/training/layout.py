@@ -13,17 +13,54 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
+from metaplax.learners import IncompatibleError
 from metaplax.runs import Step
 
 Trial = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], PyTree]
 Layout = Literal["auto", "vmap", "map"]
+_trained_in: int | None = None
+"""Id of the process that has trained, which one that is forked from it inherits."""
+
+
+def refuse_forks() -> None:
+    """Refuse to train in a process that was forked from one that has trained.
+
+    The threads of JAX are missing in it: it would wait for them for ever.
+
+    Raises:
+        RuntimeError: it is such a process.
+    """
+    if _trained_in not in (None, os.getpid()):
+        raise RuntimeError(
+            "this process was forked from one in which JAX has run, and would wait for ever: start it by"
+            ' multiprocessing.get_context("spawn"), or before anything is trained'
+        )
+
+
+def refuse_disabled_jit() -> None:
+    """Refuse to run step by step what has to be compiled.
+
+    Raises:
+        IncompatibleError: compilation is disabled.
+    """
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        raise IncompatibleError(
+            "compilation is disabled, but steps are run as compiled programs: unset JAX_DISABLE_JIT, or leave"
+            " jax.disable_jit(), under which single episodes of a learner run"
+        )
 
 
 def use_all_cores() -> None:
     """One XLA device per CPU core, so that independent trials use them all.
 
     Where JAX has already started, as in a notebook, its devices stay as they are.
+
+    Raises:
+        RuntimeError: this process was forked from one that has trained.
+        IncompatibleError: compilation is disabled.
     """
+    refuse_forks()
+    refuse_disabled_jit()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
@@ -55,6 +92,10 @@ class AbstractLayout(ABC):
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         """``function`` of every key, stacked; to be called within the function of one trial."""
 
+    @abstractmethod
+    def at_once(self, trials: int, episodes: int) -> int:
+        """How many episodes are computed at the same time, if every trial has so many."""
+
     def pad(self, tree: PyTree) -> PyTree:
         """States or keys with as many trials as are run, the last one repeated; done once for many steps."""
         return tree
@@ -72,6 +113,9 @@ class VmapLayout(AbstractLayout):
 
     def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
         return jax.vmap(function)(keys)
+
+    def at_once(self, trials: int, episodes: int) -> int:
+        return trials * episodes
 
 
 @dataclass(frozen=True)
@@ -107,6 +151,9 @@ class MapLayout(AbstractLayout):
             return jax.tree.map(lambda leaf: leaf[: self.count], results)
 
         return padded
+
+    def at_once(self, trials: int, episodes: int) -> int:
+        return min(trials, self.trial_devices) * min(episodes, self.episode_devices)
 
     def episodes_each(self, episodes: int) -> int:
         """How many episodes one device takes per step, if every trial has so many."""
@@ -148,10 +195,13 @@ def choose_layout(trials: int, episodes: int = 1, layout: Layout = "auto") -> Ab
 
     Raises:
         ValueError: ``layout`` is none of these.
+        IncompatibleError: compilation is disabled.
     """
+    refuse_disabled_jit()
     if layout not in ("auto", "vmap", "map"):
         raise ValueError(f"layout is 'auto', 'vmap' or 'map', not {layout!r}")
-    devices = jax.local_devices()
+    global _trained_in
+    _trained_in, devices = os.getpid(), jax.local_devices()
     if layout == "vmap" or (layout == "auto" and devices[0].platform != "cpu"):
         return VmapLayout()
     layouts = [

@@ -7,6 +7,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
@@ -14,8 +15,8 @@ from metaplax.estimators import AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
 from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, run_steps
 from metaplax.tasks import AbstractTask
-from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, wrong_labels
-from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step
+from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, not_finite, wrong_labels
+from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step, refuse_forks
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
 
@@ -76,7 +77,7 @@ class MetaStep:
         keys = jax.random.split(jax.random.fold_in(trial_key, index), self.meta_batch)
         records, gradients, causes = self.layout.episodes(one_episode, keys)
         usable = ~jnp.any(causes, axis=1)
-        count = jnp.sum(usable)
+        count = jnp.sum(usable, dtype=jnp.int32)
         gradient = jax.tree.map(lambda g: _masked_sum(g, usable) / jnp.maximum(count, 1), gradients)
         means = {name: _masked_sum(value, usable) / count for name, value in records.items()}
 
@@ -89,7 +90,7 @@ class MetaStep:
             after, memory = self.rollback.step(memory, before, after, means["loss"], streak)
         parameters, optimizer_state = after
 
-        causes = jnp.where(count > 0, 0, state.causes + jnp.sum(causes, axis=0))
+        causes = jnp.where(count > 0, 0, state.causes + jnp.sum(causes, axis=0, dtype=jnp.int32))
         row = {**means, "masked": self.meta_batch - count, **learner.scalars()}
         row |= {} if self.meta_batch == 1 else {"meta_batch": jnp.int32(self.meta_batch)}
         masked = state.masked + self.meta_batch - count
@@ -149,9 +150,12 @@ def meta_train(
             construction (before anything compiles).
         ValueError: a number is below one, or ``layout`` is unknown.
         CheckpointError: more steps are done already than are asked for.
-        DivergedError: ``patience`` meta-steps in a row had no episode that counts; the message names the cause.
+        DivergedError: ``patience`` meta-steps in a row had no episode that counts, or parameters are not finite after
+            the last one; the message names the cause.
         Interrupted: ``interruption`` asked to stop; a checkpoint was written before.
+        RuntimeError: this process was forked from one that has trained.
     """
+    refuse_forks()
     _require_positive(meta_steps=meta_steps, trials=trials, meta_batch=meta_batch)
     learner = learner if trainable is None else with_trainable(learner, trainable)
     shapes = jax.eval_shape(tasks.sample, key)
@@ -163,20 +167,24 @@ def meta_train(
     hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
 
     def trouble(state: MetaState, done: int) -> DivergedError | None:
+        if done == meta_steps and (lost := not_finite(place.unpad(state.parameters))):
+            return lost
         streak, causes = place.unpad((state.streak, state.causes))
         return divergence(streak, causes, done, patience=patience, ceiling=step.ceiling, hint=hint)
 
-    first, state = recorder.resume(initial_state(learner, optimizer, trial_keys, resample, rollback))
+    first, state = recorder.resume(initial_state(learner, optimizer, trial_keys, resample, rollback), meta_steps)
     compiled = partial(compile_step, place, step, eqx.filter(tasks, eqx.is_array), trial_keys, donate=True)
+    # An optimiser may keep the parameters themselves, but no buffer can be donated twice.
+    state = jax.tree.map(jnp.copy, place.pad(state))
     state = run_steps(
-        compiled, place.pad(state), first, meta_steps, recorder=recorder, progress=progress or NoProgress(),
+        compiled, state, first, meta_steps, recorder=recorder, progress=progress or NoProgress(),
         interruption=interruption or Interruption(), trouble=trouble, kept=place.unpad,
     )  # fmt: skip
     masked, seconds = tuple(int(n) for n in state.masked), time.perf_counter() - began
     # On one device, so that a learner that was found runs like any other.
     found = eqx.combine(jax.tree.map(jnp.asarray, jax.device_get(state.parameters)), split(learner)[1])
     trained = MetaTrained(found, recorder.rows(), masked, seconds, learner, trial_keys, resample)
-    recorder.finish(meta_steps, trained.scalars())
+    recorder.finish(meta_steps, {**trained.scalars(), "masked": np.asarray(masked)})
     return trained
 
 

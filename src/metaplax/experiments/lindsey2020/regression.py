@@ -38,6 +38,8 @@ class AbstractRegression(AbstractStreamExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("functions", "minibatches", "batch", "pool", "test_pool")
+        self.require_at_most(1000, "functions")
+        self.require_at_most(10**7, "pool", "test_pool")
 
     def report_options(self) -> ReportOptions:
         return replace(super().report_options(), headline=("loss",), loss_unit="squared error")

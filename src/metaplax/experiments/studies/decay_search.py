@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.experiments.base import AbstractTraining, Conditions
-from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.experiments.studies.trials import conduct_trials, size_of_episode
 from metaplax.learners import MetaRegularised, join, split
 from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import resample_key
+from metaplax.training import choose_layout, resample_key
 
 Found = dict[str, Float[Array, "*trials"]]
 """The best decay so far, the outer loss with it, and further numbers to record with it."""
@@ -46,6 +46,9 @@ class DecaySearch(AbstractTraining):
 
     def check(self) -> None:
         self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
+
+    def memory(self, trials: int) -> int:
+        return choose_layout(trials).at_once(trials, 1) * size_of_episode(self.learner, self.task)
 
     def conduct(self, conditions: Conditions) -> None:
         def one_trial(task, index, best, key):

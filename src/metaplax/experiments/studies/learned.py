@@ -7,11 +7,12 @@ import jax
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
+from metaplax.experiments.studies.trials import size_of, size_of_episode
 from metaplax.learners import AbstractLearner, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import trial_learner
+from metaplax.training import choose_layout, trial_learner
 
 
 def learned_parameters(
@@ -47,6 +48,10 @@ class AbstractLearnedStudy(AbstractStudy):
 
     def check(self) -> None:
         self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
+
+    def memory(self, trials: int) -> int:
+        at_once = choose_layout(trials).at_once(trials, 1)
+        return trials * size_of(lambda: split(self.learner)[0]) + at_once * size_of_episode(self.learner, self.task)
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()

@@ -8,12 +8,13 @@ from jaxtyping import Array, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractTraining, Conditions
-from metaplax.learners import AbstractLearner
+from metaplax.experiments.studies.trials import size_of, size_of_episode
+from metaplax.learners import AbstractLearner, split
 from metaplax.optim import averaged_params
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import MetaTrained, Rollback, initial_state, meta_train
+from metaplax.training import MetaTrained, Rollback, choose_layout, initial_state, keys_of_trials, meta_train
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,26 @@ class MetaTraining(AbstractTraining):
     def fingerprint(self) -> str:
         return fingerprint(self.learner)
 
+    @property
+    def schedule(self) -> str:
+        parameters = jax.eval_shape(lambda: split(self.learner)[0])
+        state = jax.eval_shape(self.optimizer.init, parameters)
+        outer = jax.make_jaxpr(self.optimizer.update)(parameters, state, parameters)
+        return f"{fingerprint((self.learner, self.task, self.rollback))} {outer} {outer.consts}"
+
     def check(self) -> None:
         shapes = jax.eval_shape(self.task.sample, jax.random.key(0))
         self.learner.check(shapes, self.task.classes)
         self.estimator.check(self.learner, shapes)
+
+    def memory(self, trials: int) -> int:
+        def start() -> PyTree:
+            keys = keys_of_trials(jax.random.key(0), trials)
+            return keys, initial_state(self.learner, self.optimizer, keys, True, self.rollback)
+
+        at_once = choose_layout(trials, self.meta_batch).at_once(trials, self.meta_batch)
+        gradients = self.meta_batch * size_of(lambda: split(self.learner)[0])
+        return size_of(start) + gradients + at_once * size_of_episode(self.learner, self.task)
 
     def conduct(self, conditions: Conditions) -> None:
         self.train(conditions)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, Conditions
-from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.experiments.studies.trials import conduct_trials, size_of
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import fingerprint
@@ -48,6 +48,10 @@ class OnlineLearning(AbstractStudy):
         )
         self.learner.check(shapes, self.stream.classes)
 
+    def memory(self, trials: int) -> int:
+        key = jax.random.key(0)
+        return trials * size_of(lambda: (self.stream.order(key), self.learner.init(key)))
+
     def conduct(self, conditions: Conditions) -> None:
         learner = join(*split(self.learner))
 
@@ -65,7 +69,8 @@ class OnlineLearning(AbstractStudy):
         conduct_trials(conditions, one_trial, self.stream, jax.vmap(begin)(conditions.keys()), self.pieces)
         scalars = {name: np.full(conditions.trials, value) for name, value in learner.scalars().items()}
         above = np.asarray([row["accuracy"] for row in conditions.recorder.rows()]) > ONSET
-        onset = np.where(above.any(axis=0), (above.argmax(axis=0) + 1.0) * self.every, np.nan)
+        seen = (np.asarray(conditions.recorder.recorded()) + 1.0) * self.every
+        onset = np.where(above.any(axis=0), seen[above.argmax(axis=0)], np.nan)
         conditions.recorder.finish(self.pieces, {**scalars, "onset": onset})
 
     def printed(self) -> tuple[PrintedTerm, ...]:

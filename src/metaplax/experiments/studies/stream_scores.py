@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
-from metaplax.experiments.studies.trials import compiled
+from metaplax.experiments.studies.trials import compiled, size_of
 from metaplax.learners import OnlineGradient, PlasticLearner
 from metaplax.tasks import AbstractContinualTask, Episode
 
@@ -66,6 +66,10 @@ class StreamScores(AbstractLearnedStudy):
         super().check()
         assert self.counts[-1] == self.task.parts
         assert self.task.order == "continual" or len(self.counts) == 1
+
+    def memory(self, trials: int) -> int:
+        states = size_of(lambda: self.learner.init(jax.random.key(0)))
+        return super().memory(trials) + trials * self.episodes * states
 
     def conduct(self, conditions: Conditions) -> None:
         chosen = self.chosen(conditions)

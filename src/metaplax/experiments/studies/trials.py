@@ -5,9 +5,11 @@ from functools import partial
 from typing import Any
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Int, Key, PyTree
 
 from metaplax.experiments.base import Conditions
+from metaplax.learners import AbstractLearner
 from metaplax.runs import Step
 from metaplax.tasks import AbstractTask
 from metaplax.training import choose_layout, resample_key
@@ -51,6 +53,18 @@ def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, st
     """
     step = partial(compiled, one_trial, task, conditions.keys())
     return conditions.run_steps(step, state, steps, padded=True)
+
+
+def size_of(make: Callable[[], PyTree]) -> int:
+    """Bytes of the arrays that a function returns; it is traced, and nothing is computed."""
+    leaves = jax.tree.leaves(jax.eval_shape(lambda: eqx.filter(make(), eqx.is_array)))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+
+def size_of_episode(learner: AbstractLearner, task: AbstractTask) -> int:
+    """Bytes of an episode, and of the state of a learner in it."""
+    key = jax.random.key(0)
+    return size_of(lambda: (task.sample(key), learner.init(key)))
 
 
 def best_of(options: Sequence[float], score: Callable[[float], float]) -> float:

@@ -79,6 +79,7 @@ class ErrorBound(AbstractExperiment):
 
     def __post_init__(self):
         super().__post_init__()
+        self.require_at_most(10_000, "points")
         if self.points < 5 or not self.lowest < self.highest:
             raise ConfigError(
                 f"at least 5 points from lowest to highest are needed, not {self.points} from {self.lowest} to"

@@ -124,8 +124,10 @@ class AbstractFewShot(AbstractExperiment):
         return {**trainings, **transfers}
 
     def _task(self, data: ImageSet, allowed: range | None, queries: int, rotations: bool) -> FewShot:
+        # The built-in images of the preset smoke are grey.
+        more = self.scale if data.images.ndim == 4 else {}
         with config_errors():
-            return FewShot(data, self.ways, self.shots, queries, rotations=rotations, allowed=allowed, **self.scale)
+            return FewShot(data, self.ways, self.shots, queries, rotations=rotations, allowed=allowed, **more)
 
     def _training(self, arm: str, task: FewShot) -> MetaTraining | Untrained:
         settings, learner = self.settings[self.tuned_for][arm], self.learner(arm, task)

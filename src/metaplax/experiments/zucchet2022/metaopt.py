@@ -84,6 +84,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
         super().__post_init__()
         self.require_positive("meta_steps", "learn_from", "held_back", "test_images", "batch", "nudged_steps")
         self.require_not_negative("inner_steps")
+        self.require_at_most(10**6, "inner_steps", "nudged_steps")
         if self.batch > min(self.learn_from, self.held_back):
             raise ConfigError(
                 f"batch must not be more than learn_from = {self.learn_from} and held_back = {self.held_back}, but is"
@@ -164,6 +165,7 @@ class MetaoptMNIST(AbstractMetaOptimisation):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("width", "depth")
+        self.require_at_most(1000, "depth")
 
     def network(self, task: HoldOut) -> AbstractFunctionalNetwork:
         inputs = task.train.x[0].size

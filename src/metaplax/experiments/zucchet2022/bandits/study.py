@@ -10,7 +10,7 @@ from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
 from metaplax.experiments.studies.learned import learned_parameters
-from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.experiments.studies.trials import conduct_trials, size_of
 from metaplax.experiments.zucchet2022.bandits import AbstractAgent, Game, NeuralGreedy, Wheel, play, start_game
 from metaplax.experiments.zucchet2022.bandits.wheel import uniform_regret
 from metaplax.learners import IncompatibleError
@@ -61,6 +61,11 @@ class BanditStudy(AbstractStudy):
             raise IncompatibleError(
                 f"{self.plays} plays cannot be divided into {self.rows} parts of whole blocks of {self.agent.every}"
             )
+
+    def memory(self, trials: int) -> int:
+        key = jax.random.key(0)
+        wheel = size_of(lambda: Wheel.draw(key, self.plays, self.delta))
+        return wheel + trials * size_of(lambda: start_game(self.agent, self.plays, key))
 
     def conduct(self, conditions: Conditions) -> None:
         per_row = self.plays // self.rows
