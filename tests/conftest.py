@@ -49,6 +49,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.quick)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """The programs of all modules together would take gigabytes; those that are needed again are in the cache."""
+    yield
+    jax.clear_caches()
+
+
 def golden_numbers(name: str) -> dict:
     """Numbers computed by other programs; the test is skipped where they are not there."""
     path = SHARED / "golden" / f"{name}.npz"
