@@ -9,6 +9,7 @@ with install_import_hook("metaplax", "beartype.beartype"):
     import metaplax.reports  # noqa: F401
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 import requests
 
+import own
+from metaplax.cli import main
 from metaplax.runs import compilation_cache
 
 if compilation_cache.VARIABLE not in os.environ:
@@ -54,6 +57,21 @@ def _forget_programs():
     """The programs of all modules together would take gigabytes; those that are needed again are in the cache."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of an experiment of one's own."""
+    place = tmp_path_factory.mktemp("finished")
+    name = f"{own.write(place)}:Mine"
+    assert main(["run", name, "--upto", "2", "--checkpoint-seconds", "0", "--out", str(place / "runs")]) == 0
+    return next((place / "runs").iterdir())
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def golden_numbers(name: str) -> dict:

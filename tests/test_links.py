@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import own
 import small
 from metaplax import reports
 from metaplax.cli import main
@@ -28,21 +27,6 @@ def foreign(tmp_path):
     yield place
     assert sorted(path.name for path in place.rglob("*")) == ["3", "mine.txt", "mine.txt"]
     assert {path.read_text() for path in place.rglob("*.txt")} == {"mine"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run."""
-    place = tmp_path_factory.mktemp("finished")
-    name = f"{own.write(place)}:Mine"
-    assert main(["run", name, "--upto", "2", "--checkpoint-seconds", "0", "--out", str(place / "runs")]) == 0
-    return next((place / "runs").iterdir())
-
-
-@pytest.fixture
-def run(finished, tmp_path):
-    """A copy of it."""
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def restart(run: Path, study: str = "one") -> None:

@@ -2,34 +2,16 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import pytest
 
-import own
 from metaplax import experiments
 from metaplax.cli import main
 from metaplax.runs import RunFolder, differences, environment
 from metaplax.training import layout
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run."""
-    place = tmp_path_factory.mktemp("finished")
-    name = f"{own.write(place)}:Mine"
-    assert main(["run", name, "--upto", "2", "--checkpoint-seconds", "0", "--out", str(place / "runs")]) == 0
-    return next((place / "runs").iterdir())
-
-
-@pytest.fixture
-def run(finished, tmp_path):
-    """A copy of it."""
-    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
