@@ -9,7 +9,8 @@ import pytest
 import own
 from metaplax import data, experiments
 from metaplax.cli import main
-from metaplax.experiments import ConfigError, memory_limits, runner
+from metaplax.experiments import ConfigError, limits, runner
+from metaplax.experiments.operations import operations
 from metaplax.learners import IncompatibleError
 
 LEGAL_ZEROS = {"held_out", "inner_steps", "polyak_from"}
@@ -83,7 +84,7 @@ def test_the_command_line_refuses_them_too(number, capsys):
 )
 def test_what_cannot_fit_is_refused_with_the_estimate_and_the_field(name, field, number, few_glyphs, monkeypatch):
     del few_glyphs
-    monkeypatch.setattr(memory_limits, "available", lambda: 10**10)
+    monkeypatch.setattr(limits, "available", lambda: 10**10)
     experiment = with_number(smoke(name), field, number)
     with pytest.raises(
         ConfigError, match=rf"(GB of memory, and there are 10\.0 GB|can be counted): make {field} small"
@@ -91,21 +92,53 @@ def test_what_cannot_fit_is_refused_with_the_estimate_and_the_field(name, field,
         prepare(experiment)
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "number"),
+    [
+        ("quickstart", "meta_steps", 10**9),
+        ("lindsey2020/omniglot-iid", "meta_steps", 10**9),
+        ("zucchet2022/spiking-sinusoid", "meta_steps", 10**9),
+        ("zucchet2022/metaopt-mnist", "meta_steps", 10**9),
+        ("compare-estimators", "meta_steps", 10**9),
+    ],
+)
+def test_what_would_not_end_is_refused_with_the_estimate_and_the_field(name, field, number, few_glyphs, monkeypatch):
+    del few_glyphs
+    monkeypatch.setattr(limits, "peak_speed", lambda: 1e8)
+    monkeypatch.setattr(limits, "available", lambda: None)
+    with pytest.raises(
+        ConfigError, match=rf"at least [\d,]+ days at the peak speed of this machine: make {field} small"
+    ):
+        prepare(with_number(smoke(name), field, number))
+
+
+def test_operations_are_those_of_products_with_all_passes_of_loops():
+    a, b, image, kernel = jnp.ones((3, 5)), jnp.ones((5, 7)), jnp.ones((2, 4, 9, 9)), jnp.ones((6, 4, 3, 3))
+    assert operations(lambda: a @ b) == 2 * 3 * 5 * 7
+    assert operations(lambda: jax.lax.scan(lambda c, _: (jax.jit(jnp.dot)(c, b @ b.T), None), a, None, length=11)) == (
+        11 * 2 * (5 * 7 * 5 + 3 * 5 * 5)
+    )
+    assert operations(lambda: jax.lax.cond(a[0, 0] > 0, lambda: a @ b, lambda: a @ b @ b.T @ b)) == 2 * 3 * 5 * 7
+    convolved = lambda: jax.lax.conv(image, kernel, (1, 1), "VALID")  # noqa: E731
+    assert operations(convolved) == 2 * (2 * 6 * 7 * 7) * (4 * 3 * 3)
+    assert operations(convolved) == jax.jit(convolved).lower().cost_analysis()["flops"]
+
+
 def test_what_fits_is_not_refused(few_glyphs, monkeypatch):
     del few_glyphs
-    monkeypatch.setattr(memory_limits, "available", lambda: 10**8)
+    monkeypatch.setattr(limits, "available", lambda: 10**8)
     assert set(prepare(smoke("quickstart"))) == {"bp", "fa", "f_bio"}
-    monkeypatch.setattr(memory_limits, "available", lambda: None)
+    monkeypatch.setattr(limits, "available", lambda: None)
     prepare(smoke("quickstart"))
 
 
 def test_the_memory_of_a_container_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory_limits, "CONTAINER_LIMIT", tmp_path / "memory.max")
-    machine = memory_limits.available()
+    monkeypatch.setattr(limits, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    machine = limits.available()
     assert machine is not None
     for said, expected in (("max\n", machine), ("4096\n", 4096)):
         (tmp_path / "memory.max").write_text(said)
-        assert memory_limits.available() == expected
+        assert limits.available() == expected
 
 
 def test_memory_that_has_run_out_is_said_in_a_sentence(tmp_path, monkeypatch, capsys):

@@ -67,7 +67,7 @@ def explained(verb: str, arguments: list[str]) -> int:
     from metaplax.cli import commands
     from metaplax.data import DataError
     from metaplax.experiments import ConfigError
-    from metaplax.experiments.memory_limits import MAKE_SMALLER, is_out_of_memory
+    from metaplax.experiments.limits import MAKE_SMALLER, is_out_of_memory
     from metaplax.learners import IncompatibleError
     from metaplax.runs import CheckpointError, Interrupted, RunFolderError
     from metaplax.training import DivergedError

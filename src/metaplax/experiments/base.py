@@ -126,6 +126,11 @@ class AbstractStudy(ABC):
         del trials
         return 0
 
+    def operations(self, trials: int) -> int:
+        """Floating-point operations that it does at the least, from shapes alone; by default nothing is known."""
+        del trials
+        return 0
+
     @abstractmethod
     def conduct(self, conditions: Conditions) -> None:
         """Measure, from the recorder's last checkpoint on.

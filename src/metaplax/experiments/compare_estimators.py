@@ -72,6 +72,9 @@ class EstimatorStudy(AbstractStudy):
     def memory(self, trials: int) -> int:
         return self.training.memory(trials)
 
+    def operations(self, trials: int) -> int:
+        return self.training.operations(trials)
+
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.training.printed()
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from metaplax.experiments.base import LARGEST, ConfigError
+from metaplax.experiments.limits import require_fit
 from metaplax.experiments.lindsey2020.base import AbstractStreamExperiment
-from metaplax.experiments.memory_limits import require_memory
 from metaplax.experiments.runner import Progress, checked, conduct_all, described, opened
 from metaplax.experiments.stored_config import is_changed
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
@@ -74,7 +74,7 @@ def evaluate(
         task = experiment.test_task(images, load, evaluation.classes, order)
         trainings = experiment.trainings(images)
         studies = experiment.scores(evaluation.name, trainings, images, task, evaluation.counts, evaluation.episodes)
-        require_memory(lambda: studies, experiment.trials, evaluation, Evaluation())
+        require_fit(lambda: studies, experiment.trials, evaluation, Evaluation())
         everything = checked({**experiment.studies(images, load), **studies})
         config = folder.config()
         config["studies"] |= described(experiment, studies)

@@ -17,7 +17,7 @@ from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
 from metaplax.experiments.from_file import source
-from metaplax.experiments.memory_limits import require_memory
+from metaplax.experiments.limits import require_fit
 from metaplax.experiments.registry import configure, lookup
 from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, stored
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
@@ -154,7 +154,7 @@ def prepared(
     """The studies of an experiment; refuses those that do not fit the memory or cannot work, before any is compiled."""
     kind, once = type(experiment), cache(load)
     usual = configure(kind, preset) if preset in kind.presets else kind()
-    require_memory(lambda: experiment.studies(images, once), experiment.trials, experiment, usual)
+    require_fit(lambda: experiment.studies(images, once), experiment.trials, experiment, usual)
     return checked(experiment.studies(images, once))
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.experiments.base import AbstractTraining, Conditions
-from metaplax.experiments.studies.trials import conduct_trials, size_of_episode
+from metaplax.experiments.studies.trials import conduct_trials, operations_of_episode, size_of_episode
 from metaplax.learners import MetaRegularised, join, split
 from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
 from metaplax.tasks import AbstractTask
@@ -49,6 +49,9 @@ class DecaySearch(AbstractTraining):
 
     def memory(self, trials: int) -> int:
         return choose_layout(trials).at_once(trials, 1) * size_of_episode(self.learner, self.task)
+
+    def operations(self, trials: int) -> int:
+        return trials * self.tries * operations_of_episode(self.learner, self.task)
 
     def conduct(self, conditions: Conditions) -> None:
         def one_trial(task, index, best, key):

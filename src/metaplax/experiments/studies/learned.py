@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
-from metaplax.experiments.studies.trials import size_of, size_of_episode
+from metaplax.experiments.studies.trials import operations_of_episode, size_of, size_of_episode
 from metaplax.learners import AbstractLearner, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import fingerprint
@@ -52,6 +52,9 @@ class AbstractLearnedStudy(AbstractStudy):
     def memory(self, trials: int) -> int:
         at_once = choose_layout(trials).at_once(trials, 1)
         return trials * size_of(lambda: split(self.learner)[0]) + at_once * size_of_episode(self.learner, self.task)
+
+    def operations(self, trials: int) -> int:
+        return trials * self.steps * operations_of_episode(self.learner, self.task)
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()

@@ -8,7 +8,7 @@ from jaxtyping import Array, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractTraining, Conditions
-from metaplax.experiments.studies.trials import size_of, size_of_episode
+from metaplax.experiments.studies.trials import operations_of_episode, size_of, size_of_episode
 from metaplax.learners import AbstractLearner, split
 from metaplax.optim import averaged_params
 from metaplax.plasticity import PrintedTerm
@@ -67,6 +67,9 @@ class MetaTraining(AbstractTraining):
         at_once = choose_layout(trials, self.meta_batch).at_once(trials, self.meta_batch)
         gradients = self.meta_batch * size_of(lambda: split(self.learner)[0])
         return size_of(start) + gradients + at_once * size_of_episode(self.learner, self.task)
+
+    def operations(self, trials: int) -> int:
+        return trials * self.meta_steps * self.meta_batch * operations_of_episode(self.learner, self.task)
 
     def conduct(self, conditions: Conditions) -> None:
         self.train(conditions)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, Conditions
+from metaplax.experiments.operations import operations
 from metaplax.experiments.studies.trials import conduct_trials, size_of
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.plasticity import PrintedTerm
@@ -51,6 +52,11 @@ class OnlineLearning(AbstractStudy):
     def memory(self, trials: int) -> int:
         key = jax.random.key(0)
         return trials * size_of(lambda: (self.stream.order(key), self.learner.init(key)))
+
+    def operations(self, trials: int) -> int:
+        key = jax.random.key(0)
+        piece = lambda: self.stream.piece(self.stream.order(key), 0, self.every)  # noqa: E731
+        return trials * self.pieces * operations(lambda: self.learner.adapt(self.learner.init(key), piece(), key))
 
     def conduct(self, conditions: Conditions) -> None:
         learner = join(*split(self.learner))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
-from metaplax.experiments.studies.trials import compiled, size_of
+from metaplax.experiments.studies.trials import compiled, operations_of_episode, size_of
 from metaplax.learners import OnlineGradient, PlasticLearner
 from metaplax.tasks import AbstractContinualTask, Episode
 
@@ -70,6 +70,9 @@ class StreamScores(AbstractLearnedStudy):
     def memory(self, trials: int) -> int:
         states = size_of(lambda: self.learner.init(jax.random.key(0)))
         return super().memory(trials) + trials * self.episodes * states
+
+    def operations(self, trials: int) -> int:
+        return trials * self.episodes * operations_of_episode(self.learner, self.task)
 
     def conduct(self, conditions: Conditions) -> None:
         chosen = self.chosen(conditions)

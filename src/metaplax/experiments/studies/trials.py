@@ -9,6 +9,7 @@ import jax
 from jaxtyping import Array, Int, Key, PyTree
 
 from metaplax.experiments.base import Conditions
+from metaplax.experiments.operations import operations
 from metaplax.learners import AbstractLearner
 from metaplax.runs import Step
 from metaplax.tasks import AbstractTask
@@ -65,6 +66,12 @@ def size_of_episode(learner: AbstractLearner, task: AbstractTask) -> int:
     """Bytes of an episode, and of the state of a learner in it."""
     key = jax.random.key(0)
     return size_of(lambda: (task.sample(key), learner.init(key)))
+
+
+def operations_of_episode(learner: AbstractLearner, task: AbstractTask) -> int:
+    """Floating-point operations of an episode without any meta-gradient, at the least."""
+    key = jax.random.key(0)
+    return operations(lambda: learner.run(task.sample(key), key)[0])
 
 
 def best_of(options: Sequence[float], score: Callable[[float], float]) -> float:

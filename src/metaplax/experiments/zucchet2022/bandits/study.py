@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
+from metaplax.experiments.operations import operations
 from metaplax.experiments.studies.learned import learned_parameters
 from metaplax.experiments.studies.trials import conduct_trials, size_of
 from metaplax.experiments.zucchet2022.bandits import AbstractAgent, Game, NeuralGreedy, Wheel, play, start_game
@@ -66,6 +67,15 @@ class BanditStudy(AbstractStudy):
         key = jax.random.key(0)
         wheel = size_of(lambda: Wheel.draw(key, self.plays, self.delta))
         return wheel + trials * size_of(lambda: start_game(self.agent, self.plays, key))
+
+    def operations(self, trials: int) -> int:
+        def whole() -> PyTree:
+            key = jax.random.key(0)
+            wheel = Wheel.draw(key, self.plays, self.delta)
+            game = start_game(self.agent, self.plays, key)
+            return play(self.agent, wheel, game, self.plays // self.agent.every, key)
+
+        return trials * operations(whole)
 
     def conduct(self, conditions: Conditions) -> None:
         per_row = self.plays // self.rows

@@ -1,4 +1,4 @@
-"""Refuses studies that cannot fit the memory of this machine, by an estimate on shapes alone."""
+"""Refuses studies that cannot fit the memory of this machine or would not end, by an estimate on shapes alone."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -13,11 +13,17 @@ from metaplax.experiments.base import AbstractStudy, ConfigError
 
 GIGABYTE = 1e9
 MAKE_SMALLER = "ask for fewer trials, a smaller meta_batch, smaller networks or shorter episodes"
+DAY = 86400.0
+LONGEST = 10 * DAY
+"""Seconds that a study may take at the peak speed of a device, which real programs stay far below."""
+PEAK = {"cpu": 2e11}
+"""Floating-point operations per second that no device of a kind exceeds: of a CPU, one core is a device."""
+PEAK_OF_OTHERS = 2e15
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def require_memory(make: Callable[[], Mapping[str, AbstractStudy]], trials: int, asked: Any, usual: Any) -> None:
-    """Refuse studies that need more memory than there is, before any of their arrays is made.
+def require_fit(make: Callable[[], Mapping[str, AbstractStudy]], trials: int, asked: Any, usual: Any) -> None:
+    """Refuse studies that need more memory than there is, or far too much time, before any array of them is made.
 
     Args:
         make: makes the studies.
@@ -28,17 +34,28 @@ def require_memory(make: Callable[[], Mapping[str, AbstractStudy]], trials: int,
     Raises:
         ConfigError: a study cannot fit; the message is one sentence with the estimate and the field.
     """
-    there = available()
+    there, speed = available(), peak_speed()
     try:
         estimates = _estimates(make, trials)
     except OverflowError as error:
         raise ConfigError(f"an array would have more numbers than can be counted: {_advice(asked, usual)}") from error
-    for name, needed in estimates.items():
+    for name, (needed, operations) in estimates.items():
         if there is not None and needed > there:
             raise ConfigError(
                 f"study {name!r} needs at least {needed / GIGABYTE:,.1f} GB of memory, and there are"
                 f" {there / GIGABYTE:,.1f} GB: {_advice(asked, usual)}"
             )
+        if operations > LONGEST * speed:
+            raise ConfigError(
+                f"study {name!r} would take at least {operations / speed / DAY:,.0f} days at the peak speed of this"
+                f" machine: {_advice(asked, usual)}"
+            )
+
+
+def peak_speed() -> float:
+    """Floating-point operations per second that the devices in use do not exceed together."""
+    devices = jax.local_devices()
+    return len(devices) * PEAK.get(devices[0].platform, PEAK_OF_OTHERS)
 
 
 def available() -> int | None:
@@ -59,12 +76,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def _estimates(make: Callable[[], Mapping[str, AbstractStudy]], trials: int) -> dict[str, int]:
-    """Bytes that every study needs at the least, by name."""
-    found: dict[str, int] = {}
+def _estimates(make: Callable[[], Mapping[str, AbstractStudy]], trials: int) -> dict[str, tuple[int, int]]:
+    """Bytes and floating-point operations that every study needs at the least, by name."""
+    found: dict[str, tuple[int, int]] = {}
 
     def estimate() -> None:
-        found.update({name: study.memory(trials) for name, study in make().items()})
+        found.update({name: (study.memory(trials), study.operations(trials)) for name, study in make().items()})
 
     # Traced, so that even the arrays that studies are made of are shapes only. Some need values to be made; and what
     # cannot be made at all says so in its own words, to which tracing would add.
