@@ -1,12 +1,16 @@
 """Measures how weight updates of different examples interfere with each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 TINY = 1e-30
 """Squared norm below which an update counts as zero, with a cosine of zero to every other."""
+HALVINGS = 14
+"""How often the stretch that holds a step is halved."""
 
 
 def cosine(one: Float[Array, "*shape"], other: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -41,20 +45,56 @@ def update_cosines(updates: Sequence[Float[Array, "n ..."]]) -> Float[Array, " l
     return jnp.stack(found)
 
 
-def interference(losses: Float[Array, "n n"], before: Float[Array, " n"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean change of the losses of examples by an update on one of them.
+def interference(
+    changes: Float[Array, "updates n"], own: Int[Array, " updates"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean of what updates on single examples change of a quantity of these examples, and of that of the others.
 
     Args:
-        losses: entry ``(i, j)`` is the loss of example ``j`` after the update on example ``i``.
-        before: losses before any update.
+        changes: entry ``(i, j)`` is how update ``i`` changes a quantity, such as the loss, of example ``j``. Rows of
+            NaN do not count.
+        own: the example of each update.
 
     Returns:
-        mean change of the loss of the same example, and of those of the others; negative is better.
+        mean change for the same example, and for the others; NaN where no row counts.
     """
-    change = losses - before[None]
-    own = jnp.mean(jnp.diagonal(change))
-    pairs = change.size - len(change)
-    return own, (jnp.sum(change) - jnp.trace(change)) / pairs
+    is_own = jnp.arange(changes.shape[1])[None] == own[:, None]
+    return jnp.nanmean(changes, where=is_own), jnp.nanmean(changes, where=~is_own)
+
+
+def output_drift(before: Float[Array, "n outputs"], after: Float[Array, "n outputs"]) -> Float[Array, " n"]:
+    """Root mean square over outputs of how they have changed, without what was added to all of them alike.
+
+    The latter does not change the probabilities of a softmax.
+    """
+    return jnp.std(after - before, axis=1)
+
+
+def step_to_decrease(loss: Callable[[Float[Array, ""]], Float[Array, ""]], decrease: float) -> Float[Array, ""]:
+    """The shortest step along a line by which a loss falls by a given amount.
+
+    It is looked for in steps of a factor of two from ``2**-12`` to ``2**6``, and then between two of them.
+
+    Args:
+        loss: the loss at a point of the line, as a function of how far that is from the start.
+        decrease: by how much it has to fall.
+
+    Returns:
+        the step, NaN if it does not fall so much anywhere.
+    """
+    steps = 2.0 ** jnp.arange(-12.0, 7.0)
+    goal = loss(jnp.zeros(())) - decrease
+    reached = jax.lax.map(loss, steps) <= goal
+    first = jnp.argmax(reached)
+
+    def halve(ends: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        low, high = ends
+        middle = (low + high) / 2
+        return jax.tree.map(partial(jnp.where, loss(middle) <= goal), (low, middle), (middle, high)), None
+
+    ends = (jnp.where(first > 0, steps[first - 1], 0.0), steps[first])
+    (_, high), _ = jax.lax.scan(halve, ends, None, length=HALVINGS)
+    return jnp.where(jnp.any(reached), high, jnp.nan)
 
 
 def _unit(array: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

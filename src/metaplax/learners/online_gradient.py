@@ -91,7 +91,7 @@ class OnlineGradient(AbstractLearner):
         del key
 
         def loss(fast: PyTree) -> Float[Array, ""]:
-            outputs = self._outputs(self._with(fast), example.x)
+            outputs = self.outputs(GradientState(fast), example.x)
             return self.network.readout.loss(outputs, example.y)
 
         gradient = jax.grad(loss)(state.fast)
@@ -112,8 +112,9 @@ class OnlineGradient(AbstractLearner):
         layers = self.start.layers
         return EncoderWeights(self.start.encoder, (*layers[: len(layers) - len(fast)], *fast))
 
-    def _outputs(self, weights: EncoderWeights, x: Num[Array, "batch ..."]) -> Float[Array, "batch outputs"]:
-        """Outputs for prepared inputs."""
+    def outputs(self, state: GradientState, x: Num[Array, "batch ..."]) -> Float[Array, "batch outputs"]:
+        """Outputs for inputs as ``precompute`` prepares them."""
+        weights = self.weights(state)
         features = self.network.encoder(weights.encoder, x) if self.adapted == "all" else x
         return self.network.activity(weights.layers, features)[-1]
 

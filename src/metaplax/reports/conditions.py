@@ -53,19 +53,26 @@ def scan(run: Recorded) -> Figure | None:
 
 
 def updates(run: Recorded) -> Figure | None:
-    """Cosines of single updates, and changes of losses; ``None`` if they were not measured."""
-    studies = run.measured("own_change")
+    """Cosines of single updates in the last condition, and what updates do to other examples in every one.
+
+    ``None`` if they were not measured.
+    """
+    studies = run.measured("equal_other_change")
     if not studies:
         return None
-    figure, (descent, update, change) = plots(3, 3, (3.5, 3.4))
-    _cosines(descent, run, studies, "descent_cosine", "cosine to negative gradient")
-    _cosines(update, run, studies, "update_cosine", "cosine between classes")
-    for number, study in enumerate(studies):
-        known = [run.quantities[f"{what}_change.{study}"] for what in ("own", "other")]
-        dots(change, np.arange(2) + beside(number, len(studies)), known, number)
-    level(change, 0.0)
-    change.set_xticks([0, 1], ["own class", "other classes"])
-    change.set_ylabel("change of the loss")
+    figure, (descent, update, change, drift) = plots(4, 2, (4.4, 3.4))
+    conditions = run.by_group(studies)
+    last = list(conditions.values())[-1]
+    _cosines(descent, run, last, "descent_cosine", "cosine to negative gradient")
+    _cosines(update, run, last, "update_cosine", "cosine between classes")
+    for axes, name in ((change, "equal_other_change"), (drift, "equal_drift")):
+        for number in range(len(last)):
+            known = [run.quantities[f"{name}.{of_condition[number]}"] for of_condition in conditions.values()]
+            dots(axes, np.arange(len(known)) + beside(number, len(last)), known, number)
+        level(axes, 0.0)
+        axes.set_xticks(range(len(conditions)), [plain(condition) for condition in conditions])
+    change.set_ylabel("change of other losses")
+    drift.set_ylabel("change of other outputs")
     descent.legend(fontsize=7)
     return figure
 
