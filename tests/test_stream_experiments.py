@@ -267,6 +267,22 @@ def test_the_step_to_a_decrease():
     np.testing.assert_allclose(step_to_decrease(lambda step: -step, 1e-6), 1e-6, rtol=0.02)
 
 
+def test_arms_are_compared_trial_by_trial_and_rates_at_an_edge_are_named(few_glyphs):
+    experiment = preset("lindsey2020/hidden-feedback", "smoke")
+    end = {"parts": [3.0, 3.0], "step": 0, "loss": [1.0, 1.0], "rate_factor": [3.0, 3.0]}
+    rows = [
+        {"study": "learned_one.test", "accuracy": [0.5, 0.75], **end},
+        {"study": "none_one.test", "accuracy": [0.25, 0.25], **end, "rate_factor": [30.0, 30.0]},
+    ]
+    found = {quantity.name: quantity for quantity in experiment.further_quantities(rows)}
+    difference = found["accuracy_difference.learned_one.none_one"]
+    assert (difference.mean, difference.n) == (0.375, 2)
+    assert not any("frozen" in name for name in found)
+    findings = experiment.findings(found, experiment.studies(few_glyphs, lambda name, split=None: few_glyphs))
+    assert "accuracy of learned feedback, × 1 minus no feedback, × 1: 0.375" in " ".join(findings)
+    assert findings[-1] == "the best inner rate is at the edge of what was searched: no feedback, × 1"
+
+
 def test_interference_is_run_and_drawn(tmp_path, few_glyphs, monkeypatch):
     monkeypatch.setitem(ARMS["smoke"], "bp", ARMS["quick"]["bp"])
     monkeypatch.delitem(ARMS["smoke"], "oml")

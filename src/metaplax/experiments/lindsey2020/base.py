@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 import optax
 from jaxtyping import Array, Key
 
@@ -97,13 +98,15 @@ class AbstractStreamExperiment(AbstractExperiment):
     order: ClassVar[Order]
     released_gradient: ClassVar[Mapping[str, Any]] = {"first_order": True}
     """Options of arms with gradient descent inside that are different in the published code."""
+    compared: ClassVar[Sequence[tuple[str, str]]] = ()
+    """Pairs of arms whose differences, trial by trial on all of the last streams, are quantities of their own."""
 
     trials: int = 5
     meta_steps: int = 20000
     meta_batch: int = 1
     test_episodes: int = 50
     average: bool = False
-    rate_factors: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    rate_factors: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
     clip: float = 1.0
     ceiling: float = 100.0
     tuned_for: str = "paper"
@@ -211,8 +214,18 @@ class AbstractStreamExperiment(AbstractExperiment):
         return {**trainings, **self.scores("test", trainings, data, task, self.counts, self.test_episodes)}
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
-        """The scores after each number of parts, as quantities of their own."""
-        return [quantity for row in rows if "parts" in row and not row.get("final") for quantity in self._after(row)]
+        """The scores after each number of parts, and the differences between arms that are compared."""
+        scored = [row for row in rows if "parts" in row and not row.get("final")]
+        last = {row["study"]: row for row in scored if round(row["parts"][0]) == self.counts[-1]}
+        found = [quantity for row in scored for quantity in self._after(row)]
+        for one, other in self.compared:
+            pair = [last[study] for study in (f"{one}.test", f"{other}.test") if study in last]
+            if len(pair) == 2:
+                name = "accuracy" if "accuracy" in pair[0] else "loss"
+                difference = np.subtract(*(np.asarray(row[name], float) for row in pair))
+                unit = "1" if name == "accuracy" else self.report_options().loss_unit
+                found.append(over_trials(f"{name}_difference.{one}.{other}", difference, unit))
+        return found
 
     def _after(self, row: Mapping[str, Any]) -> list[Quantity]:
         count = round(row["parts"][0])
@@ -221,7 +234,7 @@ class AbstractStreamExperiment(AbstractExperiment):
         return [over_trials(f"{n}_after{count}.{row['study']}", row[n], units[n.removesuffix("_seen")]) for n in names]
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
-        found = []
+        found, at_edge = [], []
         for name, study in studies.items():
             if not isinstance(study, StreamScores):
                 continue
@@ -233,4 +246,13 @@ class AbstractStreamExperiment(AbstractExperiment):
                 where = "" if described.condition == "test" else f" ({described.condition})"
                 score = f"{what} {last.with_interval()} after {count} on further streams{where}"
                 found.append(f"{described.arm_label}: {score}")
+            factor = quantities.get(f"rate_factor_after{count}.{name}")
+            if study.search and factor and not min(self.rate_factors) < factor.mean < max(self.rate_factors):
+                at_edge.append(described.arm_label)
+        for one, other in self.compared:
+            for what in ("accuracy", "loss"):
+                if difference := quantities.get(f"{what}_difference.{one}.{other}"):
+                    found.append(f"{what} of {self.label(one)} minus {self.label(other)}: {difference.with_interval()}")
+        if at_edge:
+            found.append(f"the best inner rate is at the edge of what was searched: {', '.join(at_edge)}")
         return tuple(found)

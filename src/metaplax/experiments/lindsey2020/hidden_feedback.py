@@ -20,6 +20,11 @@ class HiddenFeedback(AbstractImages):
     order = "iid"
     settings = load_settings(__file__, "arms.toml", Arm, "hidden")
     labels = load_tables(__file__, "labels.toml", "hidden")
+    compared = tuple(
+        (f"{one}_{factor}", f"{other}_{factor}" if other != "output_only" else other)
+        for one, other in (("learned", "frozen"), ("learned", "none"), ("frozen", "none"), ("learned", "output_only"))
+        for factor in ("low", "one", "high")
+    )
     presets = load_presets(__file__, "hidden-feedback")
 
     tuned_for: str = "quick"
@@ -38,6 +43,10 @@ class FreshStart(AbstractImages):
     order = "iid"
     settings = load_settings(__file__, "arms.toml", Arm, "fresh")
     labels = load_tables(__file__, "labels.toml", "fresh")
+    compared = (
+        ("flp", "frozen"), ("flp", "none"), ("flp_error", "frozen"), ("flp_error", "none"), ("flp_error", "dfa"),
+        ("flp_error", "output_only_error"), ("none", "output_only"), ("bp", "flp_error"),
+    )  # fmt: skip
     presets = load_presets(__file__, "fresh-start")
 
     tuned_for: str = "quick"
