@@ -20,6 +20,7 @@ from metaplax.analysis.single_updates import (
     update_cosines,
 )
 from metaplax.cli import main
+from metaplax.data import ImageSet
 from metaplax.experiments import ConfigError, preset
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.lindsey2020 import EXPERIMENTS
@@ -265,6 +266,29 @@ def test_the_step_to_a_decrease():
     np.testing.assert_allclose(step_to_decrease(parabola, 0.05), 0.3 - 0.04**0.5, rtol=1e-4)
     assert jnp.isnan(step_to_decrease(parabola, 0.1))
     np.testing.assert_allclose(step_to_decrease(lambda step: -step, 1e-6), 1e-6, rtol=0.02)
+
+
+def test_the_published_classes_strokes_and_milestones():
+    classes = [f"alphabet/{number:04d}" for number in range(964)]
+    images = np.zeros((964 * 10, 8, 8), np.uint8)
+    background = ImageSet("omniglot (surrogate)", images, np.repeat(np.arange(964), 10), tuple(classes))
+    evaluation = ImageSet(background.name, images[:6590], background.labels[:6590], tuple(classes[:659]))
+    paper = replace(preset("lindsey2020/omniglot-iid", "paper"), data="omniglot")
+    load = lambda name, split=None: {None: background, "evaluation": evaluation}[split]  # noqa: E731
+    assert paper.training_task(background).bank.labels.tolist() == list(range(863))
+    assert paper.search_task(background, 5, "iid").bank.labels.tolist() == list(range(863, 963))
+    test = paper.test_task(background, load, 5, "iid")
+    assert test.bank.labels.tolist() == list(range(650))
+    assert jnp.all(test.sample(KEY).support.x == 1)
+    assert (paper.numbers, paper.test_episodes, paper.meta_steps) == ("first", 500, 40000)
+
+    sinusoids = preset("lindsey2020/regression-iid", "paper")
+    rates = [float(sinusoids.schedule("start", 1e-4)(step)) for step in (1499, 1500, 2500, 3500)]
+    np.testing.assert_allclose(rates, [1e-4, 3e-5, 9e-6, 2.7e-6], rtol=1e-6)
+    assert sinusoids.schedule("feedback", 1e-4) == 1e-4
+    assert replace(sinusoids, as_released=True).schedule("start", 1e-4) == 1e-4
+    with pytest.raises(ConfigError, match="milestones must be positive and increasing"):
+        replace(sinusoids, milestones=(2, 1))
 
 
 def test_arms_are_compared_trial_by_trial_and_rates_at_an_edge_are_named(few_glyphs):

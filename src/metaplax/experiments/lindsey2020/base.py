@@ -153,12 +153,17 @@ class AbstractStreamExperiment(AbstractExperiment):
             if name != "oml_first"
         }
 
+    def schedule(self, part: str, rate: float) -> float | optax.Schedule:
+        """The outer learning rate of a part of the learner, see ``PARTS``; by default it is constant."""
+        del part
+        return rate
+
     def report_options(self) -> ReportOptions:
         return ReportOptions(axis="meta-step")
 
     def optimizer(self, arm: Arm) -> optax.GradientTransformation:
         """The outer optimiser of one arm: Adam for every part on its own, each with its gradient clipped."""
-        adam = {PARTS[name]: optax.adam(rate) for name, rate in arm.outer_rates.items()}
+        adam = {PARTS[name]: optax.adam(self.schedule(name, rate)) for name, rate in arm.outer_rates.items()}
         if self.clip and not self.as_released:
             adam = {name: optax.chain(optax.clip_by_global_norm(self.clip), step) for name, step in adam.items()}
         found = per_field(adam)

@@ -15,6 +15,9 @@ from metaplax.tasks import ContinualImages, Order
 HELD_OUT = {"omniglot": "evaluation", "omniglot84": "evaluation", "miniimagenet": "test"}
 """Parts of data sets with classes that meta-training never sees; of other data the last third of the classes."""
 
+PUBLISHED_CLASSES = {"omniglot": (963, 650), "omniglot84": (963, 650)}
+"""How many classes, the first ones, the published code takes for meta-training and for tests, if not all of them."""
+
 RESERVED = 5
 """Images per class in test streams that are for scoring only."""
 
@@ -35,6 +38,8 @@ class AbstractImages(AbstractStreamExperiment):
         hidden: neurons of each layer behind the convolutions but the last.
         outputs: outputs of the network.
         numbers: which outputs the classes of a stream are given: the first ones, in random order, as published, or any.
+        dark_strokes: dark strokes on bright paper, as published; where they are bright on dark, empty paper drives no
+            neuron.
         search_classes: classes that meta-training leaves to the search of learning rates; at most a quarter of them.
         test_counts: numbers of classes after which test streams that come class by class are scored.
     """
@@ -52,6 +57,7 @@ class AbstractImages(AbstractStreamExperiment):
     hidden: int = 128
     outputs: int = 1000
     numbers: Literal["first", "any"] = "first"
+    dark_strokes: bool = True
     search_classes: int = 100
     test_counts: tuple[int, ...] = (10, 50, 100, 200, 400, 600)
 
@@ -91,12 +97,15 @@ class AbstractImages(AbstractStreamExperiment):
     def _searched(self, data: ImageSet) -> range:
         """The labels of the classes that learning rates are searched on, which follow those of meta-training."""
         end = len(data.class_names) if self.data in HELD_OUT else last_third(data).start
+        end = min(end, PUBLISHED_CLASSES.get(self.data, (end,))[0])
         searches = self.rate_factors and not self.as_released
         return range(end - (min(self.search_classes, end // 4) if searches else 0), end)
 
     def test_task(self, data: ImageSet, load: Load, parts: int, order: Order) -> ContinualImages:
         part = HELD_OUT.get(self.data)
-        images, held_out = (load(self.data, part), None) if part else (data, last_third(data))
+        images = load(self.data, part) if part else data
+        held_out = range(len(images.class_names)) if part else last_third(images)
+        held_out = held_out[: PUBLISHED_CLASSES.get(self.data, (0, len(held_out)))[1]]
         most = int(images.counts().min()) - RESERVED
         if most < 1:
             raise ConfigError(f"{images.name} has too few images per class for {RESERVED} of each to be scored on")
@@ -104,9 +113,10 @@ class AbstractImages(AbstractStreamExperiment):
         return self._task(images, parts, shots, RESERVED, order, held_out, reserved=RESERVED)
 
     def _task(
-        self, data: ImageSet, ways: int, shots: int, queries: int, order: Order, allowed: range | None, **more: Any
+        self, data: ImageSet, ways: int, shots: int, queries: int, order: Order, allowed: range, **more: Any
     ) -> ContinualImages:
-        dark, labels = self.as_released and data.images.ndim == 3, self.outputs if self.numbers == "any" else None
+        is_grey, labels = data.images.ndim == 3, self.outputs if self.numbers == "any" else None
+        dark = is_grey and (self.dark_strokes or self.as_released)
         with config_errors():
             return ContinualImages(
                 data, ways, shots, queries, order=order, allowed=allowed, dark=dark, labels=labels, **more

@@ -69,7 +69,8 @@ class StreamScores(AbstractLearnedStudy):
 
     def memory(self, trials: int) -> int:
         states = size_of(lambda: self.learner.init(jax.random.key(0)))
-        return super().memory(trials) + trials * self.episodes * states
+        lines = len(self.search.factors) if self.search else 1
+        return super().memory(trials) + lines * trials * self.episodes * states
 
     def operations(self, trials: int) -> int:
         return trials * self.episodes * operations_of_episode(self.learner, self.task)
