@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -13,7 +14,7 @@ from metaplax.experiments import ConfigError, EstimatorComparison, RunOptions, p
 from metaplax.experiments.zucchet2022.spiking import SpikingPattern, SpikingSinusoid
 from metaplax.learners import BPTT, Descent, EProp, SpikingLearner
 from metaplax.networks import RecurrentLIF
-from metaplax.tasks import SpikingSinusoids
+from metaplax.tasks import Episode, SpikingSinusoids
 
 KEY = jax.random.key(0)
 NOTHING = mp.data.load("none"), lambda name, split=None: mp.data.load(name)
@@ -23,9 +24,8 @@ def tiny(name: str, **more):
     return replace(preset(name, "smoke"), hidden=4, **more)
 
 
-def test_from_configuration_to_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(SpikingSinusoid, "arms", ("cml",))
-    folder = run(tiny(SpikingSinusoid.name, test_episodes=2), RunOptions(out=tmp_path))
+def test_from_configuration_to_report(tmp_path):
+    folder = run(tiny(SpikingSinusoid.name, test_episodes=2, arms=("cml",)), RunOptions(out=tmp_path))
     found = mp.reports.read(resume(folder.path).path)
     assert list(found.labels) == ["cml"]
     assert found.config["data"] == "none"
@@ -46,9 +46,8 @@ def test_from_configuration_to_report(tmp_path, monkeypatch):
         assert f'id="{figure}"' in page
 
 
-def test_curves_over_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(SpikingPattern, "arms", ("cml",))
-    found = mp.reports.read(run(tiny(SpikingPattern.name), RunOptions(out=tmp_path)).path)
+def test_curves_over_time(tmp_path):
+    found = mp.reports.read(run(tiny(SpikingPattern.name, arms=("cml",)), RunOptions(out=tmp_path)).path)
     example_task = found.example_tasks["cml"]
     assert example_task["axis"] == "step"
     assert len(example_task["target"]) == len(example_task["after"]["said"]) == 8
@@ -66,6 +65,22 @@ def test_estimators_side_by_side(tmp_path):
     assert list(found.labels) == ["checkpointed", "symmetric"]
     assert found.quantities["error.checkpointed"]["mean"] < 1e-5
     assert np.isfinite(found.quantities["error.symmetric"]["mean"])
+
+
+def test_controls_learn_nothing_from_what_is_scored():
+    """Of three arms with the same descent, only the contrastive rule sees the query set in a meta-gradient."""
+    experiment = tiny(SpikingSinusoid.name, arms=("cml", "unnudged"))
+    episode = experiment.task().sample(KEY)
+    other = Episode(episode.support, experiment.task().sample(jax.random.key(1)).query)
+    apart = {}
+    for arm in ("cml", "unnudged"):
+        learner, estimator = experiment.learner(arm), experiment.estimator(arm)
+        gradient = lambda episode: estimator.value_and_grad(learner, episode, KEY)[1]  # noqa: B023, E731
+        one, two = (jnp.concatenate([g.ravel() for g in jax.tree.leaves(gradient(it))]) for it in (episode, other))
+        apart[arm] = float(jnp.linalg.norm(one - two) / jnp.linalg.norm(one))
+    assert apart["unnudged"] < 1e-6 < apart["cml"]
+    with pytest.raises(ConfigError, match="no learning rates for 'reptile' where tuned_for is 'pattern'"):
+        SpikingPattern(arms=("reptile",), tuned_for="pattern")
 
 
 def test_the_paper_s_settings_and_what_was_released():

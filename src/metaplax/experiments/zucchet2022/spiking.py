@@ -25,6 +25,7 @@ from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 
 LABELS = load_tables(__file__, "labels.toml", "spiking")
+PUBLISHED_ARMS = ("cml", "bptt_bptt", "bptt_eprop", "tbptt_eprop")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,8 @@ class AbstractSpikingExperiment(AbstractExperiment):
     one task is drawn before and after adaptation ("example_task").
 
     Attributes:
+        arms: pairs of rules to compare: the published ones, ``reptile`` and ``unnudged``, which descend like the
+            contrastive rule, and BPTT outside with as many inner steps of the same kind (``..._adam``).
         meta_steps: number of meta-steps.
         test_episodes: tasks that each trial is scored on.
         hidden: number of spiking neurons.
@@ -73,12 +76,12 @@ class AbstractSpikingExperiment(AbstractExperiment):
 
     source: ClassVar[str] = PAPER
     labels: ClassVar[Mapping[str, str]] = LABELS
-    arms: ClassVar[tuple[str, ...]] = tuple(LABELS)
     condition_labels: ClassVar[Mapping[str, str]] = load_tables(__file__, "labels.toml", "spiking-conditions")
     settings: ClassVar = load_settings(__file__, "spiking_settings.toml", SpikingSettings)
 
     trials: int = 5
     data: str = "none"
+    arms: tuple[str, ...] = PUBLISHED_ARMS
     meta_steps: int = 1000
     test_episodes: int = 200
     hidden: int = 100
@@ -94,6 +97,9 @@ class AbstractSpikingExperiment(AbstractExperiment):
     def __post_init__(self):
         super().__post_init__()
         self.require_positive("meta_steps", "test_episodes", "hidden", "shots", "queries")
+        self.require_some("arms", LABELS)
+        if missing := [arm for arm in self.arms if arm not in self.settings[self.tuned_for]]:
+            raise ConfigError(f"there are no learning rates for {missing[0]!r} where tuned_for is {self.tuned_for!r}")
         if self.steps < 2:
             raise ConfigError(f"a sample needs at least 2 time steps, not {self.steps}")
         self.require_not_negative("adaptation")
@@ -168,9 +174,9 @@ class SpikingPattern(AbstractSpikingExperiment):
 
     name = "zucchet2022/spiking-pattern"
     title = "A spiking network learns to learn curves over time with e-prop"
-    arms: ClassVar[tuple[str, ...]] = ("cml", "bptt_eprop")
     presets = load_presets(__file__, "spiking-pattern")
 
+    arms: tuple[str, ...] = ("cml", "bptt_eprop")
     adaptation: float = 0.01
     shots: int = 5
     queries: int = 5
