@@ -45,7 +45,8 @@ def test_the_pytorch_loop_has_the_same_loss_and_gradient(rule, merged):
     case, key = Case(rule, **SMALL), jax.random.key(3)
     eager = eager_episode(case, merged, 1, key)
     task_key, learner_key = jax.random.split(key)
-    (loss, _), gradient = Reversible().value_and_grad(case.learner(), case.task().sample(task_key), learner_key)
+    found = Reversible().value_and_grad(case.learner(), case.task().sample(task_key), learner_key)
+    loss, gradient = found.loss, found.gradient
     np.testing.assert_allclose(eager.loss, loss, rtol=1e-5)
     expected = gradient.rule.coefficients.values
     np.testing.assert_allclose(eager.gradient, expected, rtol=1e-3, atol=1e-4 * float(jnp.abs(expected).max()))
@@ -198,7 +199,8 @@ def test_meta_steps_in_pytorch_have_the_same_loss_and_gradient(name):
     # Large enough that the plasticity matters.
     larger = jax.tree.map(lambda leaf: leaf + 0.01, learner.plasticity)
     learner = eqx.tree_at(lambda it: it.plasticity, learner, larger)
-    (loss, _), gradient = case.estimator.value_and_grad(learner, given, jax.random.key(2))
+    found = case.estimator.value_and_grad(learner, given, jax.random.key(2))
+    loss, gradient = found.loss, found.gradient
     found, theirs = rival.meta_gradient(learner, given)()
     np.testing.assert_allclose(found, loss, rtol=1e-5)
     ours = [leaf for group in rival.as_tensors(gradient).values() for leaf in group]

@@ -97,7 +97,7 @@ def test_the_direction_that_is_used_is_linearised(name, minimiser):
     rest = np.linalg.solve(MATRIX + np.eye(3), MATRIX @ a + w)
     expected = np.linalg.solve((MATRIX + np.eye(3)).T, rest - goal)
     SOLVERS[name].check(learner, episode)
-    _, gradient = SOLVERS[name].value_and_grad(learner, episode, KEY)
+    gradient = SOLVERS[name].value_and_grad(learner, episode, KEY).gradient
     np.testing.assert_allclose(gradient.w, expected, rtol=1e-6)
 
 
@@ -110,7 +110,7 @@ def test_eprop_is_linearised_and_not_the_energy():
     learner = SpikingLearner(network, EProp(modulation=(1.0, 1.0, 1.0)), descent, 100.0)
     episode = task.sample(KEY)
     exact, implicit = (
-        jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY)[1].omega)(episode)
+        jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY).gradient.omega)(episode)
         for estimator in (Reverse(), ImplicitDirect(throw=False))
     )
     flat = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (exact, implicit)]
@@ -174,7 +174,7 @@ def test_modules_of_ones_own_keep_integer_and_boolean_arrays():
     learner = ComplexSynapse(network, SquaredError(), Descent(optax.sgd(0.1), 3), 0.3)
     episode = Episode(*(Examples(x, jnp.ones((2, 3))),) * 2)
     for estimator in (Reverse(), Contrastive(0.1), ConjugateGradient(3, throw=False)):
-        _, gradient = jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY))(episode)
+        gradient = jax.jit(lambda e, estimator=estimator: estimator.value_and_grad(learner, e, KEY))(episode).gradient
         assert np.isfinite(gradient.omega.linear.weight).all()
         np.testing.assert_array_equal(gradient.omega.linear.weight[:, 1:], 0.0)
 

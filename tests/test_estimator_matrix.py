@@ -57,7 +57,7 @@ def cell(case: Case, name: str, direction: np.ndarray, slope: float) -> str:
     episode = case.task.sample(KEY)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FallbackWarning)
-        _, gradient = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY))(episode)
+        gradient = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY))(episode).gradient
     flat = np.asarray(ravel_pytree(gradient)[0])
     assert np.isfinite(flat).all()
     assert np.abs(flat).max() > 0, "a meta-gradient that is zero without a word"

@@ -91,8 +91,8 @@ def test_fixed_pathways_stay_fixed():
 def meta_gradient(kind, theta=0.05):
     learner = mp.OnlinePlasticity(mp.MLP(small.SIZES), rules.gradient(), mp.feedback.Symmetric(kind))
     learner = eqx.tree_at(lambda t: t.rule.coefficients.values, learner, jnp.full(1, theta))
-    (loss, _), gradient = mp.estimators.Reverse().value_and_grad(learner, small.episode(), jax.random.key(0))
-    return float(loss), float(gradient.rule.coefficients.values[0])
+    found = mp.estimators.Reverse().value_and_grad(learner, small.episode(), jax.random.key(0))
+    return float(found.loss), float(found.gradient.rule.coefficients.values[0])
 
 
 def by_hand(kind, theta=0.05):

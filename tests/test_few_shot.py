@@ -217,7 +217,7 @@ def test_templates_make_the_kernels_they_say(x64, blocks):
 def test_the_contrast_of_complex_synapses_has_a_closed_form(episode):
     """Spec of the published code: the half form, ``strength (fast_- - fast_+) / (2 beta)``."""
     learner, beta = synapse(BLOCKS), 0.3
-    found = valued(Contrastive(beta, "symmetric"), learner, episode)[1]
+    found = valued(Contrastive(beta, "symmetric"), learner, episode).gradient
     free = settled(learner, episode.support)
     nudge = jax.jit(lambda beta: learner.minimise(free, episode.support, KEY, query=episode.query, beta=beta).fast)
     phases = [nudge(b) for b in (beta, -beta)]
@@ -265,7 +265,7 @@ def test_starts_of_modulated_parts_are_learned_if_asked(x64):
         ).resample(jax.random.key(3))
         moved = jax.tree.map(lambda leaf: leaf + 0.1, learner.begin(KEY)[0])
         np.testing.assert_allclose(learner.regulariser(moved), 0.5 * 0.4 * 0.01 * flat(moved).size)
-        gradient = valued(Contrastive(0.1), learner, both)[1]
+        gradient = valued(Contrastive(0.1), learner, both).gradient
         assert (gradient.start is not None) == learned
         if learned:
             assert np.abs(flat(gradient.start.head)).min() > 0
@@ -274,7 +274,7 @@ def test_starts_of_modulated_parts_are_learned_if_asked(x64):
 
 def test_first_order_maml_is_the_gradient_at_the_end(episode):
     learner = synapse(BLOCKS, 0.0)
-    gradient = valued(Truncated(0, reach_start=True), learner, episode)[1]
+    gradient = valued(Truncated(0, reach_start=True), learner, episode).gradient
     end = settled(learner, episode.support)
     expected = jax.jit(jax.grad(lambda fast: learner.inner_loss(fast, (), episode.query, True)[0]))(end.fast)
     np.testing.assert_allclose(flat(gradient.omega), flat(expected), rtol=1e-9, atol=1e-12)
@@ -282,8 +282,8 @@ def test_first_order_maml_is_the_gradient_at_the_end(episode):
 
 def test_maml_differs_from_first_order_maml_by_second_derivatives(episode):
     learner = synapse(BLOCKS, 0.0, steps=1, rate=0.02)
-    exact = flat(valued(Reverse(), learner, episode)[1].omega)
-    first = valued(Truncated(0, reach_start=True), learner, episode)[1].omega
+    exact = flat(valued(Reverse(), learner, episode).gradient.omega)
+    first = valued(Truncated(0, reach_start=True), learner, episode).gradient.omega
     slope = jax.grad(lambda fast: learner.inner_loss(fast, (), episode.support, True)[0])
     curved = jax.jit(lambda along: jax.jvp(slope, (learner.omega,), (along,))[1])(first)
     np.testing.assert_allclose(exact, flat(first) - 0.02 * flat(curved), rtol=1e-8, atol=1e-11)
@@ -292,13 +292,13 @@ def test_maml_differs_from_first_order_maml_by_second_derivatives(episode):
 @pytest.mark.parametrize("with_query", [True, False])
 def test_reptile_goes_to_where_tasks_end(episode, with_query):
     learner = synapse(BLOCKS, 0.0)
-    (loss, _), gradient = valued(Reptile(with_query), learner, episode)
+    found = valued(Reptile(with_query), learner, episode)
     both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support, episode.query)
     examples = both if with_query else episode.support
     end = settled(learner, examples)
-    np.testing.assert_allclose(flat(gradient.omega), flat(learner.omega) - flat(end.fast), rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(flat(found.gradient.omega), flat(learner.omega) - flat(end.fast), rtol=1e-10, atol=1e-13)
     scored = settled(learner, episode.support)
-    np.testing.assert_allclose(loss, learner.evaluate(scored, episode.query)[0], rtol=1e-10)
+    np.testing.assert_allclose(found.loss, learner.evaluate(scored, episode.query)[0], rtol=1e-10)
 
 
 def test_reptile_needs_a_start_that_is_learned():

@@ -91,7 +91,8 @@ def test_final_weights_loss_and_every_gradient(case, estimator, bound):
     for n, weight in zip(plastic, final.weights, strict=True):
         np.testing.assert_allclose(weight, golden[f"w_final_{n}"], **close)
     run = jax.jit(lambda e: ESTIMATORS[estimator].value_and_grad(learner, e, key))
-    (loss, _), gradient = run(episode)
+    found = run(episode)
+    loss, gradient = found.loss, found.gradient
     np.testing.assert_allclose(loss, golden["query_loss"], rtol=1e-9)
     for n, layer in enumerate(gradient.network.weights, start=1):
         np.testing.assert_allclose(layer.weight, golden[f"d_w_initial_{n}"], **close)
@@ -112,12 +113,10 @@ def test_final_weights_loss_and_every_gradient(case, estimator, bound):
 def test_gradient_in_single_precision(case):
     golden = load(case)
     learner, episode, plastic = build(golden)
-    (loss, _), gradient = jax.jit(lambda e: mp.estimators.Reverse().value_and_grad(learner, e, jax.random.key(0)))(
-        episode
-    )
-    np.testing.assert_allclose(loss, golden["query_loss"], rtol=1e-4)
+    run = jax.jit(lambda e: mp.estimators.Reverse().value_and_grad(learner, e, jax.random.key(0)))(episode)
+    np.testing.assert_allclose(run.loss, golden["query_loss"], rtol=1e-4)
     for index, n in enumerate(plastic):
         expected = golden[f"d_plasticity_{n}"]
         scale = np.abs(expected).max()
-        found = gradient.rule.coefficients.values[index][0]
+        found = run.gradient.rule.coefficients.values[index][0]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * scale)

@@ -144,7 +144,7 @@ def test_implicit_estimators_linearise_the_rule(feedback):
     direction, step = jax.random.normal(KEY, flat.shape), 1e-5
     slope = float(loss(flat + step * direction) - loss(flat - step * direction)) / (2 * step)
     for estimator in (ImplicitDirect(), ConjugateGradient(100), Neumann(0.3, 500)):
-        gradient = jax.jit(lambda task, it=estimator: it.value_and_grad(local, task, KEY)[1])(task)
+        gradient = jax.jit(lambda task, it=estimator: it.value_and_grad(local, task, KEY).gradient)(task)
         assert float(ravel_pytree(gradient)[0] @ direction) == pytest.approx(slope, rel=1e-5)
         of_rule = gradient.local_rule.rule.coefficients.values
         assert np.all(np.abs(of_rule) > 0)
@@ -156,7 +156,7 @@ def test_implicit_estimators_linearise_the_rule(feedback):
 def test_contrastive_agrees_for_a_small_nudging(variant, tolerance):
     task, local = episode(), learner(minimiser=SETTLED)
     found, exact = (
-        jax.jit(lambda task, it=it: it.value_and_grad(local, task, KEY)[1])(task)
+        jax.jit(lambda task, it=it: it.value_and_grad(local, task, KEY).gradient)(task)
         for it in (Contrastive(1e-3, variant), ImplicitDirect())
     )
     close(found, exact, tolerance)
@@ -166,7 +166,7 @@ def test_contrastive_agrees_for_a_small_nudging(variant, tolerance):
     "feedback", [Learned(), Noisy(Learned(Direct())), RandomFixed()], ids=["direct", "noisy", "random"]
 )
 def test_every_part_is_learned_contrastively(feedback):
-    gradient = Contrastive(0.1, "symmetric").value_and_grad(learner(pool(), feedback), episode(), KEY)[1]
+    gradient = Contrastive(0.1, "symmetric").value_and_grad(learner(pool(), feedback), episode(), KEY).gradient
     assert all(np.all(np.isfinite(leaf)) and np.any(leaf) for leaf in jax.tree.leaves(gradient.omega))
     assert np.all(np.abs(gradient.local_rule.rule.coefficients.values) > 0)
     weights = jax.tree.leaves(gradient.local_rule.feedback)
@@ -180,7 +180,7 @@ def test_frozen_rules_stay_and_fresh_trials_have_their_own_feedback():
     frozen = mp.learners.freeze(local, lambda it: it.local_rule)
     assert local.learns_direction
     assert not frozen.learns_direction
-    gradient = Contrastive(0.1).value_and_grad(frozen, episode(), KEY)[1]
+    gradient = Contrastive(0.1).value_and_grad(frozen, episode(), KEY).gradient
     assert not jax.tree.leaves(gradient.local_rule)
     again = local.resample(jax.random.key(9))
     assert not np.array_equal(again.local_rule.feedback.state[1], local.local_rule.feedback.state[1])
@@ -213,7 +213,7 @@ def test_decays_are_learned_along_a_rule_too():
     local = MetaRegularised(NETWORK, DESCENT, decay=0.1, direction=LocalRule(pool(), Symmetric()), learn_start=True)
     task = episode()
     local.check(jax.eval_shape(lambda: task))
-    gradient = Reverse().value_and_grad(local, task, KEY)[1]
+    gradient = Reverse().value_and_grad(local, task, KEY).gradient
     for part in (gradient.decay, gradient.start, gradient.local_rule):
         assert all(np.any(leaf) for leaf in jax.tree.leaves(part))
 

@@ -9,7 +9,7 @@ import pytest
 
 import metaplax as mp
 import small
-from metaplax.estimators import AbstractEstimator, Reverse
+from metaplax.estimators import AbstractEstimator, MetaGradient, Reverse
 from metaplax.runs import MemoryRecorder, PlainProgress
 from metaplax.training import DivergedError, Rollback, choose_layout
 from metaplax.training.rollback import SPACING
@@ -51,14 +51,14 @@ def test_a_step_is_what_its_parts_say():
     learner, task = small.learner("random", mp.rules.ehebb()), small.Blobs()
     key = jax.random.fold_in(jax.random.fold_in(KEY, 0), 0)
     task_key, learner_key = jax.random.split(jax.random.split(key, 1)[0])
-    (loss, metrics), gradient = Reverse().value_and_grad(learner, task.sample(task_key), learner_key)
+    found = Reverse().value_and_grad(learner, task.sample(task_key), learner_key)
     result = train(meta_steps=1, trials=1)
-    np.testing.assert_allclose(series(result, "loss")[0, 0], loss, rtol=1e-5)
-    np.testing.assert_allclose(series(result, "accuracy")[0, 0], metrics["accuracy"], rtol=1e-5)
+    np.testing.assert_allclose(series(result, "loss")[0, 0], found.loss, rtol=1e-5)
+    np.testing.assert_allclose(series(result, "accuracy")[0, 0], found.metrics["accuracy"], rtol=1e-5)
     np.testing.assert_allclose(series(result, "theta0")[0, 0], 1e-3, rtol=1e-6)
     optimizer = optax.adam(1e-2)
     start = learner.rule.coefficients.values
-    updates, _ = optimizer.update(gradient.rule.coefficients.values, optimizer.init(start))
+    updates, _ = optimizer.update(found.gradient.rule.coefficients.values, optimizer.init(start))
     np.testing.assert_allclose(result.learner.rule.coefficients.values[0], start + updates, rtol=1e-4)
 
 
@@ -117,9 +117,10 @@ class Poisoned(AbstractEstimator):
     share: float
 
     def value_and_grad(self, learner, episode, key):
-        value, gradient = Reverse().value_and_grad(learner, episode, key)
+        found = Reverse().value_and_grad(learner, episode, key)
         bad = jax.random.uniform(jax.random.fold_in(key, 99)) < self.share
-        return value, jax.tree.map(lambda g: jnp.where(bad, jnp.nan, g), gradient)
+        gradient = jax.tree.map(lambda g: jnp.where(bad, jnp.nan, g), found.gradient)
+        return MetaGradient(found.loss, found.metrics, gradient)
 
 
 def test_episodes_that_are_not_finite_are_left_out_and_counted():
@@ -163,10 +164,11 @@ class Cliff(AbstractEstimator):
     edge: float
 
     def value_and_grad(self, learner, episode, key):
-        value, gradient = Reverse().value_and_grad(learner, episode, key)
+        found = Reverse().value_and_grad(learner, episode, key)
         beyond = learner.rule.coefficients.values[0] > self.edge
         noise = jax.random.normal(key)
-        return value, jax.tree.map(lambda g: jnp.where(beyond, jnp.nan, -1.0 + noise * jnp.ones_like(g)), gradient)
+        there = lambda g: jnp.where(beyond, jnp.nan, -1.0 + noise * jnp.ones_like(g))  # noqa: E731
+        return MetaGradient(found.loss, found.metrics, jax.tree.map(there, found.gradient))
 
 
 def test_who_walks_over_a_cliff_goes_back():

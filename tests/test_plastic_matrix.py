@@ -143,7 +143,8 @@ def test_exact_estimators_equal_differences(case):
     direction = jax.random.normal(jax.random.fold_in(KEY, 7), flat.shape)
 
     def estimate(flat):
-        (loss, _), gradient = estimator.value_and_grad(made(flat), seen, KEY)
+        found = estimator.value_and_grad(made(flat), seen, KEY)
+        loss, gradient = found.loss, found.gradient
         run = lambda flat: made(flat).run(seen, KEY)[0]  # noqa: E731
         surrogate = None if case.is_smooth else jax.jvp(run, (flat,), (direction,))[1]
         return loss, ravel_pytree(gradient)[0], surrogate

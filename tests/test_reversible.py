@@ -77,8 +77,8 @@ class Clipping(AbstractTerm):
 
 def gradient(estimator, learner, episode):
     run = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY))
-    (loss, _), found = run(episode)
-    return np.append(ravel_pytree(found)[0], loss)
+    found = run(episode)
+    return np.append(ravel_pytree(found.gradient)[0], found.loss)
 
 
 @pytest.mark.usefixtures("x64")

@@ -75,7 +75,7 @@ def test_controls_learn_nothing_from_what_is_scored():
     apart = {}
     for arm in ("cml", "unnudged"):
         learner, estimator = experiment.learner(arm), experiment.estimator(arm)
-        gradient = lambda episode: estimator.value_and_grad(learner, episode, KEY)[1]  # noqa: B023, E731
+        gradient = lambda episode: estimator.value_and_grad(learner, episode, KEY).gradient  # noqa: B023, E731
         one, two = (jnp.concatenate([g.ravel() for g in jax.tree.leaves(gradient(it))]) for it in (episode, other))
         apart[arm] = float(jnp.linalg.norm(one - two) / jnp.linalg.norm(one))
     assert apart["unnudged"] < 1e-6 < apart["cml"]
@@ -120,7 +120,7 @@ def test_what_makes_no_sense(more, sentence):
 def temporary_bytes(estimator, steps: int) -> int:
     learner = SpikingLearner(RecurrentLIF(10, 12), EProp(), Descent(optax.sgd(1e-3), steps))
     episode = SpikingSinusoids(4, 4, 10, neurons=10).sample(KEY)
-    program = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY)[1].omega)
+    program = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY).gradient.omega)
     return program.lower(episode).compile().memory_analysis().temp_size_in_bytes
 
 

@@ -102,7 +102,7 @@ def test_meta_gradient_is_that_of_finite_differences(name):
     given = episode(of(learner))
     along, expected = finite_differences(learner, given, KEY)
     assert np.abs(expected).max() > 1e-4
-    gradient = jax.jit(lambda e: mp.estimators.Checkpointed(2).value_and_grad(learner, e, KEY)[1])(given)
+    gradient = jax.jit(lambda e: mp.estimators.Checkpointed(2).value_and_grad(learner, e, KEY).gradient)(given)
     np.testing.assert_allclose(along @ ravel_pytree(gradient)[0], expected, rtol=2e-5, atol=1e-8)
 
 
@@ -137,14 +137,14 @@ def test_learned_features_cannot_be_undone_and_that_is_said():
 def test_first_order_counts_the_inner_gradient_as_given():
     given = episode(CLASSES, steps=1)
     first, exact = (OnlineGradient(CLASSES, KEY, rate=0.5, adapted="all", first_order=f) for f in (True, False))
-    found = mp.estimators.Reverse().value_and_grad(first, given, KEY)[1].start
+    found = mp.estimators.Reverse().value_and_grad(first, given, KEY).gradient.start
     start = first.init(KEY)
     adapted = first.adapt(start, given.support, KEY)
     expected = jax.grad(lambda weights: CLASSES.readout.loss(CLASSES(weights, given.query.x), given.query.y))(
         first.weights(adapted)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), found, expected)
-    second = mp.estimators.Reverse().value_and_grad(exact, given, KEY)[1].start
+    second = mp.estimators.Reverse().value_and_grad(exact, given, KEY).gradient.start
     assert np.abs(ravel_pytree(second)[0] - ravel_pytree(found)[0]).max() > 1e-4
 
 

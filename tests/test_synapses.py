@@ -45,7 +45,7 @@ KINDS = tuple(learners(SETTLED))
 
 
 def gradient(estimator, learner, episode) -> np.ndarray:
-    found = eqx.filter_jit(estimator.value_and_grad)(learner, episode, KEY)[1]
+    found = eqx.filter_jit(estimator.value_and_grad)(learner, episode, KEY).gradient
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
 
 
@@ -89,7 +89,7 @@ def test_gain_modulation_has_a_direct_term(episode):
     learner = learners(Descent(optax.sgd(0.0), 1))["modulated"]
     assert np.allclose(gradient(Contrastive(0.1), learner, episode), gradient(Reverse(), learner, episode), rtol=1e-9)
     learner = learners(Descent(optax.sgd(0.1), 10))["modulated"]
-    found = eqx.filter_jit(Contrastive(0.1).value_and_grad)(learner, episode, KEY)[1]
+    found = eqx.filter_jit(Contrastive(0.1).value_and_grad)(learner, episode, KEY).gradient
     assert not np.any(found.slow.layers[-1].weight), "nothing reaches where the readout starts"
     assert np.any(found.slow.layers[0].weight)
 
@@ -97,7 +97,7 @@ def test_gain_modulation_has_a_direct_term(episode):
 def test_closed_forms_equal_derivatives_of_the_augmented_energy(episode):
     """Zucchet et al. (2022), and the released code: sums of squares, with and without the half."""
     learner = learners(Descent(optax.sgd(0.1), 50))["complex"]
-    found = eqx.filter_jit(Contrastive(0.3).value_and_grad)(learner, episode, KEY)[1]
+    found = eqx.filter_jit(Contrastive(0.3).value_and_grad)(learner, episode, KEY).gradient
     init_key, free_key = jax.random.split(KEY)
     free = learner.adapt(learner.init(init_key), episode.support, free_key)
     nudged = learner.minimise(free, episode.support, jax.random.fold_in(free_key, 1), query=episode.query, beta=0.3)
@@ -137,7 +137,7 @@ def test_the_contrastive_rule_takes_no_second_derivative(episode, variant):
 
     def program(estimator):
         return jax.make_jaxpr(
-            lambda parameters: estimator.value_and_grad(eqx.combine(parameters, constants), episode, KEY)[1]
+            lambda parameters: estimator.value_and_grad(eqx.combine(parameters, constants), episode, KEY).gradient
         )(parameters).jaxpr
 
     assert reversed_loops(program(Contrastive(0.1, variant))) == 0

@@ -85,7 +85,7 @@ class FewShotMetaUpdate(AbstractSingleStep):
         batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.episodes())
 
         def update(batch: Episode) -> PyTree:
-            one = lambda episode: estimator.value_and_grad(learner, episode, jax.random.key(1))[1]  # noqa: E731
+            one = lambda episode: estimator.value_and_grad(learner, episode, jax.random.key(1)).gradient  # noqa: E731
             return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), jax.lax.map(one, batch))
 
         take = jax.jit(update)

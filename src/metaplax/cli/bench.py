@@ -152,8 +152,8 @@ def measure(
 
     def one(key):
         task_key, learner_key = jax.random.split(key)
-        (loss, _), gradient = estimator.value_and_grad(learner, task.sample(task_key), learner_key)
-        return loss, gradient
+        found = estimator.value_and_grad(learner, task.sample(task_key), learner_key)
+        return found.loss, found.gradient
 
     def launch(tasks, step, state, key):
         del tasks, step, state

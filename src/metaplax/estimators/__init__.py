@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from metaplax.estimators.base import AbstractEstimator
+from metaplax.estimators.base import RESULTS, AbstractEstimator, MetaGradient
 from metaplax.estimators.contrastive import Contrastive
-from metaplax.estimators.implicit import PROBLEMS, T1T2, AbstractImplicit, ConjugateGradient, ImplicitDirect, Neumann
+from metaplax.estimators.implicit import T1T2, AbstractImplicit, ConjugateGradient, ImplicitDirect, Neumann
 from metaplax.estimators.reptile import Reptile
 from metaplax.estimators.reversible import FallbackWarning, Reversible
 from metaplax.estimators.unrolled import Checkpointed, ForwardMode, Reverse, Truncated
@@ -19,7 +19,7 @@ ESTIMATORS: dict[EstimatorName, type[AbstractEstimator]] = {
 """Exact estimators by the short names that configurations and the command line use."""
 
 __all__ = [
-    "ESTIMATORS", "PROBLEMS", "T1T2", "AbstractEstimator", "AbstractImplicit", "Checkpointed", "ConjugateGradient",
-    "Contrastive", "EstimatorName", "FallbackWarning", "ForwardMode", "ImplicitDirect", "Neumann", "Reptile",
-    "Reverse", "Reversible", "Truncated",
+    "ESTIMATORS", "RESULTS", "T1T2", "AbstractEstimator", "AbstractImplicit", "Checkpointed", "ConjugateGradient",
+    "Contrastive", "EstimatorName", "FallbackWarning", "ForwardMode", "ImplicitDirect", "MetaGradient", "Neumann",
+    "Reptile", "Reverse", "Reversible", "Truncated",
 ]  # fmt: skip

@@ -13,8 +13,46 @@ from metaplax.learners import AbstractEnergyLearner, AbstractLearner, Incompatib
 from metaplax.learners.base import Metrics
 from metaplax.tasks import Episode
 
-Estimate = tuple[tuple[Float[Array, ""], Metrics], AbstractLearner]
-"""Outer loss and metrics, and the meta-gradient in the learner's structure: ``None`` where nothing is meta-learned."""
+Sample = Callable[[Key[Array, ""]], Episode]
+"""Draws an episode."""
+
+
+class RESULTS(eqx.Enumeration):
+    """What may be wrong with a meta-gradient, each with a sentence that says what to do."""
+
+    successful = ""
+    curves_down = (
+        "the energy curves downwards where the inner loop has ended, so that it is no minimum: take more inner steps,"
+        " or more damping"
+    )
+    not_converged = (
+        "the linear system of the implicit gradient was not solved to the tolerance: allow more steps, more damping or"
+        " a larger tolerance"
+    )
+    diverges = "the Neumann series diverges: its rate must be below two over the largest curvature of the energy"
+    singular = (
+        "the linear system of the implicit gradient has no finite solution: the energy is flat or not finite there"
+    )
+    all_exploded = (
+        "the outer loss is not finite in either episode of every pair of perturbed ones: take a smaller standard"
+        " deviation, smaller inner steps or a smaller meta-learning rate"
+    )
+
+
+class MetaGradient(eqx.Module):
+    """What an estimator returns for one episode.
+
+    Attributes:
+        loss: outer loss.
+        metrics: further numbers to record.
+        gradient: the meta-gradient in the learner's own structure: ``None`` where nothing is meta-learned.
+        result: what went wrong, if anything did; ``RESULTS[result]`` is a sentence.
+    """
+
+    loss: Float[Array, ""]
+    metrics: Metrics
+    gradient: PyTree
+    result: RESULTS = eqx.field(default_factory=lambda: RESULTS.successful)
 
 
 class AbstractEstimator(eqx.Module):
@@ -25,17 +63,51 @@ class AbstractEstimator(eqx.Module):
 
     Attributes:
         why_zero: what is said of a learner whose meta-gradient would be zero by construction.
+        may_report: names of the ``RESULTS`` that estimators of this kind may report.
     """
 
     why_zero: ClassVar[str] = "the outer loss does not depend on any meta-parameter"
+    may_report: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
-        """Outer loss and metrics of one episode, and the gradient in the learner's own structure.
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
+        """Outer loss and metrics of one episode, its meta-gradient, and what went wrong.
 
         Raises:
             IncompatibleError: the learner lacks what is needed, or the gradient would be zero by construction.
         """
+
+    def start(self, learner: AbstractLearner, episode: Episode) -> PyTree:
+        """What is carried from meta-step to meta-step before the first one: arrays; by default nothing, ``None``.
+
+        Meta-training carries it for every trial and every place in the batch of episodes, and keeps it in checkpoints.
+
+        Args:
+            learner: whose meta-gradient is wanted.
+            episode: shapes and dtypes only.
+        """
+        del learner, episode
+
+    def step(
+        self, learner: AbstractLearner, sample: Sample, key: Key[Array, ""], carried: PyTree
+    ) -> tuple[MetaGradient, PyTree]:
+        """The meta-gradient at one meta-step, and what is carried to the next one.
+
+        By default that of a fresh episode, with nothing carried.
+
+        Args:
+            learner: the learner with the meta-parameters of this meta-step.
+            sample: draws an episode.
+            key: randomness of this meta-step: half for the episode and half for the learner, by default.
+            carried: what the last meta-step, or ``start``, has left.
+        """
+        task_key, learner_key = jax.random.split(key)
+        return self.value_and_grad(learner, sample(task_key), learner_key), carried
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Names of the ``RESULTS`` that it may report, which meta-training counts."""
+        return self.may_report
 
     def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
         """The function of the meta-parameters that this estimator differentiates: by default the outer loss."""

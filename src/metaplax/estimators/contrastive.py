@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
+from metaplax.estimators.base import AbstractOnEnergies, MetaGradient, parametrised
 from metaplax.learners import AbstractEnergyLearner, AbstractLearner, AbstractMinimiser, EnergyState
 from metaplax.learners.energy.base import sum_over
 from metaplax.tasks import Episode
@@ -63,7 +63,7 @@ class Contrastive(AbstractOnEnergies):
         if self.variant not in CONTRASTS:
             raise ValueError(f"there is no variant {self.variant!r}: there are {', '.join(CONTRASTS)}")
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         self.refuse_zero(learner, episode)
         parameters, learner_of = parametrised(learner)
         energetic = self.energetic(learner_of(parameters))
@@ -92,7 +92,7 @@ class Contrastive(AbstractOnEnergies):
             change = self._total(reached)
             through = lambda parameters: along(learner_of(parameters), free, change, episode)  # noqa: E731
             gradient = jax.tree.map(jnp.add, gradient, jax.grad(through)(parameters))
-        return (loss, metrics), gradient
+        return MetaGradient(loss, metrics, gradient)
 
     def _total(self, parts: list[PyTree]) -> PyTree:
         """The sum over phases, divided by ``beta``."""

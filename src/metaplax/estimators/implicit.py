@@ -7,28 +7,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
+from metaplax.estimators.base import RESULTS, AbstractOnEnergies, MetaGradient, parametrised
 from metaplax.learners import AbstractEnergyLearner, AbstractLearner, EnergyState
 from metaplax.tasks import Episode
 
 Vector = Float[Array, " fast"]
 
-PROBLEMS = (
-    "",
-    "the energy curves downwards where the inner loop has ended, so that it is no minimum: take more inner steps, or"
-    " more damping",
-    "the linear system of the implicit gradient was not solved to the tolerance: allow more steps, more damping or a"
-    " larger tolerance",
-    "the Neumann series diverges: its rate must be below two over the largest curvature of the energy",
-    "the linear system of the implicit gradient has no finite solution: the energy is flat or not finite there",
-)
-"""What may be wrong with a solution, by code; 0 is nothing."""
-FINE, CURVES_DOWN, NOT_CONVERGED, DIVERGES, NOT_FINITE = range(5)
-
-Solution = tuple[Vector, Int[Array, ""]]
-"""An approximate solution of ``J' v = g``, and its problem, an index into ``PROBLEMS``."""
+Solution = tuple[Vector, RESULTS]
+"""An approximate solution of ``J' v = g``, and what is wrong with it."""
 
 
 class Linearised(eqx.Module):
@@ -87,12 +75,11 @@ class AbstractImplicit(AbstractOnEnergies):
     ``J`` is the Jacobian of the direction of descent with respect to the fast parameters: the curvature of the energy,
     if that is what the inner loop descends, or that of the rule that it follows instead. Everything is taken at the
     end of the inner loop, on all examples, with the running statistics of the network. Exact if the direction is zero
-    there and the system is solved. Among the metrics are ``residual``, ``|J' v - g| / |g|``, and ``problem``, an index
-    into ``PROBLEMS``.
+    there and the system is solved. Among the metrics is ``residual``, ``|J' v - g| / |g|``.
 
     Args:
-        throw: whether to raise ``RuntimeError`` with a sentence when there is a problem. Otherwise the best solution
-            found is used, and NaN where that is not finite.
+        throw: whether to raise ``RuntimeError`` with the sentence of the ``result`` when something is wrong. Otherwise
+            the best solution found is used, and NaN where that is not finite.
     """
 
     needs: ClassVar[str] = "an implicit meta-gradient linearises the descent of an energy"
@@ -100,13 +87,15 @@ class AbstractImplicit(AbstractOnEnergies):
         "neither the energy nor the outer loss depends on any meta-parameter; give a pull, or use Checkpointed"
     )
 
+    may_report: ClassVar[tuple[str, ...]] = ("singular",)
+
     throw: bool = eqx.field(default=True, kw_only=True)
 
     @abstractmethod
     def solve(self, system: Linearised, gradient: Vector) -> Solution:
         """An approximate solution of ``J' v = g``."""
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         self.refuse_zero(learner, episode)
         parameters, learner_of = parametrised(learner)
         energetic = lambda parameters: self.energetic(learner_of(parameters))  # noqa: E731
@@ -120,14 +109,14 @@ class AbstractImplicit(AbstractOnEnergies):
             return energetic(parameters).outer_loss(unravel(fast), end.buffers, episode.query, training=False)[0]
 
         gradient, direct = jax.grad(outer_loss, (0, 1))(system.fast(), parameters)
-        vector, problem = self.solve(system, gradient)
-        problem = jnp.where((problem == FINE) & ~jnp.all(jnp.isfinite(vector)), NOT_FINITE, problem)
+        vector, result = self.solve(system, gradient)
+        result = _if_fine(result, ~jnp.all(jnp.isfinite(vector)), RESULTS.singular)
         residual = jnp.linalg.norm(system.transposed(vector) - gradient) / jnp.linalg.norm(gradient)
         indirect = jax.grad(lambda parameters: system.along(vector, energetic(parameters)))(parameters)
         found = jax.tree.map(jnp.subtract, direct, indirect)
         if self.throw:
-            found = eqx.branched_error_if(found, problem > 0, problem, list(PROBLEMS))
-        return (loss, {**metrics, "residual": residual, "problem": problem.astype(loss.dtype)}), found
+            found = result.error_if(found, result != RESULTS.successful)
+        return MetaGradient(loss, {**metrics, "residual": residual}, found, result)
 
     def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
         energetic = self.energetic(learner)
@@ -145,11 +134,11 @@ class T1T2(AbstractImplicit):
     """
 
     def solve(self, system: Linearised, gradient: Vector) -> Solution:
-        return gradient, jnp.int32(FINE)
+        return gradient, RESULTS.successful
 
 
-Iterate = tuple[Vector, Vector, Vector, Float[Array, ""], Int[Array, ""], Int[Array, ""]]
-"""Of conjugate gradients: solution, residual, direction, squared norm of the residual, steps taken and problem."""
+Iterate = tuple[Vector, Vector, Vector, Float[Array, ""], Int[Array, ""], Bool[Array, ""]]
+"""Of conjugate gradients: solution, residual, direction, squared norm of the residual, steps, curving upwards."""
 
 
 class ConjugateGradient(AbstractImplicit):
@@ -167,6 +156,8 @@ class ConjugateGradient(AbstractImplicit):
     Raises:
         ValueError: ``steps`` is below one, or ``damping`` or ``tolerance`` is negative.
     """
+
+    may_report: ClassVar[tuple[str, ...]] = ("curves_down", "not_converged", "singular")
 
     steps: int = 100
     damping: float = 0.0
@@ -187,8 +178,8 @@ class ConjugateGradient(AbstractImplicit):
         goal = (self.tolerance * jnp.linalg.norm(gradient)) ** 2
 
         def going_on(carry: Iterate) -> Array:
-            _, _, _, square, step, problem = carry
-            return (step < self.steps) & (square > goal) & (problem == FINE)
+            _, _, _, square, step, upwards = carry
+            return (step < self.steps) & (square > goal) & upwards
 
         def once(carry: Iterate) -> Iterate:
             vector, residual, direction, square, step, _ = carry
@@ -200,14 +191,13 @@ class ConjugateGradient(AbstractImplicit):
             rate = jnp.where(upwards, square / jnp.where(upwards, curvature, 1), 0)
             vector, residual = vector + rate * direction, residual - rate * image
             now = residual @ residual
-            problem = jnp.where(upwards, FINE, CURVES_DOWN).astype(jnp.int32)
-            return vector, residual, residual + now / square * direction, now, step + 1, problem
+            return vector, residual, residual + now / square * direction, now, step + 1, upwards
 
-        start = (jnp.zeros_like(gradient), gradient, gradient, gradient @ gradient, jnp.int32(0), jnp.int32(FINE))
-        vector, _, _, square, _, problem = jax.lax.while_loop(going_on, once, start)
-        unsolved = (self.tolerance > 0) & (square > goal) & (problem == FINE)
+        start = (jnp.zeros_like(gradient), gradient, gradient, gradient @ gradient, jnp.int32(0), jnp.bool_(True))
+        vector, _, _, square, _, upwards = jax.lax.while_loop(going_on, once, start)
+        result = RESULTS.where(upwards, RESULTS.successful, RESULTS.curves_down)
         found = vector if symmetric else system.product(vector)
-        return found, jnp.where(unsolved, NOT_CONVERGED, problem)
+        return found, _if_fine(result, (self.tolerance > 0) & (square > goal), RESULTS.not_converged)
 
 
 class Neumann(AbstractImplicit):
@@ -226,6 +216,8 @@ class Neumann(AbstractImplicit):
     Raises:
         ValueError: ``rate`` is not positive, ``terms`` is below one or ``tolerance`` is negative.
     """
+
+    may_report: ClassVar[tuple[str, ...]] = ("diverges", "not_converged", "singular")
 
     rate: float
     terms: int = 100
@@ -248,9 +240,8 @@ class Neumann(AbstractImplicit):
         solver = optx.FixedPointIteration(rtol=0.0, atol=0.0)
         found = optx.fixed_point(once, solver, self.rate * gradient, max_steps=self.terms, throw=False).value
         residual = jnp.linalg.norm(gradient - system.transposed(found)) / jnp.linalg.norm(gradient)
-        problem = jnp.where(residual <= 1, FINE, DIVERGES)
-        unsolved = (self.tolerance > 0) & ~(residual <= self.tolerance) & (problem == FINE)
-        return found, jnp.where(unsolved, NOT_CONVERGED, problem)
+        result = RESULTS.where(residual <= 1, RESULTS.successful, RESULTS.diverges)
+        return found, _if_fine(result, (self.tolerance > 0) & ~(residual <= self.tolerance), RESULTS.not_converged)
 
 
 class ImplicitDirect(AbstractImplicit):
@@ -265,6 +256,8 @@ class ImplicitDirect(AbstractImplicit):
     Source: Larsen et al. (1996); Bengio (2000).
     """
 
+    may_report: ClassVar[tuple[str, ...]] = ("curves_down", "singular")
+
     damping: float = 0.0
 
     def solve(self, system: Linearised, gradient: Vector) -> Solution:
@@ -274,4 +267,9 @@ class ImplicitDirect(AbstractImplicit):
         # lineax refuses vectors that are spread over devices, as trials are.
         found = jnp.linalg.solve(matrix, gradient)
         spectrum = jnp.linalg.eigvalsh(matrix) if system.learner.descends_gradient else jnp.linalg.eigvals(matrix).real
-        return found, jnp.where(jnp.min(spectrum) > 0, FINE, CURVES_DOWN)
+        return found, RESULTS.where(jnp.min(spectrum) > 0, RESULTS.successful, RESULTS.curves_down)
+
+
+def _if_fine(result: RESULTS, wrong: Bool[Array, ""], what: RESULTS) -> RESULTS:
+    """A result, or ``what`` if nothing else was wrong but this is."""
+    return RESULTS.where((result == RESULTS.successful) & wrong, what, result)

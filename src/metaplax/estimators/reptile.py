@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractOnEnergies, Estimate, parametrised
+from metaplax.estimators.base import AbstractOnEnergies, MetaGradient, parametrised
 from metaplax.learners import AbstractLearner
 from metaplax.tasks import Episode
 
@@ -30,7 +30,7 @@ class Reptile(AbstractOnEnergies):
 
     with_query: bool = True
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         self.refuse_zero(learner, episode)
         parameters, learner_of = parametrised(learner)
         energetic = self.energetic(learner_of(parameters))
@@ -42,7 +42,7 @@ class Reptile(AbstractOnEnergies):
             both = jax.tree.map(lambda *parts: jnp.concatenate(parts), episode.support, episode.query)
             end = energetic.adapt(state, both, adapt_key)
         start, back = jax.vjp(lambda parameters: self._start(learner_of(parameters), init_key), parameters)
-        return (loss, metrics), back(jax.tree.map(jnp.subtract, start, end.fast))[0]
+        return MetaGradient(loss, metrics, back(jax.tree.map(jnp.subtract, start, end.fast))[0])
 
     def differentiated(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> PyTree:
         del episode

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, Estimate, parametrised
+from metaplax.estimators.base import AbstractEstimator, MetaGradient, parametrised
 from metaplax.estimators.dependence import has_derivative
 from metaplax.estimators.reversible_loop import reversible_loop
 from metaplax.estimators.unrolled import AbstractUnrolled, Checkpointed
@@ -53,13 +53,17 @@ class Reversible(AbstractUnrolled):
     def loop(self, step: Any, state: PyTree, inputs: PyTree) -> PyTree:
         return reversible_loop((step, state), inputs, self.anchor_every)
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         reason = why_not_reversible(learner, episode, key)
         if reason is None:
             return super().value_and_grad(learner, episode, key)
         name = type(self.fallback).__name__
         warnings.warn(f"Reversible does not apply, {name} takes its place: {reason}", FallbackWarning, stacklevel=2)
         return self.fallback.value_and_grad(learner, episode, key)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.fallback.problems
 
 
 def why_not_reversible(learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> str | None:

@@ -9,7 +9,7 @@ import jax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, Estimate, meta_parameter_count, parametrised
+from metaplax.estimators.base import AbstractEstimator, MetaGradient, meta_parameter_count, parametrised
 from metaplax.learners import AbstractInnerStep, AbstractLearner, IncompatibleError, plain_loop
 from metaplax.tasks import Episode
 
@@ -28,10 +28,11 @@ class AbstractUnrolled(AbstractEstimator):
         learner.check_unrolled()
         super().check(learner, episode)
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         parameters, learner_of = parametrised(learner)
         outer_loss = lambda parameters: learner_of(parameters).run(episode, key, self.loop)  # noqa: E731
-        return jax.value_and_grad(outer_loss, has_aux=True)(parameters)
+        (loss, metrics), gradient = jax.value_and_grad(outer_loss, has_aux=True)(parameters)
+        return MetaGradient(loss, metrics, gradient)
 
 
 class Reverse(AbstractUnrolled):
@@ -112,7 +113,7 @@ class Truncated(AbstractUnrolled):
         last = jax.tree.map(lambda x: x[first:], inputs)
         return Checkpointed().loop(step, state, last) if self.steps else state
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         self.refuse_zero(learner, episode)
         return super().value_and_grad(learner, episode, key)
 
@@ -137,7 +138,7 @@ class ForwardMode(AbstractEstimator):
                 f" (the limit is {LIMIT:,}): use Reverse or Checkpointed"
             )
 
-    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> Estimate:
+    def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         parameters, learner_of = parametrised(learner)
         flat, unravel = ravel_pytree(parameters)
 
@@ -145,8 +146,8 @@ class ForwardMode(AbstractEstimator):
             value = learner_of(unravel(flat)).run(episode, key)
             return value[0], value
 
-        gradient, value = jax.jacfwd(outer_loss, has_aux=True)(flat)
-        return value, unravel(gradient)
+        gradient, (loss, metrics) = jax.jacfwd(outer_loss, has_aux=True)(flat)
+        return MetaGradient(loss, metrics, unravel(gradient))
 
 
 def _stop(tree: PyTree) -> PyTree:

@@ -92,7 +92,7 @@ class EstimatorStudy(AbstractStudy):
         ) -> Any:
             learner = training.learner.resample(resample_key(key))
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
-            return estimator.value_and_grad(learner, task.sample(task_key), learner_key)[1]
+            return estimator.value_and_grad(learner, task.sample(task_key), learner_key).gradient
 
         def one_trial(
             task: AbstractTask, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]

@@ -2,13 +2,13 @@
 
 from metaplax.training.divergence import DivergedError
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, restrict_to_cores, use_all_cores
-from metaplax.training.meta_train import MetaState, initial_state, keys_of_trials, meta_train
+from metaplax.training.meta_train import MetaState, first_carried, initial_state, keys_of_trials, meta_train
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
 from metaplax.training.stable_scales import stability_radii, stable_scales
 
 __all__ = [
     "AbstractLayout", "DivergedError", "Layout", "MetaState", "MetaTrained", "Rollback", "choose_layout",
-    "initial_state", "keys_of_trials", "meta_train", "resample_key", "restrict_to_cores", "stability_radii",
-    "stable_scales", "trial_learner", "use_all_cores",
+    "first_carried", "initial_state", "keys_of_trials", "meta_train", "resample_key", "restrict_to_cores",
+    "stability_radii", "stable_scales", "trial_learner", "use_all_cores",
 ]  # fmt: skip

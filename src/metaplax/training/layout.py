@@ -89,8 +89,11 @@ class AbstractLayout(ABC):
         """Turn ``f(tasks, step, state, key)`` for one trial into one for a leading axis of states and keys."""
 
     @abstractmethod
-    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
-        """``function`` of every key, stacked; to be called within the function of one trial."""
+    def episodes(self, function: Callable[[PyTree], PyTree], inputs: PyTree) -> PyTree:
+        """``function`` of every key, or of whatever else is stacked along a leading axis, stacked.
+
+        To be called within the function of one trial.
+        """
 
     @abstractmethod
     def at_once(self, trials: int, episodes: int) -> int:
@@ -111,8 +114,8 @@ class VmapLayout(AbstractLayout):
     def trials(self, function: Trial) -> Trial:
         return jax.vmap(function, in_axes=(None, None, 0, 0))
 
-    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
-        return jax.vmap(function)(keys)
+    def episodes(self, function: Callable[[PyTree], PyTree], inputs: PyTree) -> PyTree:
+        return jax.vmap(function)(inputs)
 
     def at_once(self, trials: int, episodes: int) -> int:
         return trials * episodes
@@ -171,14 +174,18 @@ class MapLayout(AbstractLayout):
         # Cut on the host: on devices it would be a step that talks to all of them.
         return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[: self.count]), tree) if self.surplus else tree
 
-    def episodes(self, function: Callable[[Key[Array, ""]], PyTree], keys: Key[Array, " episodes"]) -> PyTree:
+    def episodes(self, function: Callable[[PyTree], PyTree], inputs: PyTree) -> PyTree:
         if self.episode_devices == 1:
-            return jax.lax.map(function, keys)
-        padded = _pad(keys, -len(keys) % self.episode_devices)
-        size = len(padded) // self.episode_devices
-        mine = jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index("episode") * size, size)
-        results = jax.lax.all_gather(jax.lax.map(function, mine), "episode", tiled=True)
-        return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
+            return jax.lax.map(function, inputs)
+        count = len(jax.tree.leaves(inputs)[0])
+        size = -(-count // self.episode_devices)
+
+        def share(leaf: Array) -> Array:
+            padded = _pad(leaf, size * self.episode_devices - count)
+            return jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index("episode") * size, size)
+
+        results = jax.lax.all_gather(jax.lax.map(function, jax.tree.map(share, inputs)), "episode", tiled=True)
+        return jax.tree.map(lambda leaf: leaf[:count], results)
 
 
 def choose_layout(trials: int, episodes: int = 1, layout: Layout = "auto") -> AbstractLayout:

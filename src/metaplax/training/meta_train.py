@@ -11,10 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
-from metaplax.estimators import AbstractEstimator
+from metaplax.estimators import RESULTS, AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
 from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, run_steps
-from metaplax.tasks import AbstractTask
+from metaplax.tasks import AbstractTask, Episode
 from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, not_finite, wrong_labels
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step, refuse_forks
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
@@ -31,6 +31,7 @@ class MetaState(eqx.Module):
         streak: meta-steps in a row in which every episode exploded.
         causes: why episodes of these were left out, how many for each cause.
         masked: episodes left out so far.
+        carried: what the estimator carries, for every episode of the batch; ``None`` for most estimators.
     """
 
     parameters: PyTree
@@ -39,6 +40,7 @@ class MetaState(eqx.Module):
     streak: Int[Array, "*trials"]
     causes: Int[Array, "*trials causes"]
     masked: Int[Array, "*trials"]
+    carried: PyTree = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +71,14 @@ class MetaStep:
         task = eqx.combine(task_arrays, self.tasks).resample(resample_key(trial_key))
         learner = trial_learner(self.learner, state.parameters, trial_key, self.resample)
 
-        def one_episode(key: Key[Array, ""]) -> PyTree:
-            task_key, learner_key = jax.random.split(key)
-            (loss, metrics), gradient = self.estimator.value_and_grad(learner, task.sample(task_key), learner_key)
-            return {"loss": loss, **metrics}, gradient, cause(loss, optax.tree.norm(gradient), self.ceiling)
+        def one_episode(inputs: tuple[Key[Array, ""], PyTree]) -> PyTree:
+            found, carried = self.estimator.step(learner, task.sample, *inputs)
+            why = cause(found.loss, optax.tree.norm(found.gradient), self.ceiling)
+            wrong = {name: found.result == getattr(RESULTS, name) for name in self.estimator.problems}
+            return {"loss": found.loss, **found.metrics}, found.gradient, why, wrong, carried
 
         keys = jax.random.split(jax.random.fold_in(trial_key, index), self.meta_batch)
-        records, gradients, causes = self.layout.episodes(one_episode, keys)
+        records, gradients, causes, wrong, carried = self.layout.episodes(one_episode, (keys, state.carried))
         usable = ~jnp.any(causes, axis=1)
         count = jnp.sum(usable, dtype=jnp.int32)
         gradient = jax.tree.map(lambda g: _masked_sum(g, usable) / jnp.maximum(count, 1), gradients)
@@ -92,9 +95,10 @@ class MetaStep:
 
         causes = jnp.where(count > 0, 0, state.causes + jnp.sum(causes, axis=0, dtype=jnp.int32))
         row = {**means, "masked": self.meta_batch - count, **learner.scalars()}
+        row |= {name: jnp.sum(values, dtype=jnp.int32) for name, values in wrong.items()}
         row |= {} if self.meta_batch == 1 else {"meta_batch": jnp.int32(self.meta_batch)}
         masked = state.masked + self.meta_batch - count
-        return MetaState(parameters, optimizer_state, memory, streak, causes, masked), row
+        return MetaState(parameters, optimizer_state, memory, streak, causes, masked, carried), row
 
 
 def meta_train(
@@ -123,7 +127,8 @@ def meta_train(
     meta-step, index in the batch), so that a run can be resumed without any state of a data loader, and two learners
     can be compared on the same episodes.
 
-    An episode whose loss or gradient is not finite has exploded: it is left out and counted.
+    An episode whose loss or gradient is not finite has exploded: it is left out and counted. What else the estimator
+    reports to be wrong is counted under the name of its ``RESULTS``, one number per meta-step.
 
     Args:
         learner: where to start.
@@ -172,7 +177,9 @@ def meta_train(
         streak, causes = place.unpad((state.streak, state.causes))
         return divergence(streak, causes, done, patience=patience, ceiling=step.ceiling, hint=hint)
 
-    first, state = recorder.resume(initial_state(learner, optimizer, trial_keys, resample, rollback), meta_steps)
+    carried = first_carried(estimator, learner, shapes, meta_batch)
+    begun = initial_state(learner, optimizer, trial_keys, resample, rollback, carried)
+    first, state = recorder.resume(begun, meta_steps)
     compiled = partial(compile_step, place, step, eqx.filter(tasks, eqx.is_array), trial_keys, donate=True)
     # An optimiser may keep the parameters themselves, but no buffer can be donated twice.
     state = jax.tree.map(jnp.copy, place.pad(state))
@@ -199,17 +206,28 @@ def initial_state(
     trial_keys: Key[Array, " trials"],
     resample: bool = False,
     rollback: Rollback | None = None,
+    carried: PyTree = None,
 ) -> MetaState:
-    """The state before the first meta-step, with a leading axis of trials; arguments as in ``meta_train``."""
+    """The state before the first meta-step, with a leading axis of trials; arguments as in ``meta_train``.
+
+    ``carried`` is what ``first_carried`` gives.
+    """
 
     def one(trial_key: Key[Array, ""]) -> MetaState:
         start = learner.resample(resample_key(trial_key)) if resample else learner
         parameters = jax.tree.map(jnp.asarray, split(start)[0])
         current = (parameters, optimizer.init(parameters))
         memory = rollback.start(current) if rollback else None
-        return MetaState(*current, memory, jnp.int32(0), jnp.zeros(len(CAUSES), jnp.int32), jnp.int32(0))
+        return MetaState(*current, memory, jnp.int32(0), jnp.zeros(len(CAUSES), jnp.int32), jnp.int32(0), carried)
 
     return jax.vmap(one, out_axes=0)(trial_keys)
+
+
+def first_carried(
+    estimator: AbstractEstimator, learner: AbstractLearner, episode: Episode, meta_batch: int = 1
+) -> PyTree:
+    """What an estimator carries before the first meta-step of a trial, for every episode of the batch."""
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], meta_batch, axis=0), estimator.start(learner, episode))
 
 
 def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:

@@ -68,7 +68,7 @@ class GradientError(AbstractStudy):
             if self.is_nudged:
                 estimator = eqx.tree_at(lambda tree: tree.beta, estimator, jnp.asarray(self.betas)[index])
             found, target = (
-                one.value_and_grad(given.resample(resample_key(key)), episode, key)[1]
+                one.value_and_grad(given.resample(resample_key(key)), episode, key).gradient
                 for one, given in ((estimator, self._with_minimiser(exact)), (ImplicitDirect(throw=False), exact))
             )
             return state, compared(found, target)

@@ -14,7 +14,16 @@ from metaplax.optim import averaged_params
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import MetaTrained, Rollback, choose_layout, initial_state, keys_of_trials, meta_train
+from metaplax.training import (
+    MetaState,
+    MetaTrained,
+    Rollback,
+    choose_layout,
+    first_carried,
+    initial_state,
+    keys_of_trials,
+    meta_train,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class MetaTraining(AbstractTraining):
     def memory(self, trials: int) -> int:
         def start() -> PyTree:
             keys = keys_of_trials(jax.random.key(0), trials)
-            return keys, initial_state(self.learner, self.optimizer, keys, True, self.rollback)
+            return keys, self._start(keys)
 
         at_once = choose_layout(trials, self.meta_batch).at_once(trials, self.meta_batch)
         gradients = self.meta_batch * size_of(lambda: split(self.learner)[0])
@@ -70,6 +79,12 @@ class MetaTraining(AbstractTraining):
 
     def operations(self, trials: int) -> int:
         return trials * self.meta_steps * self.meta_batch * operations_of_episode(self.learner, self.task)
+
+    def _start(self, keys: Key[Array, " trials"]) -> MetaState:
+        """The state before the first meta-step."""
+        shapes = jax.eval_shape(self.task.sample, jax.random.key(0))
+        carried = first_carried(self.estimator, self.learner, shapes, self.meta_batch)
+        return initial_state(self.learner, self.optimizer, keys, True, self.rollback, carried)
 
     def conduct(self, conditions: Conditions) -> None:
         self.train(conditions)
@@ -93,8 +108,7 @@ class MetaTraining(AbstractTraining):
         )
 
     def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
-        before = initial_state(self.learner, self.optimizer, keys, True, self.rollback)
-        done, state = recorder.checkpoints.latest(before)
+        done, state = recorder.checkpoints.latest(self._start(keys))
         if done < self.meta_steps:
             raise CheckpointError(
                 f"{recorder.study!r} is not meta-trained yet: {done} of {self.meta_steps} meta-steps are done"
