@@ -106,7 +106,7 @@ def test_list(capsys):
     assert main(["list", "--json"]) == 0
     names = [entry["name"] for entry in json.loads(capsys.readouterr().out)]
     shervani = (
-        "fig1", "fig3", "fig4", "fig4-path", "fig5", "table1", "fig7", "fig8", "figS1", "figS2", "figS5",
+        "fig1", "fig3", "fig4", "fig4-path", "fig5", "table1", "fig6", "fig7", "fig8", "figS1", "figS2", "figS5",
         "generalisation", "discover",
     )  # fmt: skip
     lindsey = (

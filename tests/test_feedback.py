@@ -160,3 +160,14 @@ def test_stale_feedback_does_what_the_published_code_does(kind):
 def test_pathways_that_could_not_do_what_they_say_are_refused_when_the_learner_is_made(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         mp.PlasticLearner(mp.MLP(small.SIZES), rules.gradient(), make())
+
+
+def test_the_cosine_of_forward_and_feedback_weights():
+    network, weights, *_ = one_example()
+    cosines = mp.analysis.feedback_cosines
+    negated = mp.learners.PlasticState(weights, tuple(-2 * w for w in weights))
+    found = cosines(network, mp.feedback.RandomFixed(), negated, small.examples(1))
+    assert list(found) == [f"feedback_cosine{layer}" for layer in range(2, network.depth + 1)]
+    np.testing.assert_allclose(list(found.values()), -1.0, rtol=1e-6)
+    with pytest.raises(ValueError, match="Symmetric has no feedback weights in the shape of the forward ones"):
+        cosines(network, mp.feedback.Symmetric(), mp.learners.PlasticState(weights, None), small.examples(1))

@@ -40,7 +40,7 @@ EXPERIMENTS = {
         tuned_for="quick", width=2, depth=1,
     ),
     "ExampleTask": lambda: SpikingSinusoid(
-        trials=1, meta_steps=1, test_episodes=1, hidden=3, shots=2, queries=2, steps=3, tuned_for="smoke"
+        trials=1, arms=("cml",), meta_steps=1, test_episodes=1, hidden=3, shots=2, queries=2, steps=3, tuned_for="smoke"
     ),
     "BanditStudy": lambda: WheelBandit(
         trials=1, players=("lin_greedy",), draws=2, plays=200, rows=2, deltas=(0.5,), hidden=4, tuned_for="smoke"
@@ -49,7 +49,7 @@ EXPERIMENTS = {
         **SMOKE, base="smoke", arm="fa", meta_steps=1, probes=1, estimators=("checkpointed",)
     ),
 }  # fmt: skip
-ARMS = {Fig1: ("fa",), Generalisation: ("fa",), MetaoptMNIST: ("search",), SpikingSinusoid: ("cml",)}
+ARMS = {Fig1: ("fa",), Generalisation: ("fa",), MetaoptMNIST: ("search",)}
 
 
 @pytest.mark.parametrize("kind", EXPERIMENTS)

@@ -9,7 +9,7 @@ import metaplax as mp
 import small
 from metaplax.experiments import ConfigError, RunOptions, resume, run
 from metaplax.experiments.shervani2023.generalisation import CONDITIONS, FACTORS, Generalisation, of_depth, of_width
-from metaplax.experiments.shervani2023.online_digits import Fig1
+from metaplax.experiments.shervani2023.online_digits import Fig1, Fig6
 from metaplax.runs import Interrupted, Interruption
 from metaplax.tasks import ImageStream
 from metaplax.training import Rollback
@@ -42,6 +42,18 @@ def test_a_stream_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, monke
         run(digits(), RunOptions(out=tmp_path / "stopped"), interruption=StopAfter(3))
     (stopped,) = (tmp_path / "stopped").iterdir()
     assert rows(resume(stopped)) == rows(whole)
+
+
+@pytest.mark.usefixtures("few_glyphs")
+def test_forward_weights_beside_feedback_weights_and_a_rule_that_explodes(tmp_path, monkeypatch):
+    monkeypatch.setattr(Fig6, "arms", ("ehebb", "hebb"))
+    monkeypatch.setattr(Fig6, "by_hand", {"hebb": 10.0})
+    fields = {"data": "glyphs", "trials": 2, "images": 40, "every": 10, "queries": 20, "sizes": SIZES}
+    found = mp.reports.read(run(Fig6(**fields), RunOptions(out=tmp_path)).path)
+    assert found.series["ehebb"]["feedback_cosine2"].shape == (4, 2)
+    assert "Hebb on activities alone: exploded in 2 of 2 trials" in found.findings
+    assert found.quantities["explosion.hebb"]["mean"] <= 40
+    assert "explosion.ehebb" not in found.quantities
 
 
 def rows(folder) -> list:

@@ -1,6 +1,6 @@
 """Measurements on adapted networks, and statistics over trials."""
 
-from metaplax.analysis.alignment import alignment_angles, angle, orthonormality_error
+from metaplax.analysis.alignment import alignment_angles, angle, feedback_cosines, orthonormality_error
 from metaplax.analysis.differences import Difference, paired_difference, unpaired_difference
 from metaplax.analysis.intervals import interval, mean_and_interval, nan_mean
 from metaplax.analysis.quantities import (
@@ -16,6 +16,7 @@ from metaplax.analysis.quantities import (
 
 __all__ = [
     "Difference", "Published", "Quantity", "alignment_angles", "angle", "by_study", "cost_per_step", "episodes_of",
+    "feedback_cosines",
     "interval", "mean_and_interval", "nan_mean", "orthonormality_error", "over_trials", "paired_difference",
     "per_trial", "quantities", "unpaired_difference",
 ]  # fmt: skip

@@ -35,6 +35,29 @@ def alignment_angles(
     return {f"angle{layer}": angle(u, v) for layer, (u, v) in enumerate(zip(taught, exact, strict=True))}
 
 
+def feedback_cosines(
+    network: AbstractPlasticNetwork, feedback: AbstractFeedback, state: PyTree, query: Examples
+) -> dict[str, Array]:
+    """``feedback_cosine<l>``: cosine between the forward and the feedback weights of layer ``l``, as vectors.
+
+    One where feedback is that of backprop, about zero where the two have nothing in common. The first layer, whose
+    feedback weights only carry the synthetic error of the input, is left out. Source: Shervani-Tabar & Rosenbaum
+    (2023), Eq. 9.
+
+    Raises:
+        ValueError: the pathway has no weights in the shape of the forward ones.
+    """
+    del query
+    backward = state.feedback
+    if not isinstance(backward, tuple) or [leaf.shape for leaf in backward] != [w.shape for w in state.weights]:
+        raise ValueError(f"{type(feedback).__name__} has no feedback weights in the shape of the forward ones")
+    cosines = [
+        jnp.sum(w * b) / jnp.sqrt(jnp.sum(w**2) * jnp.sum(b**2)) for w, b in zip(state.weights, backward, strict=True)
+    ]
+    del network
+    return {f"feedback_cosine{layer}": value for layer, value in enumerate(cosines, start=1) if layer > 1}
+
+
 def orthonormality_error(
     network: AbstractPlasticNetwork, feedback: AbstractFeedback, state: PyTree, query: Examples
 ) -> dict[str, Array]:

@@ -16,6 +16,7 @@ UNITS = {
     "angle": "degrees",
     "orthonormality": "squared activity",
     "onset": "images",
+    "explosion": "images",
     "masked": "episodes",
     "cpu_seconds_per_episode": "s",
 }

@@ -127,7 +127,11 @@ class AbstractStudy(ABC):
         return 0
 
     def operations(self, trials: int) -> int:
-        """Floating-point operations that it does at the least, from shapes alone; by default nothing is known."""
+        """Floating-point operations that it does at the least, from shapes alone; by default nothing is known.
+
+        Raises:
+            IncompatibleError: as ``check`` does.
+        """
         del trials
         return 0
 

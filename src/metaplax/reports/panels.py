@@ -83,6 +83,9 @@ FAMILIES = {
     "coefficients": Family(r"theta(.+)", "θ", {"ylabel": "coefficient"}, (0.0, "-")),
     # The output layer's own error is never fed back: its angle is zero by definition.
     "angles": Family(r"angle([1-9]\d*)", "α", {"ylim": (0, 120), "ylabel": "angle (degrees)"}, (90.0, "--"), True),
+    "feedback": Family(
+        r"feedback_cosine(\d+)", "layer ", {"ylabel": "cosine of forward and feedback weights"}, (0.0, "-")
+    ),
     "orthonormality": Family(r"orthonormality(\d+)", "E", {"yscale": "log", "ylabel": "orthonormality error"}),
 }
 OF_ONE_RUN: Mapping[str, Callable[[Recorded], Figure | None]] = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from metaplax.analysis import alignment_angles
+from metaplax.analysis import Quantity, alignment_angles, feedback_cosines
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
 from metaplax.experiments.presets import load_presets
@@ -12,8 +12,9 @@ from metaplax.experiments.shervani2023.online import LABELS, PAPER, PUBLISHED, c
 from metaplax.experiments.studies.online_learning import OnlineLearning
 from metaplax.feedback import Direct, RandomFixed, Symmetric
 from metaplax.learners import OnlinePlasticity, PlasticLearner
+from metaplax.learners.plastic_learner import Probe
 from metaplax.networks import MLP
-from metaplax.plasticity import rules
+from metaplax.plasticity import Hebb, rules
 from metaplax.runs import ReportOptions
 from metaplax.tasks import ImageStream
 
@@ -34,6 +35,7 @@ class AbstractOnlineDigits(AbstractExperiment):
     by_hand: ClassVar[Mapping[str, float]]
     """Learning rates of arms whose rule was not meta-learned."""
     arms: ClassVar[tuple[str, ...]]
+    probes: ClassVar[tuple[Probe, ...]] = (alignment_angles,)
     source = PAPER
     presets = load_presets(__file__, "digits")
 
@@ -66,11 +68,11 @@ class AbstractOnlineDigits(AbstractExperiment):
     def _learner(self, arm: str) -> PlasticLearner:
         feedback = {"bp": Symmetric(), "dfa": Direct()}.get(arm, RandomFixed())
         if arm in self.by_hand:
-            start = rules.gradient()
+            start = rules.make([Hebb()]) if arm == "hebb" else rules.gradient()
             rule = replace(start, coefficients=start.coefficients.filled((self.by_hand[arm],)))
         else:
             rule = rules.load(f"shervani2023/{arm}")
-        return OnlinePlasticity(MLP(self.sizes), rule, feedback, probes=(alignment_angles,))
+        return OnlinePlasticity(MLP(self.sizes), rule, feedback, probes=self.probes)
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,29 @@ class FigS1(AbstractOnlineDigits):
     arms = ("bp", "fa", "dfa")
     by_hand: ClassVar[Mapping[str, float]] = {"bp": 0.0029, "fa": 0.0029, "dfa": 0.0021}
     labels = LABELS["figS1"]
+
+
+@dataclass(frozen=True)
+class Fig6(AbstractOnlineDigits):
+    """How forward weights come to resemble the feedback weights, layer by layer, by meta-learned rules.
+
+    A Hebbian rule on activities alone, without any error, is run beside them.
+    """
+
+    name = "shervani2023/fig6"
+    title = "Hebbian plasticity on the errors turns forward weights towards the feedback weights"
+    arms = ("fa", "ehebb", "oja", "f_bio", "hebb")
+    by_hand: ClassVar[Mapping[str, float]] = {"hebb": 1e-3}
+    probes = (alignment_angles, feedback_cosines)
+    labels = LABELS["fig6"]
+
+    def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
+        found = []
+        for layer in range(2, len(self.sizes)):
+            each = {arm: quantities.get(f"feedback_cosine{layer}.{arm}") for arm in ("ehebb", "fa")}
+            said = [f"{self.label(arm)} {cosine.with_interval()}" for arm, cosine in each.items() if cosine]
+            found.append(f"cosine between forward and feedback weights of layer {layer}: {', '.join(said)}")
+        for arm in self.arms:
+            if exploded := quantities.get(f"explosion.{arm}"):
+                found.append(f"{self.label(arm)}: exploded in {exploded.n} of {self.trials} trials")
+        return tuple(found)

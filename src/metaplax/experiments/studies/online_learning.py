@@ -15,7 +15,9 @@ from metaplax.runs import fingerprint
 from metaplax.tasks import Episode, ImageStream
 
 ONSET = 0.25
-"""Accuracy above which a network has begun to learn; the number of images until then is recorded, NaN if never."""
+"""Accuracy above which a network has begun to learn; the number of images until then is recorded, NaN if never.
+
+So is the number of images until the loss was not finite, if that happens in any trial."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class OnlineLearning(AbstractStudy):
         return trials * size_of(lambda: (self.stream.order(key), self.learner.init(key)))
 
     def operations(self, trials: int) -> int:
+        self.check()
         key = jax.random.key(0)
         piece = lambda: self.stream.piece(self.stream.order(key), 0, self.every)  # noqa: E731
         return trials * self.pieces * operations(lambda: self.learner.adapt(self.learner.init(key), piece(), key))
@@ -76,8 +79,10 @@ class OnlineLearning(AbstractStudy):
         scalars = {name: np.full(conditions.trials, value) for name, value in learner.scalars().items()}
         above = np.asarray([row["accuracy"] for row in conditions.recorder.rows()]) > ONSET
         seen = (np.asarray(conditions.recorder.recorded()) + 1.0) * self.every
-        onset = np.where(above.any(axis=0), seen[above.argmax(axis=0)], np.nan)
-        conditions.recorder.finish(self.pieces, {**scalars, "onset": onset})
+        lost = ~np.isfinite(np.asarray([row["loss"] for row in conditions.recorder.rows()], float))
+        first = lambda happens: np.where(happens.any(axis=0), seen[happens.argmax(axis=0)], np.nan)  # noqa: E731
+        explosion = {"explosion": first(lost)} if lost.any() else {}
+        conditions.recorder.finish(self.pieces, {**scalars, "onset": first(above), **explosion})
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()

@@ -69,8 +69,13 @@ def size_of_episode(learner: AbstractLearner, task: AbstractTask) -> int:
 
 
 def operations_of_episode(learner: AbstractLearner, task: AbstractTask) -> int:
-    """Floating-point operations of an episode without any meta-gradient, at the least."""
+    """Floating-point operations of an episode without any meta-gradient, at the least.
+
+    Raises:
+        IncompatibleError: learner and task do not fit together.
+    """
     key = jax.random.key(0)
+    learner.check(jax.eval_shape(task.sample, key), task.classes)
     return operations(lambda: learner.run(task.sample(key), key)[0])
 
 

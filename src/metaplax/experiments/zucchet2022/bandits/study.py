@@ -69,6 +69,8 @@ class BanditStudy(AbstractStudy):
         return wheel + trials * size_of(lambda: start_game(self.agent, self.plays, key))
 
     def operations(self, trials: int) -> int:
+        self.check()
+
         def whole() -> PyTree:
             key = jax.random.key(0)
             wheel = Wheel.draw(key, self.plays, self.delta)
