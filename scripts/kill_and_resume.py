@@ -16,8 +16,10 @@ from pathlib import Path
 
 SMALL = ("--sizes", "784", "24", "16", "47", "--shots", "8", "--queries", "4")
 SMOKE = ("--preset", "smoke")
+PERSISTENT = f"{Path(__file__).with_name('persistent_es.py')}:Windows"
 KINDS = {
     "meta-training": ("shervani2023/fig3", "--data", "glyphs", "--meta-steps", "150", "--trials", "2", *SMALL),
+    "persistent ES": (PERSISTENT, "--meta-steps", "60", "--trials", "2", *SMALL),
     "online learning": ("shervani2023/fig1", "--data", "glyphs", *SMOKE),
     "estimators": ("compare-estimators", *SMOKE, "--meta-steps", "6", "--estimators", "checkpointed", "truncated"),
     "streams": ("lindsey2020/regression-iid", *SMOKE),

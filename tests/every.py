@@ -15,9 +15,12 @@ from metaplax.estimators import (
     Checkpointed,
     ConjugateGradient,
     Contrastive,
+    EvolutionStrategies,
+    ForwardGradient,
     ForwardMode,
     ImplicitDirect,
     Neumann,
+    PersistentES,
     Reptile,
     Reverse,
     Reversible,
@@ -171,8 +174,16 @@ ESTIMATORS: dict[str, AbstractEstimator] = {
     "T1T2": T1T2(throw=False),
     "ImplicitDirect": ImplicitDirect(throw=False),
     "Reptile": Reptile(),
+    "ForwardGradient": ForwardGradient(2),
+    "EvolutionStrategies": EvolutionStrategies(pairs=2, sd=1e-5),
+    "PersistentES": PersistentES(2, pairs=2, sd=1e-5, reuse_noise=True),
 }
 EXACT = ("Reversible", "Checkpointed", "Reverse", "ForwardMode")
+
+
+UNBIASED = ("ForwardGradient", "EvolutionStrategies", "PersistentES")
+RUN = ("OnlinePlasticity", "OnlineGradient, head", "ComplexSynapse", "GainModulation")
+"""Learners with which those are run, and not only traced: a program takes seconds to compile."""
 
 
 def shapes(case: Case) -> Episode:

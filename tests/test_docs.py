@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 OUTPUT = {
+    "choosing.md": r"1\.1e-04",
     "few-shot.md": r"accuracy: \d",
     "networks.md": r"1 to 1 weights \(50, 50\) delayed",
     "energy-learners.md": r"Reverse: -3\.000\nConjugateGradient: -3\.000\nContrastive: -2\.9\d\d",

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from every import ESTIMATORS, EXACT, KEY, LEARNERS, Case, shapes
-from metaplax.estimators import FallbackWarning
+from every import ESTIMATORS, EXACT, KEY, LEARNERS, RUN, UNBIASED, Case, shapes
+from metaplax.estimators import FallbackWarning, PersistentES, Reverse
+from metaplax.estimators.perturbed import NOISE
 from metaplax.learners import AbstractLearner, IncompatibleError, join, split
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimator-matrix.md"
@@ -47,6 +48,23 @@ def reference(case: Case) -> tuple[np.ndarray, float]:
     return np.asarray(direction), float(slope)
 
 
+def unbiased(case: Case, name: str, exact: np.ndarray) -> None:
+    """Fails if an estimate is not what its own random directions make of the exact gradient.
+
+    That is ``mean(v v') g`` over the directions ``v``, whose mean over seeds is ``g``. Windows with the same directions
+    add up to it only if inner states, examples and randomness go on from one to the next as in the whole inner loop.
+    """
+    estimator, learner, episode = ESTIMATORS[name], moved(case), case.task.sample(KEY)
+    found = jax.jit(lambda episode: estimator.value_and_grad(learner, episode, KEY))(episode).gradient
+    key = jax.random.fold_in(KEY, NOISE)
+    key = jax.random.split(key, 3)[0] if isinstance(estimator, PersistentES) else key
+    noise = estimator.noise(key, split(learner)[0])
+    directions = np.asarray(jax.vmap(lambda one: ravel_pytree(one)[0])(noise))
+    expected = directions.T @ (directions @ exact) / len(directions)
+    flat = np.asarray(ravel_pytree(found)[0])
+    np.testing.assert_allclose(flat, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
 def cell(case: Case, name: str, direction: np.ndarray, slope: float) -> str:
     """What the table says of one pair; fails if it says less than it should."""
     estimator, learner = ESTIMATORS[name], moved(case)
@@ -54,6 +72,9 @@ def cell(case: Case, name: str, direction: np.ndarray, slope: float) -> str:
         estimator.check(learner, shapes(case))
     except IncompatibleError as error:
         return f"refused: {error}"
+    if name in UNBIASED:
+        jax.eval_shape(lambda episode: estimator.value_and_grad(learner, episode, KEY), shapes(case))
+        return "unbiased"
     episode = case.task.sample(KEY)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FallbackWarning)
@@ -75,7 +96,13 @@ def row(name: str) -> dict[str, str]:
         return {estimator: cell(LEARNERS[name], estimator, direction, slope) for estimator in ESTIMATORS}
 
 
-SYMBOLS = {"exact": "exact", "exact, by a fallback": "exact", "approximate": "approx.", "refused": "–"}
+SYMBOLS = {
+    "unbiased": "unbiased",
+    "exact": "exact",
+    "exact, by a fallback": "exact",
+    "approximate": "approx.",
+    "refused": "–",
+}
 
 
 def table(rows: dict[str, dict[str, str]]) -> str:
@@ -105,6 +132,16 @@ def written(name: str) -> list[str]:
 def test_no_pair_is_silent_and_the_page_is_right(name):
     found = [text.partition(": ") for text in row(name).values()]
     assert [SYMBOLS[kind] + joint + sentence for kind, joint, sentence in found] == written(name)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_what_is_called_unbiased_is_so(name):
+    with jax.enable_x64(True):
+        case = LEARNERS[name]
+        learner, episode = moved(case), case.task.sample(KEY)
+        exact = jax.jit(lambda episode: Reverse().value_and_grad(learner, episode, KEY))(episode).gradient
+        for estimator in UNBIASED:
+            unbiased(case, estimator, np.asarray(ravel_pytree(exact)[0]))
 
 
 @pytest.mark.skipif(not WRITES, reason="METAPLAX_WRITE_DOCS is not set: the page is only compared")

@@ -80,7 +80,7 @@ def test_constrained_weights_have_an_exact_meta_gradient(name):
         for it in (Reversible() if reason is None else Checkpointed(), Reverse())
     ]
     assert_close(*estimates)
-    assert np.any(estimates[0][1].rule.coefficients.values)
+    assert np.any(estimates[0].gradient.rule.coefficients.values)
 
 
 @pytest.mark.parametrize("name", ["sparse", "Dale"])

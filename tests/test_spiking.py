@@ -217,7 +217,7 @@ def test_the_contrastive_gradient_is_the_closed_form(case):
     free_key = jax.random.split(KEY)[1]
     free = learner.adapt(learner.init(KEY), task.support, free_key)
     up, down = (learner.minimise(free, task.support, KEY, query=task.query, beta=beta).fast for beta in (0.5, -0.5))
-    close(found.omega, jax.tree.map(lambda up, down: 0.1 * (down - up) / (2 * 0.5), up, down))
+    close(found.gradient.omega, jax.tree.map(lambda up, down: 0.1 * (down - up) / (2 * 0.5), up, down))
     assert float(found.loss) == float(learner.evaluate(free, task.query)[0])
     assert 0 < float(found.metrics["firing_rate"]) < 1
 

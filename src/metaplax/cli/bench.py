@@ -16,7 +16,7 @@ from metaplax import data
 from metaplax.cli.console import Console, Json, show, to_json
 from metaplax.cli.parsing import UsageError, parse
 from metaplax.cli.tables import grid
-from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName
+from metaplax.estimators import ESTIMATORS, AbstractEstimator, EstimatorName, EvolutionStrategies
 from metaplax.experiments.shervani2023.online import check_sizes
 from metaplax.feedback import RandomFixed, Symmetric
 from metaplax.learners import OnlinePlasticity, PlasticLearner
@@ -27,6 +27,12 @@ from metaplax.training import choose_layout, restrict_to_cores
 
 RuleName = Literal["bp", "fa", "f_bio", "pool"]
 LayoutName = Literal["auto", "vmap", "map"]
+TimedName = EstimatorName | Literal["es"]
+TIMED: dict[TimedName, Callable[[], AbstractEstimator]] = {
+    **ESTIMATORS,
+    "es": lambda: EvolutionStrategies(pairs=1, sd=1e-5),
+}
+"""Estimators that are timed; of evolution strategies one pair of perturbed episodes, which counts as one episode."""
 MOST = 10**6
 COLUMNS = ("estimator", "episodes", "CPU-s", "wall-s", "MB", "compile s")
 
@@ -88,8 +94,8 @@ class BenchArguments:
 
     case: tyro.conf.OmitArgPrefixes[Case] = Case()
     """What is timed."""
-    estimators: tuple[EstimatorName, ...] = tuple(ESTIMATORS)
-    """Which estimators to measure."""
+    estimators: tuple[TimedName, ...] = tuple(TIMED)
+    """Which estimators to measure; of evolution strategies (es) one pair of perturbed episodes."""
     episodes: tuple[int, ...] = (1, 4, 16)
     """Episodes per launch."""
     layout: LayoutName = "auto"
@@ -140,7 +146,7 @@ def measure_all(asked: BenchArguments, note: Callable[[str], None]) -> list[Cost
     for name in asked.estimators:
         for count in asked.episodes:
             note(f"{name}, {count} episodes per launch")
-            costs.append(measure(case, ESTIMATORS[name](), count, asked.repeats, asked.layout))
+            costs.append(measure(case, TIMED[name](), count, asked.repeats, asked.layout))
     return costs
 
 

@@ -4,7 +4,11 @@ from typing import Literal
 
 from metaplax.estimators.base import RESULTS, AbstractEstimator, MetaGradient
 from metaplax.estimators.contrastive import Contrastive
+from metaplax.estimators.evolution import EvolutionStrategies
+from metaplax.estimators.forward_gradient import ForwardGradient
 from metaplax.estimators.implicit import T1T2, AbstractImplicit, ConjugateGradient, ImplicitDirect, Neumann
+from metaplax.estimators.persistent import PersistentES
+from metaplax.estimators.perturbed import AbstractPerturbed
 from metaplax.estimators.reptile import Reptile
 from metaplax.estimators.reversible import FallbackWarning, Reversible
 from metaplax.estimators.unrolled import Checkpointed, ForwardMode, Reverse, Truncated
@@ -19,7 +23,8 @@ ESTIMATORS: dict[EstimatorName, type[AbstractEstimator]] = {
 """Exact estimators by the short names that configurations and the command line use."""
 
 __all__ = [
-    "ESTIMATORS", "RESULTS", "T1T2", "AbstractEstimator", "AbstractImplicit", "Checkpointed", "ConjugateGradient",
-    "Contrastive", "EstimatorName", "FallbackWarning", "ForwardMode", "ImplicitDirect", "MetaGradient", "Neumann",
-    "Reptile", "Reverse", "Reversible", "Truncated",
+    "ESTIMATORS", "RESULTS", "T1T2", "AbstractEstimator", "AbstractImplicit", "AbstractPerturbed", "Checkpointed",
+    "ConjugateGradient", "Contrastive", "EstimatorName", "EvolutionStrategies", "FallbackWarning", "ForwardGradient",
+    "ForwardMode", "ImplicitDirect", "MetaGradient", "Neumann", "PersistentES", "Reptile", "Reverse", "Reversible",
+    "Truncated",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ class RESULTS(eqx.Enumeration):
         "the linear system of the implicit gradient has no finite solution: the energy is flat or not finite there"
     )
     all_exploded = (
-        "the outer loss is not finite in either episode of every pair of perturbed ones: take a smaller standard"
+        "in every pair of perturbed episodes, the outer loss of one or both is not finite: take a smaller standard"
         " deviation, smaller inner steps or a smaller meta-learning rate"
     )
 

@@ -33,5 +33,12 @@ def has_derivative(function: Callable, parameters: PyTree, *others: PyTree) -> b
     return any(used[count : 2 * count])
 
 
+def depends(function: Callable, parameters: PyTree, *others: PyTree) -> bool:
+    """Whether the result of a function depends on its first argument at all; arguments as for ``has_derivative``."""
+    first, rest = jax.tree.map(_shape, parameters), jax.tree.map(_shape, others)
+    used = used_inputs(jax.make_jaxpr(function)(first, *rest).jaxpr)
+    return any(used[: len(jax.tree.leaves(first))])
+
+
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
