@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test quick-test lint docs lock kill-test fuzz
+.PHONY: setup demo test quick-test lint docs tables reproduce lock kill-test fuzz
 
 setup: $(READY)
 
@@ -32,6 +32,14 @@ lint: setup
 
 docs: setup
 	$(BIN)/mkdocs build --strict
+
+# Write the tables of results in the documentation from docs/results.
+tables: setup
+	$(BIN)/python -m scripts.docs_tables
+
+# Run everything that docs/results keeps again; ARGS=--list says what that is and how long it takes.
+reproduce: setup
+	$(BIN)/python -m scripts.reproduce $(ARGS)
 
 # Kill a run at random moments twenty times, resume it, and compare with an unbroken run; then random lives of runs.
 kill-test: setup

@@ -1,13 +1,14 @@
 """Keep the result of a run under ``docs/results``: configuration, environment, quantities and figures.
 
-Usage: ``.venv/bin/python scripts/collect_result.py [--together | --added] RUN_FOLDER ...``, ``--together`` for runs
-of one experiment and preset with different arms, and ``--added`` to add such arms to the summary that is kept already,
-whose figures stay as they are.
+Usage: ``.venv/bin/python scripts/collect_result.py [--together | --added] [--name NAME] RUN_FOLDER ...``,
+``--together`` for runs of one experiment and preset with different arms, and ``--added`` to add such arms to the
+summary that is kept already, whose figures stay as they are. ``make reproduce`` does all of this by itself.
 """
 
 import argparse
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -38,13 +39,14 @@ def summary(folder: Path) -> dict:
         "devices": env["devices"],
         "libraries": env["libraries"],
         "config": config["config"],
+        "intervals": "98 %",
         **result,
     }
 
 
 def both(one: dict, other: dict) -> dict:
     """Summaries of two runs as one: what they share once, their commands, commits and seconds one after the other."""
-    require_alike(one, other, "experiment", "preset", "data", "python", "cores", "libraries")
+    require_alike(one, other, "experiment", "preset", "data", "python", "cores", "libraries", "intervals")
     require_alike(protocol(one), protocol(other), *protocol(one))
     twice = {quantity["name"] for quantity in one["quantities"]} & {
         quantity["name"] for quantity in other["quantities"]
@@ -52,6 +54,7 @@ def both(one: dict, other: dict) -> dict:
     if twice:
         raise SystemExit(f"both runs have {min(twice)}")
     lists = {name: one[name] + other[name] for name in ("quantities", "findings")}
+    lists["searched"] = {**one.get("searched", {}), **other.get("searched", {})}
     several = {name: [*as_list(one[name]), *as_list(other[name])] for name in SEVERAL}
     return {**one, **several, **lists, "finished": max(one["finished"], other["finished"])}
 
@@ -85,29 +88,39 @@ def as_list(value: object) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def place_of(found: dict) -> Path:
+def place_of(found: dict, name: str | None = None) -> Path:
     """Where a summary is kept."""
-    return RESULTS / f"{found['experiment'].replace('/', '-')}-{found['preset']}.json"
+    usual = f"{found['experiment'].replace('/', '-')}-{found['preset']}"
+    return RESULTS / f"{name or usual}.json"
 
 
-def write(found: dict) -> Path:
+def write(found: dict, name: str | None = None) -> Path:
     """Write a summary."""
-    place = place_of(found)
+    place = place_of(found, name)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return place
 
 
-def draw(found: dict, run: Recorded) -> list[Path]:
+def draw(found: dict, run: Recorded, name: str | None = None) -> list[Path]:
     """Write figures as small PNG files."""
     figures = RESULTS / "figures"
-    return [png(panel, figures / f"{place_of(found).stem}-{panel.name}.png") for panel in panels([run])]
+    return [png(panel, figures / f"{place_of(found, name).stem}-{panel.name}.png") for panel in panels([run])]
 
 
-def with_kept(found: dict) -> dict:
+def keep(folders: Sequence[Path], *, together: bool, name: str | None = None) -> list[Path]:
+    """Write the summaries of runs, or one of all of them, with their figures; returns all files."""
+    runs = [(summary(folder), reports.read(folder)) for folder in folders]
+    if together:
+        summaries, recorded = zip(*runs, strict=True)
+        runs = [(reduce(both, summaries), reduce(both_recorded, recorded))]
+    return [file for found, run in runs for file in (write(found, name), *draw(found, run, name))]
+
+
+def with_kept(found: dict, name: str | None = None) -> dict:
     """The summary that is kept already, and another one."""
     try:
-        kept = read_object(place_of(found))
+        kept = read_object(place_of(found, name))
     except RunFolderError as error:
         raise SystemExit(f"there is nothing to add to: {error}") from None
     return both(kept, found)
@@ -138,17 +151,13 @@ def main() -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--together", action="store_true", help="put the runs together")
     way.add_argument("--added", action="store_true", help="add the runs to the summary that is kept")
+    parser.add_argument("--name", help="name of the summary, by default those of the experiment and the preset")
     parser.add_argument("folders", nargs="+", type=Path)
     asked = parser.parse_args()
     if asked.added:
-        print(write(with_kept(reduce(both, map(summary, asked.folders)))))
+        print(write(with_kept(reduce(both, map(summary, asked.folders)), asked.name), asked.name))
         return
-    runs = [(summary(folder), reports.read(folder)) for folder in asked.folders]
-    if asked.together:
-        summaries, recorded = zip(*runs, strict=True)
-        runs = [(reduce(both, summaries), reduce(both_recorded, recorded))]
-    for found, run in runs:
-        print(write(found), *draw(found, run), sep="\n")
+    print(*keep(asked.folders, together=asked.together, name=asked.name), sep="\n")
 
 
 if __name__ == "__main__":

@@ -144,11 +144,22 @@ def test_a_run_leaves_what_the_contract_says(runs, capsys):
     quantities = {q["name"]: q for q in result["quantities"]}
     assert {"accuracy.bp", "accuracy.fa", "loss.fa", "theta0.bp", "angle1.fa", "masked.fa"} <= quantities.keys()
     accuracy = quantities["accuracy.bp"]
-    assert accuracy.keys() == {"name", "mean", "ci_low", "ci_high", "n", "unit", "published", "published_source"}
+    assert accuracy.keys() == {
+        "name",
+        "mean",
+        "ci_low",
+        "ci_high",
+        "n",
+        "unit",
+        "published",
+        "published_source",
+        "values",
+    }
     assert accuracy["n"] == 2
     assert accuracy["published"] == 0.70
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(row["study"], row["step"]) for row in rows] == [(r, s) for r in ("bp", "fa") for s in range(3)]
+    assert sum(accuracy["values"]) / 2 == pytest.approx(accuracy["mean"])
     mean = sum(sum(row["accuracy"]) for row in rows if row["study"] == "bp" and "accuracy" in row) / 4
     assert accuracy["mean"] == pytest.approx(mean)
     assert quantities["theta0.bp"]["mean"] == pytest.approx(sum(rows[2]["theta0"]) / 2)

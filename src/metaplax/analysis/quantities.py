@@ -49,6 +49,7 @@ class Quantity:
         unit: unit of the mean.
         published: the published number, if there is one.
         published_source: where it was published.
+        values: what was measured in every trial, to single precision, or NaN; empty for a single trial.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Quantity:
     unit: str
     published: float | None = None
     published_source: str | None = None
+    values: tuple[float, ...] = ()
 
     def with_interval(self, factor: float = 1.0) -> str:
         """Mean, interval and number of trials as text, multiplied by a factor; a single trial has no interval."""
@@ -66,7 +68,10 @@ class Quantity:
 
     def as_json(self) -> dict[str, Any]:
         """The entry of ``result.json``; numbers that are not finite are ``None``."""
-        return finite(asdict(self))
+        entry = asdict(self)
+        if not self.values:
+            del entry["values"]
+        return finite(entry)
 
 
 def per_trial(
@@ -162,6 +167,8 @@ def over_trials(
         unit=unit,
         published=paper.value if paper else None,
         published_source=paper.source if paper else None,
+        # As text a number of single precision has nine digits, where the same number in double precision has seventeen.
+        values=tuple(float(str(np.float32(value))) for value in values) if values.size > 1 else (),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import field, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -46,17 +46,26 @@ def run(arguments: list[str]) -> None:
             raise UsageError(f"which experiment? There are {names}")
         print(f"usage: metaplax run EXPERIMENT [--FIELD ...]\n\nEXPERIMENT is FILE.py:CLASS, or one of {names}")
         return
-    name, rest = arguments[0], arguments[1:]
+    asked = configured(arguments[0], arguments[1:])
+    _conduct(partial(experiments.run, asked.experiment, asked.run), asked.json)
+
+
+def configured(name: str, options: list[str]) -> Any:
+    """What ``metaplax run`` makes of an experiment and options: its ``experiment``, the options ``run`` and ``json``.
+
+    Raises:
+        UsageError: an option is unknown or has a value of the wrong type.
+        ConfigError: there is no such experiment or preset, or the configuration is refused.
+    """
     kind = experiments.lookup(name)
-    preset = _preset(rest) or ("quick" if "quick" in kind.presets else next(iter(kind.presets), "default"))
+    preset = _preset(options) or ("quick" if "quick" in kind.presets else next(iter(kind.presets), "default"))
     start = experiments.configure(kind, preset)
     fields = [
         ("experiment", tyro.conf.OmitArgPrefixes[type(start)], field(default=start)),
         ("run", tyro.conf.OmitArgPrefixes[RunOptions], field(default=RunOptions(preset=preset))),
         ("json", Json, field(default=False)),
     ]
-    asked = parse(make_dataclass("Run", fields, frozen=True), rest, f"metaplax run {name}")
-    _conduct(partial(experiments.run, asked.experiment, asked.run), asked.json)
+    return parse(make_dataclass("Run", fields, frozen=True), options, f"metaplax run {name}")
 
 
 def _preset(arguments: list[str]) -> str:

@@ -238,11 +238,13 @@ def _write_result(experiment: AbstractExperiment, studies: Mapping[str, Abstract
         *quantities(rows, descriptions, experiment.report_options(), experiment.published_values()),
         *experiment.further_quantities(rows),
     ]
+    searches = {name: f"searches/{name}.json" for name in studies if (folder.path / f"searches/{name}.json").is_file()}
     result = {
         "experiment": experiment.name,
         "preset": config["preset"],
         "data": config["data"],
         "quantities": [quantity.as_json() for quantity in found],
+        "searched": {name: folder.read_json(file) for name, file in searches.items()},
         "findings": list(experiment.findings({quantity.name: quantity for quantity in found}, studies)),
         "seconds": round(seconds, 1),
         "episodes_per_second": round(episodes / seconds, 3) if seconds else None,

@@ -75,12 +75,17 @@ def _entry(quantity: dict[str, Any]) -> dict[str, Any]:
 
 def _difference(first: Recorded, second: Recorded, name: str) -> dict[str, Any]:
     """The difference of a quantity, and its interval, which is ``None`` if the values of the trials are not known."""
-    if name not in first.per_trial or name not in second.per_trial:
+    pair = _values(second, name), _values(first, name)
+    if not pair[0].size or not pair[1].size:
         return {"difference": second.quantities[name]["mean"] - first.quantities[name]["mean"], "interval": None}
-    pair = second.per_trial[name], first.per_trial[name]
     paired = _trials_of(first) == _trials_of(second) and len(pair[0]) == len(pair[1])
     found = (paired_difference if paired else unpaired_difference)(*pair)
     return {"difference": found.mean, "interval": found.as_json()}
+
+
+def _values(run: Recorded, name: str) -> np.ndarray:
+    """What was measured in every trial; empty if it is not known."""
+    return np.asarray(run.per_trial.get(name, run.quantities[name].get("values", ())), float)
 
 
 def _trials_of(run: Recorded) -> tuple[Any, str]:

@@ -11,8 +11,8 @@ from jaxtyping import PyTree
 from metaplax._files import refuse_links
 from metaplax.runs.checkpoints import CheckpointError, Checkpoints
 from metaplax.runs.metrics import RECORD, Lines, covered
-from metaplax.runs.run_folder import RunFolder
-from metaplax.runs.schema import explaining
+from metaplax.runs.run_folder import RunFolder, finite
+from metaplax.runs.schema import Search, explaining
 from metaplax.runs.thinning import next_recorded
 
 Row = dict[str, np.ndarray]
@@ -56,6 +56,10 @@ class AbstractRecorder(ABC):
         """Keep further data under a name of their own, such as those that a figure is drawn from."""
 
     @abstractmethod
+    def searched(self, search: Search) -> None:
+        """Keep how a number of the study was chosen."""
+
+    @abstractmethod
     def rows(self) -> list[Row]:
         """All rows so far, in order."""
 
@@ -95,6 +99,9 @@ class MemoryRecorder(AbstractRecorder):
 
     def attach(self, name: str, value: dict[str, Any]) -> None:
         self.attached[name] = value
+
+    def searched(self, search: Search) -> None:
+        pass
 
     def rows(self) -> list[Row]:
         return self._rows
@@ -177,6 +184,9 @@ class FolderRecorder(AbstractRecorder):
 
     def attach(self, name: str, value: dict[str, Any]) -> None:
         self.folder.write_json(name, value)
+
+    def searched(self, search: Search) -> None:
+        self.attach(f"searches/{self.study}.json", dict(finite(search)))
 
     def rows(self) -> list[Row]:
         return [

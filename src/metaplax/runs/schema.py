@@ -118,6 +118,23 @@ class QuantityEntry(TypedDict):
     unit: str
     published: float | None
     published_source: str | None
+    values: NotRequired[Numbers]
+
+
+class Search(TypedDict):
+    """How a number of a study was chosen: what was tried, on what, and what was taken.
+
+    ``chosen`` has one number, or one for each of ``after``, numbers of parts of a stream, or one for each trial; and
+    ``scores`` for each of these the mean of every value that was tried. ``episodes`` is that of every value and trial.
+    """
+
+    what: str
+    values: list[float]
+    on: str
+    episodes: Count
+    chosen: Numbers
+    after: NotRequired[list[Count]]
+    scores: NotRequired[list[Numbers]]
 
 
 class Result(TypedDict, total=False):
@@ -127,6 +144,7 @@ class Result(TypedDict, total=False):
     preset: str
     data: str
     quantities: list[QuantityEntry]
+    searched: dict[Name, Search]
     findings: list[str]
     seconds: float
     episodes_per_second: float | None

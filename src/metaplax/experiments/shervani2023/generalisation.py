@@ -62,8 +62,14 @@ class AbstractHeldOut(OnlineRuleLearning):
             for arm, training in trainings.items():
                 learner = replace(there.learner(arm), probes=())
                 factors = FACTORS if len(learner.rule.terms) == 1 else (1.0,)
-                found[f"{arm}.{condition}"] = Transfer(arm, training, learner, task, self.test_episodes, factors)
+                found[f"{arm}.{condition}"] = Transfer(
+                    arm, training, learner, task, self.test_episodes, factors, tuning_task=self.tuning_task(data)
+                )
         return found
+
+    def tuning_task(self, data: ImageSet) -> OnlineClassification | None:
+        """Episodes that learning rates are tuned on; ``None`` for others of the task that is scored."""
+        del data
 
     def elsewhere(self, data: ImageSet, load: Load) -> dict[str, tuple[OnlineClassification, tuple[int, ...]]]:
         """For every condition in which rules are scored: the task, and the sizes of the network."""

@@ -11,6 +11,7 @@ from metaplax.experiments.base import AbstractTraining, Conditions
 from metaplax.experiments.studies.trials import conduct_trials, operations_of_episode, size_of_episode
 from metaplax.learners import MetaRegularised, join, split
 from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
+from metaplax.runs.schema import Search
 from metaplax.tasks import AbstractTask
 from metaplax.training import choose_layout, resample_key
 
@@ -63,6 +64,16 @@ class DecaySearch(AbstractTraining):
             return best, best
 
         best = conduct_trials(conditions, one_trial, self.task, self._start(conditions.keys()), self.tries)
+        if self.highest:
+            conditions.recorder.searched(
+                Search(
+                    what="one decay for all weights, drawn log-uniformly between these values",
+                    values=[self.lowest, self.highest],
+                    on="the outer loss, which the other arms are meta-trained on",
+                    episodes=self.tries,
+                    chosen=[float(decay) for decay in best["decay"]],
+                )
+            )
         conditions.recorder.finish(self.tries, {"decay": jax.device_get(best["decay"])})
 
     def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:

@@ -6,6 +6,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from metaplax.experiments.base import Conditions
@@ -13,6 +14,7 @@ from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.transfer import TUNING
 from metaplax.experiments.studies.trials import compiled, operations_of_episode, size_of
 from metaplax.learners import OnlineGradient, PlasticLearner
+from metaplax.runs.schema import Search
 from metaplax.tasks import AbstractContinualTask, Episode
 
 StreamLearner = OnlineGradient | PlasticLearner
@@ -91,13 +93,25 @@ class StreamScores(AbstractLearnedStudy):
         if search is None:
             return (1.0,) * len(self.counts)
         state = conditions.layout.pad(self._start(conditions, search.factors))
-        best = []
+        scores = []
         for index in range(len(search.counts)):
             take = compiled(partial(self._one_trial, search.counts, index, None), search.task, conditions.keys(), state)
             state, row = take(TUNING, state)
             found = row["accuracy"] if "accuracy" in row else -row["loss"]
             means = jnp.mean(jnp.nan_to_num(found[: conditions.trials], nan=-jnp.inf), axis=0)
-            best.append(search.factors[int(jnp.argmax(means))])
+            scores.append([float(mean) for mean in means])
+        best = [search.factors[int(np.argmax(means))] for means in scores]
+        conditions.recorder.searched(
+            Search(
+                what="factor of the inner learning rate or of the plasticity",
+                values=list(search.factors),
+                on="streams of parts that are neither meta-trained on nor scored",
+                episodes=self.episodes,
+                after=list(search.counts),
+                scores=scores,
+                chosen=[*best],
+            )
+        )
         reached = [sum(count > tried for tried in search.counts) for count in self.counts]
         return tuple(best[min(number, len(best) - 1)] for number in reached)
 
