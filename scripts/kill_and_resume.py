@@ -31,7 +31,7 @@ KINDS = {
     "wheel bandit": ("zucchet2022/wheel-bandit", *SMOKE, "--players", "maml", "lin_greedy", "--deltas", "0.5"),
 }
 """A small run of every kind of study, on data that are built in."""
-CLOCKS = {"seconds", "cpu_seconds", "episodes_per_second", "finished", "checksum"}
+CLOCKS = {"seconds", "cpu_seconds", "cpu_seconds_per_episode", "episodes_per_second", "finished", "checksum"}
 TIMED = ("cpu_seconds", "loss_at_equal_cost")
 """What depends on the time that a run took: entries of files, and quantities."""
 

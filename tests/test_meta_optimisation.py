@@ -151,6 +151,10 @@ def test_what_estimators_cost_does_not_depend_on_where_they_were_resumed(slow):
     assert found == {
         "loss_at_equal_cost.a": np.mean([1, 2, 3, 4, 5]),
         "loss_at_equal_cost.b": np.mean([6, 7, 8, 9, 10]),
+        "loss_to_reach": (10 + 3) / 2,
+        # The mean of the losses 8, 7, 6, 5 and 4 is the first one below that.
+        "cpu_seconds_to_loss.a": 7 * 0.5 / 2,
+        "cpu_seconds_to_loss.b": 7 * 1.0 / 2,
     }
     described = quantities(rows, {}, ReportOptions(), {})
     costs = {one.name: one.mean for one in described if one.name.startswith("cpu_seconds")}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         tasks,
         training,
     )
+    from metaplax.experiments import compare_estimators
     from metaplax.feedback import modulators
     from metaplax.learners import ComplexSynapse, LocalRule, OnlinePlasticity, PlasticLearner
     from metaplax.networks import MLP, constraints
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLP", "ComplexSynapse", "LocalRule", "OnlinePlasticity", "PlasticLearner", "__version__", "analysis",
-    "constraints", "data", "estimators", "experiments", "feedback", "learners", "meta_train", "modulators", "networks",
-    "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
+    "compare_estimators", "constraints", "data", "estimators", "experiments", "feedback", "learners", "meta_train",
+    "modulators", "networks", "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
 ]  # fmt: skip
 
 ORIGIN = {
     "MLP": "networks", "ComplexSynapse": "learners", "LocalRule": "learners", "OnlinePlasticity": "learners",
-    "PlasticLearner": "learners", "constraints": "networks", "meta_train": "training", "modulators": "feedback",
-    "rules": "plasticity",
+    "PlasticLearner": "learners", "compare_estimators": "experiments", "constraints": "networks",
+    "meta_train": "training", "modulators": "feedback", "rules": "plasticity",
 }  # fmt: skip
 """Where what is no subpackage itself comes from."""
 

@@ -12,11 +12,12 @@ from metaplax.analysis.quantities import (
     over_trials,
     per_trial,
     quantities,
+    spent_until,
 )
 
 __all__ = [
     "Difference", "Published", "Quantity", "alignment_angles", "angle", "by_study", "cost_per_step", "episodes_of",
     "feedback_cosines",
     "interval", "mean_and_interval", "nan_mean", "orthonormality_error", "over_trials", "paired_difference",
-    "per_trial", "quantities", "unpaired_difference",
+    "per_trial", "quantities", "spent_until", "unpaired_difference",
 ]  # fmt: skip

@@ -104,8 +104,8 @@ def per_trial(
         if "masked" in final or ("masked" in steps[-1] and not any("stride" in row for row in steps)):
             masked = [final] if "masked" in final else steps
             found[f"masked.{study}"] = np.sum([row["masked"] for row in masked], axis=0, dtype=float)
-        if "cpu_seconds" in steps[-1] and "loss" in steps[-1]:
-            spent = np.asarray([cost_per_step(steps)])
+        if "loss" in steps[-1] and ("cpu_seconds" in steps[-1] or "cpu_seconds_per_episode" in final):
+            spent = np.asarray([cost_per_step(of_study)])
             found[f"cpu_seconds_per_episode.{study}"] = spent / len(steps[-1]["loss"]) / episodes_of(steps[-1])
     return found
 
@@ -136,9 +136,25 @@ def by_study(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     return found
 
 
-def cost_per_step(steps: Sequence[Mapping[str, Any]]) -> float:
-    """Processor seconds of one step of all trials: the median, as the first steps of a process take longer."""
+def cost_per_step(of_study: Sequence[Mapping[str, Any]]) -> float:
+    """Processor seconds of one step of all trials, from the rows of one study.
+
+    They follow from ``cpu_seconds_per_episode`` in its final row, where a study has measured that on its own. Elsewhere
+    it is the median over the steps, as the first ones of a process take longer.
+    """
+    steps = [row for row in of_study if not row.get("final")]
+    measured = [row["cpu_seconds_per_episode"] for row in of_study if "cpu_seconds_per_episode" in row]
+    if measured:
+        return float(np.sum(measured[-1])) * episodes_of(steps[-1])
     return float(np.median([row["cpu_seconds"] / row.get("stride", 1) for row in steps]))
+
+
+def spent_until(of_study: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Processor seconds of all trials up to each recorded step, shape ``(steps,)``, see ``cost_per_step``."""
+    steps = [row for row in of_study if not row.get("final")]
+    if any("cpu_seconds_per_episode" in row for row in of_study):
+        return cost_per_step(of_study) * np.asarray([row["step"] + 1 for row in steps])
+    return np.cumsum([row["cpu_seconds"] for row in steps])
 
 
 def episodes_of(row: Mapping[str, Any]) -> int:

@@ -1,10 +1,9 @@
 """Evolution strategies: the meta-gradient from outer losses alone."""
 
-import jax
 from jaxtyping import Array, Key
 
 from metaplax.estimators.base import MetaGradient, parametrised
-from metaplax.estimators.perturbed import NOISE, AbstractPerturbed, finite, summary
+from metaplax.estimators.perturbed import AbstractPerturbed, finite, summary
 from metaplax.learners import AbstractLearner
 from metaplax.tasks import Episode
 
@@ -26,7 +25,7 @@ class EvolutionStrategies(AbstractPerturbed):
     """
 
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
-        noise = self.noise(jax.random.fold_in(key, NOISE), parametrised(learner)[0])
+        noise = self.noise(self.noise_key(key), parametrised(learner)[0])
         run = lambda learner, key, _: learner.run(episode, key)  # noqa: E731
         losses, metrics = self.in_pairs(learner, noise, run, self.keys(key), None)
         kept = finite(losses)

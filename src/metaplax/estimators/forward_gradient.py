@@ -5,13 +5,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key, PyTree
 
-from metaplax.estimators.base import AbstractEstimator, MetaGradient, parametrised
-from metaplax.estimators.perturbed import NOISE
+from metaplax.estimators.base import MetaGradient, parametrised
+from metaplax.estimators.perturbed import AbstractRandom
 from metaplax.learners import AbstractLearner
 from metaplax.tasks import Episode
 
 
-class ForwardGradient(AbstractEstimator):
+class ForwardGradient(AbstractRandom):
     """The mean over random directions of the derivative in a direction, times the direction.
 
     Unbiased. Time ``O(directions T P)``, memory ``O(directions P)`` whatever ``T``. Directions are random signs: the
@@ -21,6 +21,7 @@ class ForwardGradient(AbstractEstimator):
 
     Args:
         directions: how many.
+        draw: see ``AbstractRandom``.
 
     Raises:
         ValueError: ``directions`` is below one.
@@ -41,7 +42,7 @@ class ForwardGradient(AbstractEstimator):
 
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         parameters, learner_of = parametrised(learner)
-        noise = self.noise(jax.random.fold_in(key, NOISE), parameters)
+        noise = self.noise(self.noise_key(key), parameters)
         outer_loss = lambda parameters: learner_of(parameters).run(episode, key)  # noqa: E731
 
         def along(direction: PyTree) -> tuple:

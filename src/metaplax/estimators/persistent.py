@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from metaplax.estimators.base import RESULTS, MetaGradient, Sample, parametrised
-from metaplax.estimators.perturbed import NOISE, AbstractPerturbed, finite, summary
+from metaplax.estimators.perturbed import AbstractPerturbed, finite, summary
 from metaplax.estimators.unrolled import count_steps
 from metaplax.learners import AbstractLearner, IncompatibleError, plain_loop
 from metaplax.tasks import Episode
@@ -95,7 +95,7 @@ class PersistentES(AbstractPerturbed):
         data = jnp.where(carried.window == 0, jax.random.key_data(key), carried.key)
         task_key, learner_key = jax.random.split(jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)))
         carried = eqx.tree_at(lambda it: it.key, carried, data)
-        return self._advance(learner, sample(task_key), learner_key, jax.random.fold_in(key, NOISE), carried)
+        return self._advance(learner, sample(task_key), learner_key, self.noise_key(key), carried)
 
     def value_and_grad(self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""]) -> MetaGradient:
         windows = self._windows(self._inner(learner, episode)[1])
@@ -104,7 +104,7 @@ class PersistentES(AbstractPerturbed):
             found, carried = self._advance(learner, episode, key, noise_key, carried)
             return carried, found
 
-        keys = jax.random.split(jax.random.fold_in(key, NOISE), windows)
+        keys = jax.random.split(self.noise_key(key), windows)
         found = jax.lax.scan(one, self.start(learner, episode), keys)[1]
         gradient = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), found.gradient)
         fine = jnp.all(found.result == RESULTS.successful)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from metaplax.estimators.base import RESULTS, AbstractEstimator, MetaGradient, parametrised
 from metaplax.estimators.dependence import depends
@@ -24,7 +24,21 @@ SIGNS = np.array([1, -1], np.int32)
 Losses = Float[Array, "pairs 2"]
 
 
-class AbstractPerturbed(AbstractEstimator):
+class AbstractRandom(AbstractEstimator):
+    """Draws random numbers of its own, besides those of the task and the learner.
+
+    Args:
+        draw: other numbers give independent estimates for the same episode and the same key.
+    """
+
+    draw: int | Int[Array, ""] = eqx.field(default=0, kw_only=True)
+
+    def noise_key(self, key: Key[Array, ""]) -> Key[Array, ""]:
+        """The key of its own random numbers, given that of an episode."""
+        return jax.random.fold_in(key, jnp.uint32(NOISE) + jnp.asarray(self.draw, jnp.uint32))
+
+
+class AbstractPerturbed(AbstractRandom):
     """Runs an episode with perturbed meta-parameters, in pairs: ``+sd * noise`` and ``-sd * noise``.
 
     Within a pair everything random is the same. A pair with a loss that is not finite is left out. Recorded are means

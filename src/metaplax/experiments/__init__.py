@@ -1,7 +1,8 @@
 """Published experiments, one configuration each."""
 
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError
-from metaplax.experiments.compare_estimators import EstimatorComparison
+from metaplax.experiments.comparing import ComparedEstimators, compare_estimators
+from metaplax.experiments.estimator_comparison import EstimatorComparison
 from metaplax.experiments.evaluate import Evaluation, evaluate
 from metaplax.experiments.registry import EXPERIMENTS, configure, lookup, names, register
 from metaplax.experiments.runner import RunOptions, preset, resume, run
@@ -9,7 +10,7 @@ from metaplax.experiments.shervani2023 import OnlineRuleLearning
 from metaplax.experiments.studies.meta_training import MetaTraining
 
 __all__ = [
-    "EXPERIMENTS", "AbstractExperiment", "AbstractStudy", "Conditions", "ConfigError", "EstimatorComparison",
-    "Evaluation", "MetaTraining", "OnlineRuleLearning", "RunOptions", "configure", "evaluate", "lookup", "names",
-    "preset", "register", "resume", "run",
+    "EXPERIMENTS", "AbstractExperiment", "AbstractStudy", "ComparedEstimators", "Conditions", "ConfigError",
+    "EstimatorComparison", "Evaluation", "MetaTraining", "OnlineRuleLearning", "RunOptions", "compare_estimators",
+    "configure", "evaluate", "lookup", "names", "preset", "register", "resume", "run",
 ]  # fmt: skip

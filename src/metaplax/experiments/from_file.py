@@ -1,7 +1,7 @@
-"""Experiments of one's own, in a Python file outside the package: ``FILE.py:Class``.
+"""Experiments and estimators of one's own, in a Python file outside the package: ``FILE.py:Name``.
 
 A file is only imported if the user names it, or if the configuration of a run folder that is resumed or evaluated
-names it as the file of its own experiment. A file in a run folder is never imported, since that may come from others.
+names it. A file in a run folder is never imported, since that may come from others.
 """
 
 import hashlib
@@ -9,10 +9,13 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import jax
+
+from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractExperiment, ConfigError, did_you_mean
 
 MODULE = "metaplax_experiments_of_"
@@ -36,16 +39,60 @@ def load_from_file(file: Path | str, name: str) -> type[AbstractExperiment]:
     Raises:
         ConfigError: the file is missing or cannot be imported, or has no such experiment; one sentence.
     """
-    path = Path(file).absolute()
-    if not os.path.isfile(path):
-        raise ConfigError(f"there is no file {path}")
-    module = _imported(path)
-    if not isinstance(getattr(module, name, None), type):
-        found = [key for key, value in vars(module).items() if is_experiment(value)]
-        own = [key for key in found if vars(module)[key].__module__ == module.__name__]
-        hint = did_you_mean(name, own, f"its experiments are {', '.join(own) or 'none'}")
-        raise ConfigError(f"there is no class {name!r} in {path}: {hint}")
-    return checked_kind(getattr(module, name), f"{name!r} in {path}")
+    found = _named(file, name, is_experiment, "class", "experiments")
+    return checked_kind(found, f"{name!r} in {Path(file).absolute()}")
+
+
+def load_estimator(file_and_name: str) -> AbstractEstimator:
+    """An estimator that ``FILE.py:Name`` names: an object, or a class that needs no arguments.
+
+    Raises:
+        ConfigError: the file is missing or cannot be imported, or has no such estimator; one sentence.
+    """
+    file, _, name = file_and_name.rpartition(":")
+    value = found = _named(file, name, _is_estimator, "estimator", "estimators")
+    if isinstance(found, type) and issubclass(found, AbstractEstimator):
+        try:
+            value = found()
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{file_and_name} cannot be made without arguments, name an object: {told(error)}"
+            ) from error
+    if not isinstance(value, AbstractEstimator):
+        raise ConfigError(f"{file_and_name} is not an estimator: it must derive from AbstractEstimator")
+    return value
+
+
+def named_files(values: Mapping[str, object]) -> list[Path]:
+    """The files that fields of an experiment name as ``FILE.py:Name``."""
+    texts = [text for value in values.values() for text in (value if isinstance(value, list | tuple) else (value,))]
+    named = [text.rpartition(":")[0] for text in texts if isinstance(text, str) and is_in_file(text)]
+    return [Path(file) for file in dict.fromkeys(named)]
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def refuse_in_folder(paths: Iterable[Path], folder: Path) -> None:
+    """Refuse files in a run folder, and files that are not named by their full path.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for path in paths:
+        if not path.is_absolute() or path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(
+                f"the file {path} of an experiment must be named by its full path and not be in a run folder"
+            )
 
 
 def load_recorded(code: Mapping[str, str], folder: Path) -> type[AbstractExperiment]:
@@ -54,10 +101,8 @@ def load_recorded(code: Mapping[str, str], folder: Path) -> type[AbstractExperim
     Raises:
         ConfigError: as ``load_from_file``; or the file lies in the run folder, or only relative to the current one.
     """
-    path = Path(code["file"])
-    if not path.is_absolute() or path.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"the file {path} of an experiment must be named by its full path and not be in a run folder")
-    return load_from_file(path, code["name"])
+    refuse_in_folder([Path(code["file"])], folder)
+    return load_from_file(code["file"], code["name"])
 
 
 def source(kind: type[AbstractExperiment]) -> dict[str, str] | None:
@@ -85,23 +130,40 @@ def told(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def _is_estimator(value: object) -> bool:
+    return isinstance(value, AbstractEstimator) or (isinstance(value, type) and issubclass(value, AbstractEstimator))
+
+
+def _named(file: Path | str, name: str, is_wanted: Callable[[object], bool], what: str, several: str) -> object:
+    """What has this name in a Python file, which is imported; if it is neither a class nor wanted, that is refused."""
+    path = Path(file).absolute()
+    if not os.path.isfile(path):
+        raise ConfigError(f"there is no file {path}")
+    module = _imported(path)
+    value = getattr(module, name, None)
+    if not is_wanted(value) and not isinstance(value, type):
+        own = [key for key, it in vars(module).items() if is_wanted(it) and it.__module__ == module.__name__]
+        hint = did_you_mean(name, own, f"its {several} are {', '.join(own) or 'none'}")
+        raise ConfigError(f"there is no {what} {name!r} in {path}: {hint}")
+    return value
+
+
 def _imported(path: Path) -> ModuleType:
     """The module of a file, imported once per process, and again if the file has changed."""
-    try:
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
-    name = f"{MODULE}{path.stem}_{hashlib.sha256(f'{path} {checksum}'.encode()).hexdigest()[:12]}"
+    found = checksum(path)
+    name = f"{MODULE}{path.stem}_{hashlib.sha256(f'{path} {found}'.encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    module.__dict__["__sha256__"] = checksum
+    module.__dict__["__sha256__"] = found
     sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        # Also where studies are made on shapes alone, what a file makes at its top is made once and for good.
+        with jax.ensure_compile_time_eval():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ConfigError(f"{path} cannot be imported: {told(error)}") from error

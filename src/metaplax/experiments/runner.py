@@ -16,7 +16,7 @@ from metaplax import data, runs
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
-from metaplax.experiments.from_file import source
+from metaplax.experiments.from_file import checksum, named_files, source
 from metaplax.experiments.limits import require_fit
 from metaplax.experiments.registry import configure, lookup
 from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, stored
@@ -67,6 +67,7 @@ def run(
     config = {
         "experiment": experiment.name,
         "code": source(type(experiment)),
+        "files": {str(path): checksum(path) for path in named_files(stored(experiment))},
         "preset": options.preset,
         "data_dir": str(Path(options.data_dir).absolute()) if options.data_dir else None,
         "data": images.name,

@@ -10,7 +10,7 @@ from typing import Any
 
 from metaplax import runs
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError
-from metaplax.experiments.from_file import load_recorded, source
+from metaplax.experiments.from_file import checksum, load_recorded, named_files, refuse_in_folder, source
 from metaplax.experiments.registry import lookup
 from metaplax.runs import RunFolder, RunFolderError
 
@@ -42,15 +42,20 @@ def read_back(folder: RunFolder, config: Mapping[str, Any]) -> AbstractExperimen
     """
     path, given = folder.path / "config.json", config["config"]
     try:
-        code = config.get("code")
+        code, others = config.get("code"), named_files(given)
+        refuse_in_folder(others, folder.path)
         kind = load_recorded(code, folder.path) if code else lookup(config["experiment"])
         _check_types(kind, given)
         experiment = kind(**{name: runs.with_tuples(value) for name, value in given.items()})
+        before = config.get("files", {})
+        changed = [path for path in others if before.get(str(path)) not in (None, checksum(path))]
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{path} does not describe an experiment of this version: {error}") from error
     now = source(kind)
     if code and now and now["sha256"] != code["sha256"]:
-        warnings.warn(f"{now['file']} has changed since {folder.path} was started", stacklevel=3)
+        changed = [*changed, now["file"]]
+    for file in changed:
+        warnings.warn(f"{file} has changed since {folder.path} was started", stacklevel=3)
     asked = _asked(folder, config)
     if asked["experiment"] != config["experiment"] or experiment.name != config["experiment"]:
         raise RunFolderError(f"{path} belongs to another study: the run was started as {asked['experiment']!r}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metaplax.analysis import Published, by_study, per_trial, quantities
+from metaplax.analysis import Published, by_study, per_trial, quantities, spent_until
 from metaplax.plasticity import PrintedTerm, as_text
 from metaplax.runs import ReportOptions, RunFolder, StudyDescription, as_kind
 from metaplax.runs.metrics import RECORD
@@ -156,7 +156,7 @@ def read(path: Path | str) -> Recorded:
         if steps:
             recorded.taken[study] = np.asarray([row["step"] + 1 for row in steps])
             if all("cpu_seconds" in row for row in steps):
-                recorded.spent[study] = np.cumsum([row["cpu_seconds"] for row in steps])
+                recorded.spent[study] = spent_until(of_study)
             names = [name for name in steps[0] if name not in NOT_SERIES]
             recorded.series[study] = {name: np.asarray([row[name] for row in steps], float) for name in names}
     recorded.per_trial.update(per_trial(rows, recorded.studies, recorded.options))

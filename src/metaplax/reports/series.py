@@ -33,12 +33,15 @@ def costs(run: Recorded) -> Figure | None:
     studies = [study for study in run.labels if f"loss_at_equal_cost.{study}" in run.quantities and study in run.spent]
     if not studies:
         return None
+    means = {study: run.quantities.get(f"error.{study}", {}).get("mean") for study in studies}
+    errors = {study: max(mean, LEAST_ERROR) for study, mean in means.items() if mean is not None}
     figure, (loss, error) = plots(2, 2, (4.8, 4.0), width_ratios=(3, 2))
-    _against_cost(loss, run, studies, "loss")
-    for number, study in enumerate(studies):
-        x, y = (run.quantities[f"{name}.{study}"]["mean"] for name in ("cpu_seconds_per_episode", "error"))
-        place = (x, max(y or 0.0, LEAST_ERROR))
-        error.plot(*place, "o", color=colour(number))
+    _against_cost(loss, run, studies, "loss", grouped=True)
+    loss.set_xscale("log")
+    error.set_visible(bool(errors))
+    for study, mean in errors.items():
+        place = (run.quantities[f"cpu_seconds_per_episode.{study}"]["mean"], mean)
+        error.plot(*place, "o", color=colour(studies.index(study)))
         error.annotate(plain(run.labels[study]), place, xytext=(5, 3), textcoords="offset points", fontsize=7)
     error.set(xscale="log", yscale="log", xlabel="CPU seconds per episode", ylabel="relative error")
     return figure

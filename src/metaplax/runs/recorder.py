@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from metaplax._files import refuse_links
 from metaplax.runs.checkpoints import CheckpointError, Checkpoints
 from metaplax.runs.metrics import RECORD, Lines, covered
 from metaplax.runs.run_folder import RunFolder, finite
-from metaplax.runs.schema import Search, explaining
+from metaplax.runs.schema import Numbers, Search, check, damage, explaining
 from metaplax.runs.thinning import next_recorded
 
 Row = dict[str, np.ndarray]
@@ -46,6 +47,10 @@ class AbstractRecorder(ABC):
     @abstractmethod
     def also(self, values: Row) -> None:
         """Have ``finish`` keep further values."""
+
+    @abstractmethod
+    def once(self, measure: Callable[[], Row]) -> Row:
+        """What ``measure`` gives, one number per trial for every name; a resumed study gets what it gave before."""
 
     @abstractmethod
     def finish(self, steps: int, scalars: Row) -> None:
@@ -93,6 +98,9 @@ class MemoryRecorder(AbstractRecorder):
 
     def also(self, values: Row) -> None:
         pass
+
+    def once(self, measure: Callable[[], Row]) -> Row:
+        return measure()
 
     def finish(self, steps: int, scalars: Row) -> None:
         pass
@@ -175,6 +183,21 @@ class FolderRecorder(AbstractRecorder):
 
     def also(self, values: Row) -> None:
         self._also = values
+
+    def once(self, measure: Callable[[], Row]) -> Row:
+        """As the base class says; it is kept in a file of the run folder.
+
+        Raises:
+            RunFolderError: the file is damaged, or cannot be written.
+        """
+        name = f"measured/{self.study}.json"
+        path = self.folder.path / name
+        if not path.exists():
+            self.folder.write_json(name, {key: value.tolist() for key, value in measure().items()})
+        found = self.folder.read_json(name)
+        with damage(path):
+            check(found, dict[str, Numbers])
+        return {key: np.asarray(value, float) for key, value in found.items()}
 
     def finish(self, steps: int, scalars: Row) -> None:
         self.folder.drop_rows(self.study, steps)

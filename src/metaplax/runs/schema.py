@@ -81,6 +81,7 @@ class Config(TypedDict):
     published: dict[str, PublishedEntry]
     config: dict[str, Any]
     code: NotRequired[Code | None]
+    files: NotRequired[dict[str, str]]
     version: NotRequired[str]
 
 

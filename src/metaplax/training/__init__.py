@@ -2,7 +2,8 @@
 
 from metaplax.training.divergence import DivergedError
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, restrict_to_cores, use_all_cores
-from metaplax.training.meta_train import MetaState, first_carried, initial_state, keys_of_trials, meta_train
+from metaplax.training.meta_state import MetaState
+from metaplax.training.meta_train import first_carried, initial_state, keys_of_trials, meta_train
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
 from metaplax.training.stable_scales import stability_radii, stable_scales

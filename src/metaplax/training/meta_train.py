@@ -9,38 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
 from metaplax.estimators import RESULTS, AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
+from metaplax.optim import Evosax
 from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, run_steps
 from metaplax.tasks import AbstractTask, Episode
 from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, not_finite, wrong_labels
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step, refuse_forks
+from metaplax.training.meta_state import MetaState, masked_sum
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
-
-
-class MetaState(eqx.Module):
-    """What meta-training carries from step to step; outside of one trial every leaf has a leading axis of trials.
-
-    Attributes:
-        parameters: meta-parameters.
-        optimizer: state of the outer optimiser.
-        rollback: state of the ``Rollback``, if there is one.
-        streak: meta-steps in a row in which every episode exploded.
-        causes: why episodes of these were left out, how many for each cause.
-        masked: episodes left out so far.
-        carried: what the estimator carries, for every episode of the batch; ``None`` for most estimators.
-    """
-
-    parameters: PyTree
-    optimizer: PyTree
-    rollback: PyTree
-    streak: Int[Array, "*trials"]
-    causes: Int[Array, "*trials causes"]
-    masked: Int[Array, "*trials"]
-    carried: PyTree = None
+from metaplax.training.search_step import Optimizer, SearchStep, check_outer, runs_per_episode
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +62,8 @@ class MetaStep:
         records, gradients, causes, wrong, carried = self.layout.episodes(one_episode, (keys, state.carried))
         usable = ~jnp.any(causes, axis=1)
         count = jnp.sum(usable, dtype=jnp.int32)
-        gradient = jax.tree.map(lambda g: _masked_sum(g, usable) / jnp.maximum(count, 1), gradients)
-        means = {name: _masked_sum(value, usable) / count for name, value in records.items()}
+        gradient = jax.tree.map(lambda g: masked_sum(g, usable) / jnp.maximum(count, 1), gradients)
+        means = {name: masked_sum(value, usable) / count for name, value in records.items()}
 
         before, memory = (state.parameters, state.optimizer), state.rollback
         updates, optimizer_state = self.optimizer.update(gradient, state.optimizer, state.parameters)
@@ -104,8 +85,8 @@ class MetaStep:
 def meta_train(
     learner: AbstractLearner,
     tasks: AbstractTask,
-    estimator: AbstractEstimator,
-    optimizer: optax.GradientTransformation,
+    estimator: AbstractEstimator | None,
+    optimizer: Optimizer,
     meta_steps: int,
     *,
     key: Key[Array, ""],
@@ -133,8 +114,8 @@ def meta_train(
     Args:
         learner: where to start.
         tasks: distribution of episodes.
-        estimator: how the meta-gradient is obtained.
-        optimizer: the outer optimiser.
+        estimator: how the meta-gradient is obtained; ``None`` for an optimiser that needs none.
+        optimizer: the outer optimiser, of optax; or one that compares a population, ``metaplax.optim.Evosax``.
         meta_steps: number of outer steps.
         key: seed of everything random.
         trials: independent repetitions, each with episodes of its own.
@@ -153,7 +134,7 @@ def meta_train(
     Raises:
         IncompatibleError: task, learner and estimator do not fit together, or the meta-gradient would be zero by
             construction (before anything compiles).
-        ValueError: a number is below one, or ``layout`` is unknown.
+        ValueError: a number is below one, ``layout`` is unknown, or a population cannot search so many parameters.
         CheckpointError: more steps are done already than are asked for.
         DivergedError: ``patience`` meta-steps in a row had no episode that counts, or parameters are not finite after
             the last one; the message names the cause.
@@ -165,10 +146,15 @@ def meta_train(
     learner = learner if trainable is None else with_trainable(learner, trainable)
     shapes = jax.eval_shape(tasks.sample, key)
     learner.check(shapes, tasks.classes)
-    estimator.check(learner, shapes)
+    check_outer(learner, estimator, optimizer, shapes)
     began, recorder, trial_keys = time.perf_counter(), recorder or MemoryRecorder(), keys_of_trials(key, trials)
-    place = choose_layout(trials, meta_batch, layout)
-    step = MetaStep(learner, tasks, estimator, optimizer, meta_batch, resample, rollback, place)
+    place = choose_layout(trials, meta_batch * runs_per_episode(optimizer), layout)
+    about = (meta_batch, resample, rollback, place)
+    if isinstance(optimizer, Evosax):
+        step = SearchStep(learner, tasks, optimizer, *about)
+    else:
+        assert estimator is not None
+        step = MetaStep(learner, tasks, estimator, optimizer, *about)
     hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
 
     def trouble(state: MetaState, done: int) -> DivergedError | None:
@@ -202,7 +188,7 @@ def keys_of_trials(key: Key[Array, ""], trials: int) -> Key[Array, " trials"]:
 
 def initial_state(
     learner: AbstractLearner,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     trial_keys: Key[Array, " trials"],
     resample: bool = False,
     rollback: Rollback | None = None,
@@ -224,16 +210,12 @@ def initial_state(
 
 
 def first_carried(
-    estimator: AbstractEstimator, learner: AbstractLearner, episode: Episode, meta_batch: int = 1
+    estimator: AbstractEstimator | None, learner: AbstractLearner, episode: Episode, meta_batch: int = 1
 ) -> PyTree:
     """What an estimator carries before the first meta-step of a trial, for every episode of the batch."""
+    if estimator is None:
+        return None
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], meta_batch, axis=0), estimator.start(learner, episode))
-
-
-def _masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
-    """Sum over the leading axis of the entries that count; NaN in the others does not leak."""
-    shape = (-1,) + (1,) * (values.ndim - 1)
-    return jnp.sum(jnp.where(mask.reshape(shape), values, 0), axis=0)
 
 
 def _require_positive(**numbers: int) -> None:

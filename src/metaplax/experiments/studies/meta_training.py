@@ -10,7 +10,7 @@ from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractTraining, Conditions
 from metaplax.experiments.studies.trials import operations_of_episode, size_of, size_of_episode
 from metaplax.learners import AbstractLearner, split
-from metaplax.optim import averaged_params
+from metaplax.optim import Evosax, averaged_params
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import CheckpointError, FolderRecorder, fingerprint
 from metaplax.tasks import AbstractTask
@@ -24,29 +24,32 @@ from metaplax.training import (
     keys_of_trials,
     meta_train,
 )  # fmt: skip
+from metaplax.training.search_step import Optimizer, check_outer, runs_per_episode
 
 
 @dataclass(frozen=True)
 class MetaTraining(AbstractTraining):
-    """A learner is meta-trained, from a fresh start in every trial, and every meta-step is recorded.
+    """A learner is meta-trained, and every meta-step is recorded.
 
     Attributes:
         learner: the learner.
         task: distribution of episodes.
-        estimator: estimator of the meta-gradient.
+        estimator: estimator of the meta-gradient; ``None`` for an optimiser that needs none.
         optimizer: the outer optimiser; if it keeps an average of the parameters, that is what is used elsewhere.
         meta_steps: number of meta-steps.
         rollback: when to go back to earlier meta-parameters, if ever.
         meta_batch: episodes per meta-step, whose meta-gradients are averaged.
+        resample: whether every trial has a fresh start, or the learner as it is given.
     """
 
     learner: AbstractLearner
     task: AbstractTask
-    estimator: AbstractEstimator
-    optimizer: optax.GradientTransformation
+    estimator: AbstractEstimator | None
+    optimizer: Optimizer
     meta_steps: int
     rollback: Rollback | None = None
     meta_batch: int = 1
+    resample: bool = True
 
     @property
     def steps(self) -> int:
@@ -58,6 +61,8 @@ class MetaTraining(AbstractTraining):
 
     @property
     def schedule(self) -> str:
+        if isinstance(self.optimizer, Evosax):
+            return fingerprint((self.learner, self.task, self.rollback, self.optimizer))
         parameters = jax.eval_shape(lambda: split(self.learner)[0])
         state = jax.eval_shape(self.optimizer.init, parameters)
         outer = jax.make_jaxpr(self.optimizer.update)(parameters, state, parameters)
@@ -66,14 +71,15 @@ class MetaTraining(AbstractTraining):
     def check(self) -> None:
         shapes = jax.eval_shape(self.task.sample, jax.random.key(0))
         self.learner.check(shapes, self.task.classes)
-        self.estimator.check(self.learner, shapes)
+        check_outer(self.learner, self.estimator, self.optimizer, shapes)
 
     def memory(self, trials: int) -> int:
         def start() -> PyTree:
             keys = keys_of_trials(jax.random.key(0), trials)
             return keys, self._start(keys)
 
-        at_once = choose_layout(trials, self.meta_batch).at_once(trials, self.meta_batch)
+        runs = self.meta_batch * runs_per_episode(self.optimizer)
+        at_once = choose_layout(trials, runs).at_once(trials, runs)
         gradients = self.meta_batch * size_of(lambda: split(self.learner)[0])
         return size_of(start) + gradients + at_once * size_of_episode(self.learner, self.task)
 
@@ -84,7 +90,7 @@ class MetaTraining(AbstractTraining):
         """The state before the first meta-step."""
         shapes = jax.eval_shape(self.task.sample, jax.random.key(0))
         carried = first_carried(self.estimator, self.learner, shapes, self.meta_batch)
-        return initial_state(self.learner, self.optimizer, keys, True, self.rollback, carried)
+        return initial_state(self.learner, self.optimizer, keys, self.resample, self.rollback, carried)
 
     def conduct(self, conditions: Conditions) -> None:
         self.train(conditions)
@@ -100,7 +106,7 @@ class MetaTraining(AbstractTraining):
             key=conditions.key,
             trials=conditions.trials,
             meta_batch=self.meta_batch,
-            resample=True,
+            resample=self.resample,
             rollback=self.rollback,
             recorder=conditions.recorder,
             progress=conditions.progress,
