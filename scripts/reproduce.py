@@ -1,8 +1,8 @@
 """Run everything again that ``docs/results`` keeps, at one commit, and write the summaries and tables.
 
 Usage: ``make reproduce ARGS="[--list] [--only NAME ...] [--out FOLDER] [--data-dir DIR]"``.
-``docs/results/manifest.toml`` says by which commands a result is made. Runs are conducted one after the other and kept in
-a folder; one that was stopped is resumed, and one that is finished is not run again.
+``docs/results/manifest.toml`` says by which commands a result is made. Runs are conducted one after the other and kept
+in a folder; one that was stopped is resumed, and one that is finished is not run again.
 """
 
 import argparse

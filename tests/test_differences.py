@@ -164,10 +164,15 @@ def test_other_runs_are_not_pooled(other, tmp_path):
     assert reports.pooled(runs) == runs
 
 
-def test_quantities_without_trials_have_a_difference_only(tmp_path):
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "an earlier version"])
+def test_quantities_with_values_of_trials_have_an_interval_of_their_difference(kept, tmp_path):
     path = folder(tmp_path)
-    entry = over_trials("loss_at_equal_cost.bp", [1.0, 2.0], "nats").as_json()
+    entry = over_trials("loss_at_equal_cost.bp", [1.0, 2.0, np.nan], "nats").as_json()
+    assert entry["values"] == [1.0, 2.0, None]
+    if not kept:
+        del entry["values"]
     (path / "result.json").write_text(json.dumps({"quantities": [entry]}))
     run = reports.read(path)
     (row,) = (row for row in reports.compare(run, run) if row["name"] == entry["name"])
-    assert (row["difference"], row["interval"]) == (0.0, None)
+    expected = paired_difference([1.0, 2.0], [1.0, 2.0]).as_json()
+    assert (row["difference"], row["interval"]) == (0.0, expected if kept else None)

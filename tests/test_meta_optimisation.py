@@ -67,6 +67,9 @@ def test_meta_optimisation_from_data_to_report(tmp_path, monkeypatch):
     found = mp.reports.read(folder.path)
     assert list(found.labels) == ["cg", "search"]
     assert {one.condition for one in found.studies.values() if one.arm == "search"} == {"", "test", "all"}
+    search = found.result["searched"]["search"]
+    assert search["values"] == [1e-6, 0.1]
+    assert search["chosen"] == pytest.approx(found.series["search"]["decay"][-1].tolist())
     assert np.all(np.diff(found.series["search"]["loss"], axis=0) <= 0), "what is recorded is the best so far"
     assert np.all((found.series["search"]["decay"] >= 1e-6) & (found.series["search"]["decay"] <= 0.1))
     assert np.all(np.isfinite(found.series["cg"]["residual"]))

@@ -31,6 +31,7 @@ from metaplax.experiments.studies.update_interference import UpdateInterference
 from metaplax.learners import OnlineGradient, split
 from metaplax.networks import DenseEncoder, EncoderMLP, MeanSquaredError
 from metaplax.runs import FolderRecorder, Interruption, NoProgress, RunFolder
+from metaplax.runs.schema import Search, check
 from metaplax.tasks import Sinusoids
 
 KEY = jax.random.key(4)
@@ -186,6 +187,14 @@ def test_rates_are_tuned_on_other_streams(tmp_path):
     )
     *rows, _ = conducted(study, tmp_path / "searched", 2)
     assert [row["rate_factor"] for row in rows] == [pytest.approx([0.6, 0.6])] * 3
+    (file,) = (tmp_path / "searched").glob("*/searches/it.json")
+    search = RunFolder(file.parents[1]).read_json("searches/it.json")
+    check(search, Search)
+    assert (search["values"], search["episodes"], search["after"]) == ([2e-4, 0.6, 2e4], 3, [1, 2])
+    assert search["chosen"] == [0.6, 0.6]
+    # The largest factor explodes, which is no number in JSON.
+    assert [scores[2] is None or scores[2] < scores[1] for scores in search["scores"]] == [True, True]
+    assert all(scores[0] < scores[1] for scores in search["scores"])
     given = OnlineGradient(NETWORK, KEY, rate=0.03)
     *expected, _ = conducted(StreamScores("it", Untrained(given), given, TASK, (1, 2, 3), 3), tmp_path / "given", 2)
     np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in expected], rtol=1e-5)

@@ -104,6 +104,15 @@ def test_a_rule_is_used_elsewhere_as_it_was_learned(tmp_path, monkeypatch):
     factors = {name: quantity["mean"] for name, quantity in found.quantities.items() if name.startswith("factor")}
     assert factors["factor.f_bio.held_out"] == 1
     assert factors["factor.fa.held_out"] in FACTORS
+    searched = found.result["searched"]
+    assert "f_bio.held_out" not in searched
+    assert searched["fa.held_out"]["chosen"] == [factors["factor.fa.held_out"]]
+    assert searched["fa.held_out"]["values"] == list(FACTORS)
+    assert searched["fa.held_out"]["on"] == "other episodes of the same task"
+    assert (
+        max(searched["fa.held_out"]["scores"][0])
+        == searched["fa.held_out"]["scores"][0][FACTORS.index(factors["factor.fa.held_out"])]
+    )
     assert 'id="transfers"' in mp.reports.write([folder.path], tmp_path / "report.html").read_text()
 
 
