@@ -8,6 +8,7 @@ import pytest
 
 from metaplax.runs import compilation_cache, use_compilation_cache
 from metaplax.runs.compilation_cache import UnsafeFolderError, make_private
+from metaplax.training.programs import compile_once
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +113,14 @@ def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path, asked):
     folder = asked if asked.startswith("~") else tmp_path / asked
     with pytest.warns(UserWarning, match="compiled programs are not kept"):
         assert use_compilation_cache(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "expected"), [("{home}/there", None, "{home}/there"), ("off", None, None), ("", "mine", "mine")]
+)
+def test_meta_training_keeps_programs_without_being_asked(asked, before, expected, tmp_path, monkeypatch):
+    monkeypatch.setenv(compilation_cache.VARIABLE, asked.format(home=tmp_path))
+    monkeypatch.setattr(compilation_cache, "_is_decided", False)
+    jax.config.update("jax_compilation_cache_dir", before)
+    compile_once(jax.jit(lambda x: x + 1).trace(1.0))
+    assert jax.config.jax_compilation_cache_dir == (expected and expected.format(home=tmp_path))

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Callable
-from dataclasses import field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,12 +16,43 @@ from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
 from metaplax.cli.parsing import UsageError, call, nearest, parse
 from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, RunOptions
-from metaplax.runs import Interruption, RunFolder, default_progress, use_compilation_cache
+from metaplax.runs import Interruption, NoProgress, RunFolder, default_progress, join_processes, use_compilation_cache
+from metaplax.runs.hosts import is_first
+from metaplax.training import use_all_cores
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder")]
 OtherFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="another run folder")]
 DataDir = Annotated[Path | None, tyro.conf.arg(help="folder to look for data in, if it has moved")]
 EVALUATION = Evaluation()
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One run of several processes, on one machine or many, all started with the same options.
+
+    Attributes:
+        distributed: whether this is one of them. SLURM and Open MPI tell it the rest; elsewhere the three following
+            options do, or the environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+        coordinator: address and port of process 0, such as 10.0.0.1:9911.
+        processes: how many there are.
+        process: the number of this one; process 0 writes the run folder.
+    """
+
+    distributed: bool = False
+    coordinator: str = ""
+    processes: int = 0
+    process: int = -1
+
+    def join(self) -> None:
+        """Become one of them, if that is asked for."""
+        if self.distributed:
+            use_all_cores()
+            join_processes(self.coordinator, self.processes, self.process)
+        elif (self.coordinator, self.processes, self.process) != ("", 0, -1):
+            raise UsageError("--coordinator, --processes and --process are about a run of several: add --distributed")
+
+
+ALONE = Processes()
 
 
 def list_experiments(*, json: Json = False) -> None:
@@ -47,6 +78,7 @@ def run(arguments: list[str]) -> None:
         print(f"usage: metaplax run EXPERIMENT [--FIELD ...]\n\nEXPERIMENT is FILE.py:CLASS, or one of {names}")
         return
     asked = configured(arguments[0], arguments[1:])
+    asked.several.join()
     _conduct(partial(experiments.run, asked.experiment, asked.run), asked.json)
 
 
@@ -63,6 +95,7 @@ def configured(name: str, options: list[str]) -> Any:
     fields = [
         ("experiment", tyro.conf.OmitArgPrefixes[type(start)], field(default=start)),
         ("run", tyro.conf.OmitArgPrefixes[RunOptions], field(default=RunOptions(preset=preset))),
+        ("several", tyro.conf.OmitArgPrefixes[Processes], field(default=ALONE)),
         ("json", Json, field(default=False)),
     ]
     return parse(make_dataclass("Run", fields, frozen=True), options, f"metaplax run {name}")
@@ -81,13 +114,21 @@ def compare_estimators(arguments: list[str]) -> None:
     run([EstimatorComparison.name, *(["--experiment"] if is_named else []), *arguments])
 
 
-def resume(dir: Folder, *, data_dir: DataDir = None, more_meta_steps: int = 0, json: Json = False) -> None:
+def resume(
+    dir: Folder,
+    *,
+    data_dir: DataDir = None,
+    more_meta_steps: int = 0,
+    json: Json = False,
+    several: tyro.conf.OmitArgPrefixes[Processes] = ALONE,
+) -> None:
     """Go on with a run that was stopped or killed. An experiment of your own is imported from its file again.
 
     Args:
         dir: run folder
         more_meta_steps: meta-steps to take in addition to those that the run was started with
     """
+    several.join()
     _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps), json)
 
 
@@ -106,7 +147,10 @@ def _conduct(act: Callable[..., RunFolder], as_json: bool) -> None:
     """Conduct an experiment, write its report and print its results."""
     use_compilation_cache()
     with Interruption().listening() as interruption:
-        folder = act(progress=default_progress, interruption=interruption)
+        shown = default_progress if is_first() else lambda title: NoProgress()
+        folder = act(progress=shown, interruption=interruption)
+    if not is_first():
+        return
     recorded = reports.read(folder.path)
     report = reports.write([recorded], folder.path / "report.html")
     if as_json:

@@ -69,7 +69,8 @@ def explained(verb: str, arguments: list[str]) -> int:
     from metaplax.experiments import ConfigError
     from metaplax.experiments.limits import MAKE_SMALLER, is_out_of_memory
     from metaplax.learners import IncompatibleError
-    from metaplax.runs import CheckpointError, Interrupted, RunFolderError
+    from metaplax.runs import CheckpointError, HostsError, Interrupted, RunFolderError
+    from metaplax.runs.hosts import leave
     from metaplax.training import DivergedError
 
     with warnings.catch_warnings():
@@ -78,8 +79,9 @@ def explained(verb: str, arguments: list[str]) -> int:
             return commands.VERBS[verb](arguments) or 0
         except (ConfigError, IncompatibleError, DataError) as error:
             return _complain(error, USAGE)
-        except (RunFolderError, CheckpointError, DivergedError) as error:
-            return _complain(error, FAILURE)
+        except (RunFolderError, CheckpointError, DivergedError, HostsError) as error:
+            leave(code := _complain(error, FAILURE))
+            return code
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -1,6 +1,7 @@
 """Runs an experiment into a run folder, and resumes it: one study after the other, all on the same episodes."""
 
 import hashlib
+import json
 import re
 import time
 import warnings
@@ -20,7 +21,7 @@ from metaplax.experiments.from_file import checksum, named_files, source
 from metaplax.experiments.limits import require_fit
 from metaplax.experiments.registry import configure, lookup
 from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, stored
-from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError
+from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError, hosts
 from metaplax.runs.schema import STUDY_NAME
 from metaplax.training import DivergedError, use_all_cores
 
@@ -81,9 +82,12 @@ def run(
         "published": {name: asdict(published) for name, published in experiment.published_values().items()},
         "config": stored(experiment),
     }
-    folder = RunFolder.create(options.out, experiment.name, config)
-    with folder.writing():
-        conduct_all(experiment, studies, folder, progress, interruption)
+    compared = {name: value for name, value in config.items() if name != "data_dir"}
+    hosts.require_same(json.dumps(compared, sort_keys=True, default=str), "configuration")
+    with hosts.own_place(Path(options.out)) as place:
+        folder = RunFolder.create(place, experiment.name, config)
+        with folder.writing():
+            conduct_all(experiment, studies, folder, progress, interruption)
     return folder
 
 
@@ -109,12 +113,13 @@ def resume(
         Interrupted: the interruption was requested; the run can be resumed again.
     """
     use_all_cores()
-    folder = RunFolder.open(path)
-    with folder.writing():
-        experiment, images, load = opened(folder, data_dir)
-        experiment = extend(folder, experiment, more_meta_steps, lambda one: checked(one.studies(images, load)))
-        studies = prepared(experiment, images, load, folder.config()["preset"])
-        conduct_all(experiment, studies, folder, progress, interruption)
+    with hosts.own_copy(path) as own:
+        folder = RunFolder.open(own)
+        with folder.writing():
+            experiment, images, load = opened(folder, data_dir)
+            experiment = extend(folder, experiment, more_meta_steps, lambda one: checked(one.studies(images, load)))
+            studies = prepared(experiment, images, load, folder.config()["preset"])
+            conduct_all(experiment, studies, folder, progress, interruption)
     return folder
 
 
@@ -202,12 +207,15 @@ def conduct_all(
             continue
         key = jax.random.key(experiment.seed)
         try:
-            study.conduct(Conditions(key, experiment.trials, recorder(name), recorder, progress(name), asked))
+            with hosts.losses_explained():
+                study.conduct(Conditions(key, experiment.trials, recorder(name), recorder, progress(name), asked))
         except runs.Interrupted as error:
             error.add_note(f"study {name!r}; go on with: {go_on or f'metaplax resume {folder.path}'}")
             raise
         except DivergedError as error:
             error.add_note(f"study {name!r}; its records are in {folder.path}")
+            raise
+        except runs.HostsError:
             raise
         except (MemoryError, RuntimeError) as error:
             error.add_note(f"study {name!r}; go on, with more memory, by: {go_on or f'metaplax resume {folder.path}'}")

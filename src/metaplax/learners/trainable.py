@@ -59,6 +59,13 @@ def with_trainable(learner: Learner, mask: PyTree) -> Learner:
     return _with_frozen(learner, eqx.filter(learner, mask))
 
 
+def with_plain_numbers_frozen(learner: Any) -> Any:
+    """The same learner, whose plain Python numbers are not meta-learned either when arrays take their place."""
+    leaves = jax.tree_util.tree_leaves_with_path(learner)
+    plain = [jax.tree_util.keystr(path) for path, leaf in leaves if type(leaf) is float]
+    return _replaced(learner, frozen=(*learner.frozen, *plain))
+
+
 def split(learner: PyTree) -> tuple[PyTree, PyTree]:
     """Meta-parameters and constants of a learner; ``join`` puts them together."""
     return eqx.partition(learner, trainable(learner))
@@ -80,10 +87,14 @@ def _with_frozen(learner: Any, rest: PyTree) -> Any:
     """A copy in which every array is frozen that the rest of it does not have."""
     names, left = ([jax.tree_util.keystr(path) for path in _array_paths(tree)] for tree in (learner, rest))
     frozen = dict.fromkeys((*learner.frozen, *(name for name in names if name not in left)))
+    return _replaced(learner, frozen=tuple(frozen))
+
+
+def _replaced(learner: Any, **values: Any) -> Any:
+    """A copy with other values of some fields, which is made without calling ``__init__``."""
     changed = object.__new__(type(learner))
     for field in fields(learner):
-        object.__setattr__(changed, field.name, getattr(learner, field.name))
-    object.__setattr__(changed, "frozen", tuple(frozen))
+        object.__setattr__(changed, field.name, values.get(field.name, getattr(learner, field.name)))
     return changed
 
 

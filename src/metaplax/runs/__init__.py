@@ -3,6 +3,7 @@
 from metaplax.runs.checkpoints import CheckpointError, Checkpoints, fingerprint
 from metaplax.runs.compilation_cache import use_compilation_cache
 from metaplax.runs.descriptions import ReportOptions, StudyDescription, with_tuples
+from metaplax.runs.hosts import HostsError, join_processes
 from metaplax.runs.machine import differences, environment
 from metaplax.runs.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
 from metaplax.runs.recorder import AbstractRecorder, FolderRecorder, MemoryRecorder, Row
@@ -11,8 +12,8 @@ from metaplax.runs.run_steps import Interrupted, Interruption, Step, run_steps
 from metaplax.runs.schema import RunFolderError, as_kind
 
 __all__ = [
-    "AbstractProgress", "AbstractRecorder", "CheckpointError", "Checkpoints", "FolderRecorder", "Interrupted",
-    "Interruption", "MemoryRecorder", "NoProgress", "PlainProgress", "ReportOptions", "RichProgress", "Row",
-    "RunFolder", "RunFolderError", "Step", "StudyDescription", "as_kind", "default_progress", "differences",
-    "environment", "fingerprint", "run_steps", "use_compilation_cache", "with_tuples",
+    "AbstractProgress", "AbstractRecorder", "CheckpointError", "Checkpoints", "FolderRecorder", "HostsError",
+    "Interrupted", "Interruption", "MemoryRecorder", "NoProgress", "PlainProgress", "ReportOptions", "RichProgress",
+    "Row", "RunFolder", "RunFolderError", "Step", "StudyDescription", "as_kind", "default_progress", "differences",
+    "environment", "fingerprint", "join_processes", "run_steps", "use_compilation_cache", "with_tuples",
 ]  # fmt: skip

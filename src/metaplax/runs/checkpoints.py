@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from metaplax._files import refuse_links
+from metaplax.runs.hosts import is_first, process_count
 from metaplax.runs.run_folder import RunFolder, RunFolderError
 
 KEEP = 3
@@ -59,6 +60,10 @@ def _lasting(text: str) -> str:
     return re.sub(r"\{([^{}:]+)\}", lambda found: f"{{{', '.join(sorted(found[1].split(', ')))}}}", text)
 
 
+_in_memory: dict[Path, tuple[int, PyTree]] = {}
+"""The newest checkpoints of a process that is not the first one of a run, which nobody reads again."""
+
+
 class Checkpoints:
     """The checkpoints of one study.
 
@@ -85,6 +90,9 @@ class Checkpoints:
         Raises:
             CheckpointError: it cannot be written; the earlier ones are untouched.
         """
+        if not is_first():
+            _in_memory[self.folder] = done, state
+            return
         import orbax.checkpoint as ocp  # slow to import
 
         target, partial = self.folder / str(done), self.folder / f"{done}{PARTIAL}"
@@ -93,7 +101,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             _delete(partial)
             partial.mkdir()
-            with _silent(), ocp.StandardCheckpointer() as checkpointer:
+            with _silent(), ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
                 checkpointer.save(partial / "state", _numbered(state))
             belongs = {"study": self.folder.name, "step": done, "fingerprint": self.fingerprint}
             RunFolder(partial).write_json(MANIFEST, {**belongs, "files": _checksums(partial)})
@@ -126,6 +134,8 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints but none is intact, or they belong to something else.
         """
+        if self.folder in _in_memory:
+            return _in_memory[self.folder]
         steps = self.steps()
         if most is not None and any(step <= most for step in steps):
             for late in (step for step in steps if step > most):
@@ -173,7 +183,7 @@ class Checkpoints:
             raise CheckpointError(f"the checkpoint {target} belongs to another study: it has {was}, not {now}")
         leaves, structure = jax.tree.flatten(start)
         try:
-            with _silent(), ocp.StandardCheckpointer() as checkpointer:
+            with _silent(), ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
                 restored = checkpointer.restore(target / "state", _numbered(jax.tree.map(np.asarray, start)))
                 # What is restored has the types that were asked for.
                 written = checkpointer.metadata(target / "state").item_metadata
@@ -196,6 +206,18 @@ class Checkpoints:
                 )
             values.append(_like(leaf, restored[name]))
         return jax.tree.unflatten(structure, values)
+
+
+def _alone() -> Any:
+    """Options with which a process reads and writes checkpoints without waiting for others."""
+    import orbax.checkpoint as ocp  # slow to import
+
+    if process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    mine = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=f"process{mine}"
+    )
 
 
 @contextmanager

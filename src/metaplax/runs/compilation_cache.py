@@ -12,6 +12,7 @@ VARIABLE = "METAPLAX_COMPILATION_CACHE"
 OFF = ("off", "0", "no", "none", "false")
 JAX_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 LEAST_SECONDS = 1.0
+_is_decided = False
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 OTHERS_SEARCH = stat.S_IXGRP | stat.S_IXOTH
 
@@ -52,8 +53,16 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     return _keep(folder)
 
 
+def keep_programs() -> None:
+    """Keep compiled programs from now on, as ``use_compilation_cache`` says, unless that was decided before."""
+    if not _is_decided and jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        use_compilation_cache()
+
+
 def _keep(folder: Path | None) -> Path | None:
     """Tell JAX where to keep compiled programs, or to keep none."""
+    global _is_decided
+    _is_decided = True
     jax.config.update("jax_compilation_cache_dir", folder and str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     return folder

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from metaplax.runs.hosts import agreed
 from metaplax.runs.progress import AbstractProgress
 from metaplax.runs.recorder import AbstractRecorder
 
@@ -33,6 +34,9 @@ class Interrupted(Exception):
 
 STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 """Signals that ask to stop, where the operating system has them: batch systems announce the end of a job by SIGUSR1."""
+
+
+ELSEWHERE = "a signal to another process"
 
 
 class Interruption:
@@ -100,8 +104,8 @@ def run_steps(
     if wrong := trouble(state, first):
         raise wrong
     with progress.track(steps, first) as advance:
-        if interruption.requested:
-            raise Interrupted(interruption.requested, first)
+        if agreed(bool(interruption.requested), False)[0]:
+            raise Interrupted(interruption.requested or ELSEWHERE, first)
         if first >= steps:
             return kept(state)
         take = compiled(state)
@@ -112,12 +116,12 @@ def run_steps(
             row: dict[str, Any] = {name: np.array(value) for name, value in record.items()}
             recorder.record(index, row, time.perf_counter() - began, time.process_time() - cpu_began)
             advance(row)
-            done, stop = index + 1, interruption.requested
-            wrong = trouble(state, done)
-            if stop or wrong or recorder.is_due(done, steps):
+            done, wrong = index + 1, trouble(state, index + 1)
+            stop, is_due = agreed(bool(interruption.requested), recorder.is_due(done, steps))
+            if stop or wrong or is_due:
                 recorder.checkpoint(done, kept(state))
             if wrong:
                 raise wrong
             if stop and done < steps:
-                raise Interrupted(stop, done)
+                raise Interrupted(interruption.requested or ELSEWHERE, done)
     return kept(state)

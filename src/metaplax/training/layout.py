@@ -1,20 +1,20 @@
-"""Where independent trials and episodes run: side by side on an accelerator, spread over the cores of a CPU."""
+"""Where independent trials and episodes run: spread over devices, side by side on each of them or one by one."""
 
 import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.learners import IncompatibleError
-from metaplax.runs import Step
+from metaplax.runs.hosts import process_count
 
 Trial = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], PyTree]
 Layout = Literal["auto", "vmap", "map"]
@@ -107,9 +107,13 @@ class AbstractLayout(ABC):
         """Without what ``pad`` added."""
         return tree
 
+    def hand_out(self, tree: PyTree) -> PyTree:
+        """What all trials share, for every device."""
+        return tree
+
 
 class VmapLayout(AbstractLayout):
-    """Everything at once, with ``vmap``: for accelerators, which one episode alone leaves idle."""
+    """Everything at once on one device, with ``vmap``: for accelerators, which one episode alone leaves idle."""
 
     def trials(self, function: Trial) -> Trial:
         return jax.vmap(function, in_axes=(None, None, 0, 0))
@@ -123,27 +127,37 @@ class VmapLayout(AbstractLayout):
 
 @dataclass(frozen=True)
 class MapLayout(AbstractLayout):
-    """Every CPU device takes its share, one after the other.
+    """Every device takes its share: one after the other on a CPU, side by side on an accelerator.
 
     On a CPU, batching small matrix-vector products makes them slower than one after the other. There is one
-    device per core, see ``use_all_cores``. Several devices may share the episodes of a trial.
+    device per core, see ``use_all_cores``. Several devices may share the episodes of a trial. If several processes
+    take part, see ``metaplax.runs.join_processes``, the devices are those of all of them.
     """
 
     count: int
     trial_devices: int
     episode_devices: int
+    batched: bool = False
+
+    @property
+    def mesh(self) -> Mesh:
+        """The devices, by their share of the trials and of the episodes of these."""
+        used = np.array(all_devices()[: self.trial_devices * self.episode_devices])
+        shape = (self.trial_devices, self.episode_devices)
+        return Mesh(used.reshape(shape), ("trial", "episode"), axis_types=(AxisType.Auto,) * 2)
+
+    def each(self, function: Callable, arguments: PyTree) -> PyTree:
+        """A function of every entry of a leading axis, on one device."""
+        return jax.vmap(function)(arguments) if self.batched else jax.lax.map(function, arguments)
 
     def trials(self, function: Trial) -> Trial:
-        used = jax.local_devices()[: self.trial_devices * self.episode_devices]
-        shape = (self.trial_devices, self.episode_devices)
-        mesh = Mesh(np.array(used).reshape(shape), ("trial", "episode"), axis_types=(AxisType.Auto,) * 2)
         split, whole = PartitionSpec("trial"), PartitionSpec()
 
         def share(tasks, step, state, keys):
-            return jax.lax.map(lambda arguments: function(tasks, step, *arguments), (state, keys))
+            return self.each(lambda arguments: function(tasks, step, *arguments), (state, keys))
 
         shared = jax.shard_map(
-            share, mesh=mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False
+            share, mesh=self.mesh, in_specs=(whole, whole, split, split), out_specs=split, check_vma=False
         )
 
         def padded(tasks, step, state, keys):
@@ -156,7 +170,8 @@ class MapLayout(AbstractLayout):
         return padded
 
     def at_once(self, trials: int, episodes: int) -> int:
-        return min(trials, self.trial_devices) * min(episodes, self.episode_devices)
+        in_turn = min(trials, self.trial_devices) * min(episodes, self.episode_devices)
+        return trials * episodes if self.batched else in_turn
 
     def episodes_each(self, episodes: int) -> int:
         """How many episodes one device takes per step, if every trial has so many."""
@@ -168,15 +183,35 @@ class MapLayout(AbstractLayout):
         return -self.count % self.trial_devices
 
     def pad(self, tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: _pad(leaf, self.surplus), tree)
+        return self._placed(jax.tree.map(lambda leaf: _pad(leaf, self.surplus), tree), PartitionSpec("trial"))
 
     def unpad(self, tree: PyTree) -> PyTree:
+        if process_count() > 1:
+            gather = jax.jit(_same, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+            tree = jax.tree.map(lambda leaf: leaf.addressable_data(0), gather(tree))
         # Cut on the host: on devices it would be a step that talks to all of them.
         return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[: self.count]), tree) if self.surplus else tree
 
+    def hand_out(self, tree: PyTree) -> PyTree:
+        return self._placed(tree, PartitionSpec())
+
+    def _placed(self, tree: PyTree, split: PartitionSpec) -> PyTree:
+        """The same arrays, of which every process knows the whole, on the devices of all processes."""
+        if process_count() == 1:
+            return tree
+        sharding = NamedSharding(self.mesh, split)
+
+        def placed(leaf: Array) -> Array:
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                return jax.random.wrap_key_data(placed(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+            known = np.asarray(leaf)
+            return jax.make_array_from_callback(known.shape, sharding, lambda index: known[index])
+
+        return jax.tree.map(lambda leaf: placed(jnp.asarray(leaf)), tree)
+
     def episodes(self, function: Callable[[PyTree], PyTree], inputs: PyTree) -> PyTree:
         if self.episode_devices == 1:
-            return jax.lax.map(function, inputs)
+            return self.each(function, inputs)
         count = len(jax.tree.leaves(inputs)[0])
         size = -(-count // self.episode_devices)
 
@@ -184,20 +219,20 @@ class MapLayout(AbstractLayout):
             padded = _pad(leaf, size * self.episode_devices - count)
             return jax.lax.dynamic_slice_in_dim(padded, jax.lax.axis_index("episode") * size, size)
 
-        results = jax.lax.all_gather(jax.lax.map(function, jax.tree.map(share, inputs)), "episode", tiled=True)
+        results = jax.lax.all_gather(self.each(function, jax.tree.map(share, inputs)), "episode", tiled=True)
         return jax.tree.map(lambda leaf: leaf[:count], results)
 
 
 def choose_layout(trials: int, episodes: int = 1, layout: Layout = "auto") -> AbstractLayout:
     """The layout that is fastest here.
 
-    On a CPU the one that leaves the fewest episodes to each device; where several do, trials are shared out before
+    That is the one that leaves the fewest episodes to each device; where several do, trials are shared out before
     episodes, as trials need not wait for each other.
 
     Args:
         trials: independent trials.
         episodes: episodes per trial and step.
-        layout: ``"vmap"`` or ``"map"`` (in turn, on all devices) to decide against what was measured:
+        layout: ``"vmap"`` (side by side on each device) or ``"map"`` (in turn) to decide against what was measured:
             ``"map"`` on a CPU, ``"vmap"`` elsewhere.
 
     Raises:
@@ -208,39 +243,27 @@ def choose_layout(trials: int, episodes: int = 1, layout: Layout = "auto") -> Ab
     if layout not in ("auto", "vmap", "map"):
         raise ValueError(f"layout is 'auto', 'vmap' or 'map', not {layout!r}")
     global _trained_in
-    _trained_in, devices = os.getpid(), jax.local_devices()
-    if layout == "vmap" or (layout == "auto" and devices[0].platform != "cpu"):
+    _trained_in, count = os.getpid(), len(all_devices())
+    batched = layout == "vmap" or (layout == "auto" and jax.local_devices()[0].platform != "cpu")
+    if batched and count == 1:
         return VmapLayout()
-    layouts = [
-        MapLayout(trials, across, min(episodes, len(devices) // across))
-        for across in range(min(trials, len(devices)), 0, -1)
-    ]
+    if process_count() > 1:
+        # Every process has to take part, also if it repeats what another one does.
+        shapes = [(across, count // across) for across in range(count, 0, -1) if count % across == 0]
+    else:
+        shapes = [(across, min(episodes, count // across)) for across in range(min(trials, count), 0, -1)]
+    layouts = [MapLayout(trials, *shape, batched) for shape in shapes]
     return min(layouts, key=lambda found: found.episodes_each(episodes))
+
+
+def all_devices() -> list[Any]:
+    """Those of this process, or of all processes of the run."""
+    return jax.devices() if process_count() > 1 else jax.local_devices()
 
 
 def _pad(leaf: Array, surplus: int) -> Array:
     return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], surplus, axis=0)]) if surplus else leaf
 
 
-def compile_step(
-    layout: AbstractLayout,
-    function: Trial,
-    arrays: PyTree,
-    keys: Key[Array, " trials"],
-    state: PyTree,
-    *,
-    donate: bool = False,
-) -> Step:
-    """Compile the step of one trial into one of all trials, for ``run_steps``.
-
-    ``function(arrays, index, state, key)`` of one trial gives its next state and what to record; trials share
-    ``arrays``. The ``state`` is padded; its shapes are compiled for, and with ``donate`` its memory is used again.
-    """
-    padded, program = layout.pad(keys), jax.jit(layout.trials(function), donate_argnums=2 if donate else ())
-    take = program.lower(arrays, jnp.int32(0), state, padded).compile()
-
-    def step(index: int, state: PyTree) -> tuple[PyTree, dict[str, Array]]:
-        state, row = take(arrays, jnp.int32(index), state, padded)
-        return state, layout.unpad(row)
-
-    return step
+def _same(tree: PyTree) -> PyTree:
+    return tree

@@ -26,6 +26,11 @@ class MetaState(eqx.Module):
     masked: Int[Array, "*trials"]
     carried: PyTree = None
 
+    @property
+    def outer(self) -> tuple[PyTree, PyTree]:
+        """Meta-parameters, and the state of the outer optimiser."""
+        return self.parameters, self.optimizer
+
 
 def masked_sum(values: Array, mask: Bool[Array, " episodes"]) -> Array:
     """Sum over the leading axis of the entries that count; NaN in the others does not leak."""

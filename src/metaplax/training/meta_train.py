@@ -14,24 +14,25 @@ from jaxtyping import Array, Int, Key, PyTree
 from metaplax.estimators import RESULTS, AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
 from metaplax.optim import Evosax
-from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, run_steps
+from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, Step, run_steps
 from metaplax.tasks import AbstractTask, Episode
 from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, not_finite, wrong_labels
-from metaplax.training.layout import AbstractLayout, Layout, choose_layout, compile_step, refuse_forks
+from metaplax.training.layout import AbstractLayout, Layout, choose_layout, refuse_forks
 from metaplax.training.meta_state import MetaState, masked_sum
+from metaplax.training.programs import TracedUpdate, compile_step
 from metaplax.training.result import MetaTrained, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
 from metaplax.training.search_step import Optimizer, SearchStep, check_outer, runs_per_episode
 
+Given = tuple[AbstractLearner, AbstractTask, TracedUpdate]
+"""What all trials share."""
+
 
 @dataclass(frozen=True, eq=False)
 class MetaStep:
-    """One meta-step of one trial; its attributes are the arguments of ``meta_train``."""
+    """One meta-step of one trial; its attributes are arguments of ``meta_train``."""
 
-    learner: AbstractLearner
-    tasks: AbstractTask
     estimator: AbstractEstimator
-    optimizer: optax.GradientTransformation
     meta_batch: int
     resample: bool
     rollback: Rollback | None
@@ -43,14 +44,12 @@ class MetaStep:
         return self.rollback.ceiling if self.rollback else float("inf")
 
     def __call__(
-        self, task_arrays: PyTree, index: Int[Array, ""], state: MetaState, trial_key: Key[Array, ""]
+        self, given: Given, index: Int[Array, ""], state: MetaState, trial_key: Key[Array, ""]
     ) -> tuple[MetaState, dict[str, Array]]:
-        """The state after meta-step ``index``, and what to record of it.
-
-        Arrays of the task are an argument, so that they are not compiled into the program.
-        """
-        task = eqx.combine(task_arrays, self.tasks).resample(resample_key(trial_key))
-        learner = trial_learner(self.learner, state.parameters, trial_key, self.resample)
+        """The state after meta-step ``index``, and what to record of it."""
+        learner, tasks, optimizer = given
+        task = tasks.resample(resample_key(trial_key))
+        learner = trial_learner(learner, state.parameters, trial_key, self.resample)
 
         def one_episode(inputs: tuple[Key[Array, ""], PyTree]) -> PyTree:
             found, carried = self.estimator.step(learner, task.sample, *inputs)
@@ -62,11 +61,12 @@ class MetaStep:
         records, gradients, causes, wrong, carried = self.layout.episodes(one_episode, (keys, state.carried))
         usable = ~jnp.any(causes, axis=1)
         count = jnp.sum(usable, dtype=jnp.int32)
-        gradient = jax.tree.map(lambda g: masked_sum(g, usable) / jnp.maximum(count, 1), gradients)
+        gradient = [masked_sum(leaf, usable) / jnp.maximum(count, 1) for leaf in jax.tree.leaves(gradients)]
+        gradient = jax.tree.unflatten(jax.tree.structure(state.parameters), gradient)
         means = {name: masked_sum(value, usable) / count for name, value in records.items()}
 
-        before, memory = (state.parameters, state.optimizer), state.rollback
-        updates, optimizer_state = self.optimizer.update(gradient, state.optimizer, state.parameters)
+        before, memory = state.outer, state.rollback
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
         stepped = (eqx.apply_updates(state.parameters, updates), optimizer_state)
         after = jax.tree.map(lambda new, old: jnp.where(count > 0, new, old), stepped, before)
         streak = jnp.where(count > 0, 0, state.streak + 1)
@@ -151,10 +151,10 @@ def meta_train(
     place = choose_layout(trials, meta_batch * runs_per_episode(optimizer), layout)
     about = (meta_batch, resample, rollback, place)
     if isinstance(optimizer, Evosax):
-        step = SearchStep(learner, tasks, optimizer, *about)
+        step = SearchStep(optimizer, *about)
     else:
         assert estimator is not None
-        step = MetaStep(learner, tasks, estimator, optimizer, *about)
+        step = MetaStep(estimator, *about)
     hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
 
     def trouble(state: MetaState, done: int) -> DivergedError | None:
@@ -166,7 +166,15 @@ def meta_train(
     carried = first_carried(estimator, learner, shapes, meta_batch)
     begun = initial_state(learner, optimizer, trial_keys, resample, rollback, carried)
     first, state = recorder.resume(begun, meta_steps)
-    compiled = partial(compile_step, place, step, eqx.filter(tasks, eqx.is_array), trial_keys, donate=True)
+
+    def compiled(state: MetaState) -> Step:
+        update = None
+        if not isinstance(optimizer, Evosax):
+            parameters, memory = jax.eval_shape(partial(jax.tree.map, lambda leaf: leaf[0]), state.outer)
+            update = TracedUpdate(optimizer.update, parameters, memory, parameters)
+        given = learner, tasks, update
+        return compile_step(place, step, given, trial_keys, state, donate=True)
+
     # An optimiser may keep the parameters themselves, but no buffer can be donated twice.
     state = jax.tree.map(jnp.copy, place.pad(state))
     state = run_steps(

@@ -1,6 +1,7 @@
 """What meta-training gives: a learner of every trial that runs, and the history."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,15 +21,15 @@ def resample_key(trial_key: Key[Array, ""]) -> Key[Array, ""]:
     return jax.random.fold_in(trial_key, RESAMPLING)
 
 
-def trial_learner(
-    learner: AbstractLearner, parameters: PyTree, trial_key: Key[Array, ""], resample: bool
-) -> AbstractLearner:
+def trial_learner(learner: AbstractLearner, parameters: PyTree, trial_key: Key[Array, ""], resample: bool) -> Any:
     """The learner of one trial, ready to run, from the one that was given to meta-training.
 
     With ``resample`` the trial started with a fresh draw, arrays included that are not meta-learned.
     """
     start = learner.resample(resample_key(trial_key)) if resample else learner
-    return join(parameters, split(start)[1])
+    own, constants = split(start)
+    # What is frozen may be said in other words.
+    return join(jax.tree.unflatten(jax.tree.structure(own), jax.tree.leaves(parameters)), constants)
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -60,7 +59,7 @@ def runs_per_episode(optimizer: Optimizer) -> int:
 
 @dataclass(frozen=True, eq=False)
 class SearchStep:
-    """One meta-step of one trial; its attributes are the arguments of ``meta_train``.
+    """One meta-step of one trial; its attributes are arguments of ``meta_train``.
 
     Every member of the population, and the mean of the distribution, runs on the same episodes with the same keys.
     What is recorded is the outer loss at the mean, which are the meta-parameters, and beside it the mean and the lowest
@@ -68,8 +67,6 @@ class SearchStep:
     would not be comparable. If all members explode, nothing changes.
     """
 
-    learner: AbstractLearner
-    tasks: AbstractTask
     optimizer: Evosax
     meta_batch: int
     resample: bool
@@ -82,10 +79,15 @@ class SearchStep:
         return self.rollback.ceiling if self.rollback else float("inf")
 
     def __call__(
-        self, task_arrays: PyTree, index: Int[Array, ""], state: MetaState, trial_key: Key[Array, ""]
+        self,
+        given: tuple[AbstractLearner, AbstractTask, None],
+        index: Int[Array, ""],
+        state: MetaState,
+        trial_key: Key[Array, ""],
     ) -> tuple[MetaState, dict[str, Array]]:
         """The state after meta-step ``index``, and what to record of it; arguments as for ``MetaStep``."""
-        task = eqx.combine(task_arrays, self.tasks).resample(resample_key(trial_key))
+        start, tasks, _ = given
+        task = tasks.resample(resample_key(trial_key))
         step_key = jax.random.fold_in(trial_key, index)
         ask_key, tell_key = jax.random.split(jax.random.fold_in(step_key, SEARCH))
         population, asked = self.optimizer.ask(state.optimizer, state.parameters, ask_key)
@@ -96,7 +98,7 @@ class SearchStep:
         def one_episode(inputs: tuple[Key[Array, ""], Int[Array, ""]]) -> PyTree:
             key, member = inputs
             parameters = jax.tree.map(lambda leaf: leaf[member], everyone)
-            learner = trial_learner(self.learner, parameters, trial_key, self.resample)
+            learner = trial_learner(start, parameters, trial_key, self.resample)
             task_key, learner_key = jax.random.split(key)
             loss, metrics = learner.run(task.sample(task_key), learner_key)
             return {"loss": loss, **metrics}, cause(loss, jnp.zeros_like(loss), self.ceiling)
@@ -123,7 +125,7 @@ class SearchStep:
             after, memory = self.rollback.step(memory, before, after, means["loss"], streak)
         parameters, optimizer_state = after
         causes = jnp.where(is_found, 0, state.causes + jnp.sum(causes, axis=(0, 1), dtype=jnp.int32))
-        learner = trial_learner(self.learner, state.parameters, trial_key, self.resample)
+        learner = trial_learner(start, state.parameters, trial_key, self.resample)
         row = {**means, "masked": self.meta_batch - count, **learner.scalars()}
         row |= {} if self.meta_batch == 1 else {"meta_batch": jnp.int32(self.meta_batch)}
         masked = state.masked + self.meta_batch - count

@@ -55,15 +55,18 @@ class DecaySearch(AbstractTraining):
         return trials * self.tries * operations_of_episode(self.learner, self.task)
 
     def conduct(self, conditions: Conditions) -> None:
-        def one_trial(task, index, best, key):
+        def one_trial(given, index, best, key):
+            learner, task = given
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
             decay = self._draw(jax.random.fold_in(learner_key, 1))
-            loss, metrics = join(*split(self._with_decay(key, decay))).run(task.sample(task_key), learner_key)
+            loss, metrics = join(*split(_with_decay(learner, key, decay))).run(task.sample(task_key), learner_key)
             new = {"loss": loss, **metrics, "decay": decay}
             best = jax.tree.map(lambda new, old: jnp.where(loss < best["loss"], new, old), new, best)
             return best, best
 
-        best = conduct_trials(conditions, one_trial, self.task, self._start(conditions.keys()), self.tries)
+        best = conduct_trials(
+            conditions, one_trial, (self.learner, self.task), self._start(conditions.keys()), self.tries
+        )
         if self.highest:
             conditions.recorder.searched(
                 Search(
@@ -80,7 +83,7 @@ class DecaySearch(AbstractTraining):
         done, best = recorder.checkpoints.latest(self._start(keys))
         if done < self.tries:
             raise CheckpointError(f"{recorder.study!r} is not searched yet: {done} of {self.tries} tries are done")
-        return jax.vmap(lambda key, decay: split(self._with_decay(key, decay))[0])(keys, best["decay"])
+        return jax.vmap(lambda key, decay: split(_with_decay(self.learner, key, decay))[0])(keys, best["decay"])
 
     def _draw(self, key: Key[Array, ""]) -> Float[Array, ""]:
         if not self.highest:
@@ -88,14 +91,14 @@ class DecaySearch(AbstractTraining):
         exponent = jax.random.uniform(key, (), minval=jnp.log(self.lowest), maxval=jnp.log(self.highest))
         return jnp.exp(exponent)
 
-    def _with_decay(self, key: Key[Array, ""], decay: Float[Array, ""]) -> MetaRegularised:
-        """The learner of the trial with this key, with one decay for all weights."""
-        learner = self.learner.resample(resample_key(key))
-        every = jax.tree.map(lambda leaf: jnp.full_like(leaf, decay), self.learner.decay)
-        return eqx.tree_at(lambda tree: tree.decay, learner, every)
-
     def _start(self, keys: Key[Array, " trials"]) -> Found:
         """The state before the first try, with an infinite loss."""
         metrics = jax.eval_shape(lambda key: self.learner.run(self.task.sample(key), key)[1], jax.random.key(0))
         start = {"loss": jnp.inf, **dict.fromkeys(metrics, jnp.nan), "decay": 0.0}
         return {name: jnp.full(len(keys), value) for name, value in start.items()}
+
+
+def _with_decay(learner: MetaRegularised, key: Key[Array, ""], decay: Float[Array, ""]) -> MetaRegularised:
+    """The learner of the trial with this key, with one decay for all weights."""
+    every = jax.tree.map(lambda leaf: jnp.full_like(leaf, decay), learner.decay)
+    return eqx.tree_at(lambda tree: tree.decay, learner.resample(resample_key(key)), every)

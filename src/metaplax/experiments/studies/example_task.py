@@ -13,6 +13,7 @@ from metaplax.learners import EnergyState, SpikingLearner
 from metaplax.learners.energy.inner_gradient import simulate
 from metaplax.tasks import AbstractSpikingTask
 from metaplax.tasks.spike_regression import ExampleTaskData
+from metaplax.training import trial_learner
 
 SHOWN = 4
 """Number of neurons whose voltages are kept."""
@@ -33,7 +34,7 @@ class ExampleTask(AbstractLearnedStudy):
 
     def conduct(self, conditions: Conditions) -> None:
         first = jax.tree.map(lambda leaf: leaf[0], self.learned(conditions))
-        learner = self.trial_learner(first, conditions.keys()[0])
+        learner = trial_learner(self.learner, first, conditions.keys()[0], resample=True)
         task_key, learner_key = jax.random.split(conditions.key)
         example = jax.jit(self.task.example_task)(task_key)
         start = learner.init(learner_key)

@@ -1,10 +1,9 @@
 """The base of studies that use what another study has meta-learned."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import PyTree
 
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
 from metaplax.experiments.studies.trials import operations_of_episode, size_of, size_of_episode
@@ -12,7 +11,7 @@ from metaplax.learners import AbstractLearner, split
 from metaplax.plasticity import PrintedTerm
 from metaplax.runs import fingerprint
 from metaplax.tasks import AbstractTask
-from metaplax.training import choose_layout, trial_learner
+from metaplax.training import choose_layout
 
 
 def learned_parameters(
@@ -63,6 +62,7 @@ class AbstractLearnedStudy(AbstractStudy):
         """The meta-learned parameters, with a leading axis of trials."""
         return learned_parameters(conditions, self.origin, self.training, self.learner)
 
-    def trial_learner(self, parameters: PyTree, key: Key[Array, ""]) -> Any:
-        """The learner of one trial, given its parameters and the key of the trial."""
-        return trial_learner(self.learner, parameters, key, resample=True)
+    @property
+    def given(self) -> tuple[AbstractLearner, AbstractTask]:
+        """What every trial is given: the learner, and the distribution of episodes."""
+        return self.learner, self.task

@@ -67,7 +67,8 @@ class OnlineLearning(AbstractStudy):
         def begin(key: Key[Array, ""]) -> tuple[Array, PyTree]:
             return self.stream.order(jax.random.split(key, 3)[0]), learner.init(jax.random.fold_in(key, 0))
 
-        def one_trial(stream, piece, before, key):
+        def one_trial(given, piece, before, key):
+            learner, stream = given
             order, state = before
             _, query_key, learner_key = jax.random.split(key, 3)
             examples = stream.piece(order, piece * self.every, self.every)
@@ -75,7 +76,7 @@ class OnlineLearning(AbstractStudy):
             loss, metrics = learner.evaluate(state, stream.query(query_key))
             return (order, state), {"loss": loss, **metrics}
 
-        conduct_trials(conditions, one_trial, self.stream, jax.vmap(begin)(conditions.keys()), self.pieces)
+        conduct_trials(conditions, one_trial, (learner, self.stream), jax.vmap(begin)(conditions.keys()), self.pieces)
         scalars = {name: np.full(conditions.trials, value) for name, value in learner.scalars().items()}
         above = np.asarray([row["accuracy"] for row in conditions.recorder.rows()]) > ONSET
         seen = (np.asarray(conditions.recorder.recorded()) + 1.0) * self.every

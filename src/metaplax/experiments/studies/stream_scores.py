@@ -16,6 +16,7 @@ from metaplax.experiments.studies.trials import compiled, operations_of_episode,
 from metaplax.learners import OnlineGradient, PlasticLearner
 from metaplax.runs.schema import Search
 from metaplax.tasks import AbstractContinualTask, Episode
+from metaplax.training import trial_learner
 
 StreamLearner = OnlineGradient | PlasticLearner
 """What learns a stream of minibatches."""
@@ -82,7 +83,7 @@ class StreamScores(AbstractLearnedStudy):
         factors = tuple(sorted(set(chosen)))
         before = conditions.layout.pad(self._start(conditions, factors))
         each = [partial(self._one_trial, self.counts, n, factors.index(factor)) for n, factor in enumerate(chosen)]
-        takes = [compiled(one, self.task, conditions.keys(), before) for one in each]
+        takes = [compiled(one, self.given, conditions.keys(), before) for one in each]
         step = lambda index, state: takes[index](0, state)  # noqa: E731
         conditions.run_steps(lambda _: step, self._start(conditions, factors), self.steps, padded=True)
         conditions.recorder.finish(self.steps, {})
@@ -93,9 +94,11 @@ class StreamScores(AbstractLearnedStudy):
         if search is None:
             return (1.0,) * len(self.counts)
         state = conditions.layout.pad(self._start(conditions, search.factors))
-        scores = []
+        scores, keys = [], conditions.keys()
         for index in range(len(search.counts)):
-            take = compiled(partial(self._one_trial, search.counts, index, None), search.task, conditions.keys(), state)
+            take = compiled(
+                partial(self._one_trial, search.counts, index, None), (self.learner, search.task), keys, state
+            )
             state, row = take(TUNING, state)
             found = row["accuracy"] if "accuracy" in row else -row["loss"]
             means = jnp.mean(jnp.nan_to_num(found[: conditions.trials], nan=-jnp.inf), axis=0)
@@ -119,7 +122,7 @@ class StreamScores(AbstractLearnedStudy):
         """For every trial the meta-parameters, and for every factor that and the states before all streams."""
 
         def begin(parameters: PyTree, key: Key[Array, ""], factor: Float[Array, ""]) -> tuple[Array, PyTree]:
-            learner = scaled(self.trial_learner(parameters, key), factor)
+            learner = scaled(trial_learner(self.learner, parameters, key, resample=True), factor)
             init_keys = jax.vmap(lambda number: stream_keys(key, number)[2])(jnp.arange(self.episodes))
             return factor, jax.vmap(learner.init)(init_keys)
 
@@ -128,18 +131,18 @@ class StreamScores(AbstractLearnedStudy):
         return learned, with_all(learned, conditions.keys(), jnp.asarray(factors, float))
 
     def _one_trial(
-        self, counts: tuple[int, ...], index: int, scored: int | None, task, first, carry, key
+        self, counts: tuple[int, ...], index: int, scored: int | None, given, first, carry, key
     ) -> tuple[PyTree, dict[str, Array]]:
         """Go on with all streams of a trial, from number ``first`` on, up to the part ``counts[index]``.
 
         ``carry`` holds the meta-parameters, and for every factor that and the states reached on all streams. Scores are
         those of the factor with the number ``scored``, or of all.
         """
-        parameters, lines = carry
+        (start, task), (parameters, lines) = given, carry
 
         def along(line: tuple[Float[Array, ""], PyTree]) -> tuple[tuple[Array, PyTree], dict[str, Array]]:
             factor, states = line
-            learner = scaled(self.trial_learner(parameters, key), factor)
+            learner = scaled(trial_learner(start, parameters, key, resample=True), factor)
 
             def one(given: tuple[Int[Array, ""], PyTree]) -> tuple[PyTree, dict[str, Array]]:
                 number, state = given

@@ -12,6 +12,7 @@ from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.trials import best_of, compiled
 from metaplax.runs.schema import Search
 from metaplax.tasks import AbstractTask
+from metaplax.training import trial_learner
 
 TUNING = 1 << 20
 """Index of the first episode that learning rates are tuned on, far from those that are scored."""
@@ -39,9 +40,12 @@ class Transfer(AbstractLearnedStudy):
         return self.episodes
 
     def conduct(self, conditions: Conditions) -> None:
-        def one_trial(task, index, parameters, key):
+        def one_trial(given, index, parameters, key):
+            learner, task = given
             task_key, learner_key = jax.random.split(jax.random.fold_in(key, index))
-            loss, metrics = self.trial_learner(parameters, key).run(task.sample(task_key), learner_key)
+            loss, metrics = trial_learner(learner, parameters, key, resample=True).run(
+                task.sample(task_key), learner_key
+            )
             return parameters, {"loss": loss, **metrics}
 
         def multiplied(factor: float) -> PyTree:
@@ -55,10 +59,10 @@ class Transfer(AbstractLearnedStudy):
 
         learned = self.learned(conditions)
         scores: dict[float, float] = {}
-        padded = conditions.layout.pad(learned)
-        step = tuning_step = compiled(one_trial, self.task, conditions.keys(), padded)
+        keys, padded = conditions.keys(), conditions.layout.pad(learned)
+        step = tuning_step = compiled(one_trial, self.given, keys, padded)
         if self.tuning_task is not None and len(self.factors) > 1:
-            tuning_step = compiled(one_trial, self.tuning_task, conditions.keys(), padded)
+            tuning_step = compiled(one_trial, (self.learner, self.tuning_task), keys, padded)
         factor = best_of(self.factors, score)
         if scores:
             conditions.recorder.searched(

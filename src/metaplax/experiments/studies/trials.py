@@ -14,45 +14,45 @@ from metaplax.learners import AbstractLearner
 from metaplax.runs import Step
 from metaplax.tasks import AbstractTask
 from metaplax.training import choose_layout, resample_key
-from metaplax.training.layout import compile_step
+from metaplax.training.programs import compile_step
 
 OneTrial = Callable[[Any, Int[Array, ""], PyTree, Key[Array, ""]], tuple[PyTree, dict[str, Array]]]
-"""What a study does in a step, ``one_trial``: from the task of a trial, the index of the step, the state before it and
-the key of the trial to the state after it and what to record."""
+"""What a study does in a step, ``one_trial``: from what is given to a trial, the index of the step, the state before it
+and the key of the trial to the state after it and what to record."""
 
 
-def with_arrays(one_trial: Callable[..., Any], task: PyTree) -> tuple[PyTree, Callable[..., Any]]:
-    """The arrays of a task, and the step of one trial as a function of these, so that they are no constants of it.
-
-    Args:
-        one_trial: a function of the task of a trial, the index of the step, the state before it, and the key.
-        task: a task, of which every trial gets its own draw, or anything else that contains arrays.
-    """
-    arrays, constants = eqx.partition(task, eqx.is_array)
-
-    def step(arrays: PyTree, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]) -> Any:
-        given = eqx.combine(arrays, constants)
-        drawn = given.resample(resample_key(key)) if isinstance(given, AbstractTask) else given
-        return one_trial(drawn, index, state, key)
-
-    return arrays, step
+def drawn(given: PyTree, key: Key[Array, ""]) -> Any:
+    """What is given to the trial with this key: of every task in it, the trial has its own draw."""
+    is_task = lambda node: isinstance(node, AbstractTask)  # noqa: E731
+    draw = lambda node: node.resample(resample_key(key)) if is_task(node) else node  # noqa: E731
+    return jax.tree.map(draw, given, is_leaf=is_task)
 
 
-def compiled(one_trial: OneTrial, task: PyTree, keys: Key[Array, " trials"], state: PyTree) -> Step:
-    """Compile the step of one trial into one of all trials, given a task as for ``with_arrays``.
+def compiled(one_trial: OneTrial, given: PyTree, keys: Key[Array, " trials"], state: PyTree) -> Step:
+    """Compile the step of one trial into one of all trials.
 
     It takes and gives states padded by the layout, of the same shapes as ``state``.
+
+    Args:
+        one_trial: what a trial does in a step.
+        given: what it is given, before ``drawn``: a task, a learner and a task, or the like. The arrays and numbers in
+            it are arguments of the program, so that studies that differ in these only share it.
+        keys: one per trial.
+        state: before the first step.
     """
-    arrays, step = with_arrays(one_trial, task)
-    return compile_step(choose_layout(len(keys)), step, arrays, keys, state)
+
+    def step(given: Any, index: Int[Array, ""], state: PyTree, key: Key[Array, ""]) -> Any:
+        return one_trial(drawn(given, key), index, state, key)
+
+    return compile_step(choose_layout(len(keys)), step, given, keys, state)
 
 
-def conduct_trials(conditions: Conditions, one_trial: OneTrial, task: PyTree, state: PyTree, steps: int) -> PyTree:
-    """Take all steps of all trials, from the recorder's last checkpoint on, with a task as for ``with_arrays``.
+def conduct_trials(conditions: Conditions, one_trial: OneTrial, given: PyTree, state: PyTree, steps: int) -> PyTree:
+    """Take all steps of all trials, from the recorder's last checkpoint on, with what is given as for ``compiled``.
 
     The state before the first step is given and that after the last one returned, with a leading axis of trials.
     """
-    step = partial(compiled, one_trial, task, conditions.keys())
+    step = partial(compiled, one_trial, given, conditions.keys())
     return conditions.run_steps(step, state, steps, padded=True)
 
 

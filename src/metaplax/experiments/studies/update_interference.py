@@ -22,6 +22,7 @@ from metaplax.experiments.studies.stream_scores import StreamLearner
 from metaplax.experiments.studies.trials import conduct_trials
 from metaplax.learners import OnlineGradient
 from metaplax.tasks import AbstractContinualTask, Examples
+from metaplax.training import trial_learner
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class UpdateInterference(AbstractLearnedStudy):
         return self.episodes
 
     def conduct(self, conditions: Conditions) -> None:
-        def one_trial(task, index, parameters, key):
-            learner = self.trial_learner(parameters, key)
+        def one_trial(given, index, parameters, key):
+            learner, task = trial_learner(given[0], parameters, key, resample=True), given[1]
             return parameters, self.measured(learner, task, jax.random.fold_in(key, index))
 
-        conduct_trials(conditions, one_trial, self.task, self.learned(conditions), self.episodes)
+        conduct_trials(conditions, one_trial, self.given, self.learned(conditions), self.episodes)
         conditions.recorder.finish(self.episodes, {})
 
     def measured(self, learner: Any, task: AbstractContinualTask, key: Key[Array, ""]) -> dict[str, Float[Array, ""]]:
