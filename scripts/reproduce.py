@@ -40,7 +40,7 @@ def configuration(command: str) -> dict[str, Any]:
     program, verb, name, *options = shlex.split(command)
     if (program, verb) != ("metaplax", "run"):
         raise UsageError(f"{command!r} must begin with 'metaplax run'")
-    return stored(configured(name, options).experiment)
+    return stored(configured([name, *options]).experiment)
 
 
 def older(name: str, entry: Mapping[str, Any]) -> str:

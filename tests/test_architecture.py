@@ -25,8 +25,10 @@ ALLOWED = {
     "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks", "optim", "plasticity"}
     | {"runs", "tasks", "training"},
     "reports": {"analysis", "plasticity", "runs"},
+    # Above experiments, which workers run, and reports, which they write; not all that uses it is the command line.
+    "sweeps": {"data", "experiments", "learners", "reports", "runs", "training"},
     "cli": {"analysis", "data", "estimators", "experiments", "feedback", "learners", "networks", "plasticity"}
-    | {"reports", "runs", "tasks", "training"},
+    | {"reports", "runs", "sweeps", "tasks", "training"},
 }  # fmt: skip
 ROOMS = sorted(ALLOWED)
 LONGEST = 60

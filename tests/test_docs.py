@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metaplax.cli import main
+from metaplax.cli.sweep_options import Engine, SweepOptions
 from metaplax.experiments import EXPERIMENTS, RunOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +27,7 @@ OUTPUT = {
     "streams.md": r"squared error: \d",
 }
 """What the code of a page prints, if it prints no rule."""
-VERBS = {"list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data", "bench"}
+VERBS = {"list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "bench"}
 EXAMPLES = ROOT / "docs" / "examples.md"
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8") and page != EXAMPLES]
 SPHINX_ROLE = re.compile(r":[a-z]+:`")
@@ -107,7 +108,8 @@ def test_every_command_in_the_documentation_exists(page):
         named = [argument for argument in arguments if re.match(r"(shervani|lindsey|zucchet)\d|quickstart$", argument)]
         for name in named:
             assert name in EXPERIMENTS
-            _check_options(EXPERIMENTS.get(verb, EXPERIMENTS[name]), arguments)
+            further = (SweepOptions, Engine) if verb == "sweep" else (RunOptions,)
+            _check_options(EXPERIMENTS.get(verb, EXPERIMENTS[name]), arguments, further)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -134,12 +136,13 @@ def test_no_help_text_holds_a_sphinx_role(verb, capsys):
 def _commands(page: Path) -> list[list[str]]:
     """The arguments of every ``metaplax ...`` in the console blocks of a page."""
     text = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    text = text.replace("\\\n", "")
     return [shlex.split(line, comments=True) for line in re.findall(r"^\$ metaplax (.*)$", text, re.MULTILINE)]
 
 
-def _check_options(experiment: type, arguments: list[str]) -> None:
-    """Every option is a field of the experiment or of the run, and the preset exists."""
-    fields = {field.name for kind in (experiment, RunOptions) for field in dataclasses.fields(kind)}
+def _check_options(experiment: type, arguments: list[str], further: tuple[type, ...]) -> None:
+    """Every option is a field of the experiment, or of the run or sweep, and the preset exists."""
+    fields = {field.name for kind in (experiment, *further) for field in dataclasses.fields(kind)}
     for argument in arguments:
         if argument.startswith("--"):
             assert argument.removeprefix("--").replace("-", "_") in fields, argument

@@ -3,8 +3,12 @@
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from filelock import FileLock, Timeout
 
 
 def refuse_links(path: Path, below: Path | None = None) -> None:
@@ -63,3 +67,19 @@ def open_to_append(path: Path) -> IO[str]:
     """
     refuse_links(path)
     return path.open("a", encoding="utf-8")
+
+
+@contextmanager
+def locked(folder: Path, problem: str) -> Iterator[None]:
+    """Hold the lock of a folder, which the operating system releases when the process ends.
+
+    Raises:
+        OSError: another process holds it; says ``problem``.
+    """
+    refuse_links(folder / ".lock")
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise OSError(errno.EBUSY, problem, str(folder)) from None
+    with lock:
+        yield

@@ -1,6 +1,5 @@
 """The verbs of the command line; the options of a verb are the parameters of its function."""
 
-from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
@@ -14,14 +13,17 @@ from metaplax import experiments, reports
 from metaplax.cli import tables
 from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
+from metaplax.cli.named import named
 from metaplax.cli.parsing import UsageError, call, nearest, parse
+from metaplax.cli.sweeping import sweep, work
 from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, RunOptions
 from metaplax.runs import Interruption, NoProgress, RunFolder, default_progress, join_processes, use_compilation_cache
 from metaplax.runs.hosts import is_first
+from metaplax.runs.sweep_folder import SweepFolder
 from metaplax.training import use_all_cores
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder")]
-OtherFolder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="another run folder")]
+OtherFolder = Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(help="another run folder")]
 DataDir = Annotated[Path | None, tyro.conf.arg(help="folder to look for data in, if it has moved")]
 EVALUATION = Evaluation()
 
@@ -71,41 +73,29 @@ def list_experiments(*, json: Json = False) -> None:
 
 def run(arguments: list[str]) -> None:
     """``metaplax run EXPERIMENT ...``, or ``metaplax run FILE.py:CLASS ...``; options depend on the experiment."""
-    if not arguments or arguments[0].startswith("-"):
-        names = ", ".join(experiments.names())
-        if not arguments or arguments[0] not in ("-h", "--help"):
-            raise UsageError(f"which experiment? There are {names}")
-        print(f"usage: metaplax run EXPERIMENT [--FIELD ...]\n\nEXPERIMENT is FILE.py:CLASS, or one of {names}")
+    if (asked := configured(arguments)) is None:
         return
-    asked = configured(arguments[0], arguments[1:])
     asked.several.join()
     _conduct(partial(experiments.run, asked.experiment, asked.run), asked.json)
 
 
-def configured(name: str, options: list[str]) -> Any:
-    """What ``metaplax run`` makes of an experiment and options: its ``experiment``, the options ``run`` and ``json``.
+def configured(arguments: list[str]) -> Any:
+    """What ``metaplax run`` is asked for: ``experiment``, ``run``, ``several`` and ``json``; ``None`` if for help.
 
     Raises:
         UsageError: an option is unknown or has a value of the wrong type.
         ConfigError: there is no such experiment or preset, or the configuration is refused.
     """
-    kind = experiments.lookup(name)
-    preset = _preset(options) or ("quick" if "quick" in kind.presets else next(iter(kind.presets), "default"))
-    start = experiments.configure(kind, preset)
+    if (found := named(arguments, "run")) is None:
+        return None
+    name, start, preset = found
     fields = [
         ("experiment", tyro.conf.OmitArgPrefixes[type(start)], field(default=start)),
         ("run", tyro.conf.OmitArgPrefixes[RunOptions], field(default=RunOptions(preset=preset))),
         ("several", tyro.conf.OmitArgPrefixes[Processes], field(default=ALONE)),
         ("json", Json, field(default=False)),
     ]
-    return parse(make_dataclass("Run", fields, frozen=True), options, f"metaplax run {name}")
-
-
-def _preset(arguments: list[str]) -> str:
-    """The last preset among the arguments, or nothing; it is needed first, since it sets the defaults of the fields."""
-    parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", nargs="?", default="", const="")
-    return parser.parse_known_args(arguments)[0].preset
+    return parse(make_dataclass("Run", fields, frozen=True), arguments[1:], f"metaplax run {name}")
 
 
 def compare_estimators(arguments: list[str]) -> None:
@@ -162,20 +152,47 @@ def _conduct(act: Callable[..., RunFolder], as_json: bool) -> None:
 
 
 def report(dirs: Annotated[tuple[Path, ...], tyro.conf.Positional], *, out: Path | None = None) -> None:
-    """Write the one-file HTML report of one or more runs; trials of runs that differ in their seeds only are pooled.
+    """Write the one-file HTML report of one or more runs, or of a sweep.
+
+    Trials of runs that differ in their seeds only are pooled.
 
     Args:
-        dirs: run folders
-        out: file to write; by default report.html in the run folder, or in the current folder for several runs
+        dirs: run folders, or one sweep folder
+        out: file to write; by default report.html in the folder, or in the current folder for several runs
     """
     if not dirs:
         raise UsageError("which run folder? `metaplax report DIR ...`")
-    print(reports.write(dirs, out or (dirs[0] if len(dirs) == 1 else Path()) / "report.html"))
+    target = out or (dirs[0] if len(dirs) == 1 else Path()) / "report.html"
+    sweeps = [path for path in dirs if SweepFolder.is_at(path)]
+    if sweeps and len(dirs) > 1:
+        raise UsageError(f"{sweeps[0]} is a sweep folder, which has a report of its own: name it alone")
+    print(reports.write_sweep(sweeps[0], target) if sweeps else reports.write(dirs, target))
 
 
-def compare(first: Folder, second: OtherFolder, *, json: Json = False) -> None:
-    """Compare the quantities of two runs: trial by trial if they share seed and data, else as independent groups."""
+def compare(first: Folder, second: OtherFolder = None, *, json: Json = False) -> None:
+    """Compare the quantities of two runs, or the settings of one sweep.
+
+    Runs are compared trial by trial if they share seed and data, else as independent groups.
+    """
+    for one in filter(SweepFolder.is_at, (first, second or first)):
+        if second is not None:
+            raise UsageError(f"{one} is a sweep folder, whose settings are compared with each other: name it alone")
+        return _compare_settings(reports.read_sweep(one), json)
+    if second is None:
+        raise UsageError("compare with what? `metaplax compare DIR DIR`, or one sweep folder")
     answer(reports.compare(reports.read(first), reports.read(second)), tables.comparison, as_json=json)
+    return None
+
+
+def _compare_settings(swept: reports.Swept, as_json: bool) -> None:
+    """Print the settings of a sweep, study by study, and which one is the best."""
+    studies = swept.any.labels if swept.any else {}
+    if as_json:
+        print(to_json(swept.as_json()))
+        return
+    for study in studies:
+        show(tables.sweep(swept, study))
+    print(*(f"finding: {verdict}" for verdict in swept.verdicts()), sep="\n")
 
 
 def data(
@@ -215,5 +232,6 @@ WITH_FIXED_OPTIONS = {
 VERBS: dict[str, Callable[[list[str]], int | None]] = {
     **{name: partial(call, function, f"metaplax {name}") for name, function in WITH_FIXED_OPTIONS.items()},
     **{"run": run, "bench": bench, "compare-estimators": compare_estimators},
+    **{"sweep": sweep, "sweep-worker": work},
 }
 """Do what they say with the arguments that follow the verb, and return the exit code, if it is not 0."""

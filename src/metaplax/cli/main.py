@@ -9,6 +9,7 @@ from pathlib import Path
 from metaplax._version import __version__
 from metaplax.cli.console import discard_output, replace_unprintable
 from metaplax.cli.parsing import UsageError, nearest
+from metaplax.cli.sweep import WORKER, is_conducted_here, sweep
 
 FAILURE = 1
 USAGE = 2
@@ -16,7 +17,7 @@ STOPPED = 130
 BROKEN_PIPE = 141
 
 HELP = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
-VERBS = ("list", "run", "resume", "evaluate", "report", "compare", "compare-estimators", "data", "bench")
+VERBS = ("list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "bench")
 MOVED = {"bench-steps": "inner steps are timed by `python -m benchmarks steps` in a checkout"}
 
 
@@ -51,9 +52,11 @@ def _run(arguments: list[str]) -> int:
         print(__version__)
         return 0
     try:
-        if arguments[0] not in VERBS:
+        if arguments[0] not in (*VERBS, WORKER[-1]):
             hint = MOVED.get(arguments[0]) or f"there is no verb {arguments[0]!r}: {nearest(arguments[0], VERBS)}"
             raise UsageError(hint)
+        if arguments[0] == "sweep" and is_conducted_here(arguments[1:]):
+            return sweep(arguments[1:])
         return explained(arguments[0], arguments[1:])
     except UsageError as error:
         return _complain(error, USAGE)

@@ -1,12 +1,14 @@
 """Tables on the terminal."""
 
+from collections import Counter
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from metaplax.analysis import mean_and_interval
-from metaplax.reports import Recorded, against_best
+from metaplax.reports import Recorded, Swept, against_best
+from metaplax.runs.sweep_folder import value_text
 
 
 def grid(*titles: str, rows: list[list[str]], title: str = "", caption: str = "") -> Table:
@@ -63,6 +65,43 @@ def _difference(row: dict[str, Any]) -> list[str]:
     verdict = {None: "cannot tell", True: "they differ", False: "no difference shown"}[found["shown"]]
     text = mean_and_interval(found["mean"], found["ci_low"], found["ci_high"], found["n"])
     return [text, "paired" if found["paired"] else "unpaired", verdict]
+
+
+def sweep_states(states: dict[str, dict[str, Any]]) -> Table:
+    """The runs of a sweep, with how far they are."""
+    rows = [
+        [name, one["state"], f"{one['part']:.0%}", one["host"], " ".join(filter(None, (one["study"], one["error"])))]
+        for name, one in states.items()
+    ]
+    count = Counter(one["state"] for one in states.values())
+    caption = ", ".join(f"{number} {state}" for state, number in count.items())
+    return grid("run", "state", "done", "host", "study", rows=rows, caption=caption)
+
+
+def estimate(found: dict[str, Any]) -> Table:
+    """What a sweep would cost."""
+    timed = f"{found['settings_timed']} of {found['settings']} settings were timed, two steps each"
+    left = ", ".join(found["studies_not_timed"])
+    caption = f"{timed}; without {left}, which use what other studies have learned" if left else timed
+    runs = f"{found['runs']} ({found['settings']} settings x {found['seeds']} seeds)"
+    rows = [[runs, f"{found['cpu_hours']:.3g}", f"{found['hours']:.3g} ({found['workers']} at a time)"]]
+    rows[0].append(f"{found['disk_gb']:.3g}")
+    return grid("runs", "CPU-hours", "hours here", "disk, GB", rows=rows, caption=caption)
+
+
+def sweep(swept: Swept, study: str) -> Table:
+    """The settings of a sweep for one study, with paired differences to the reference."""
+    rows = []
+    for row in swept.rows(study):
+        found, difference = row["quantity"], row["difference"]
+        value = mean_and_interval(found["mean"], found["ci_low"], found["ci_high"], found["n"]) if found else "-"
+        behind = "reference" if row["is_reference"] else str(difference or "-")
+        finished = f"{len(row['finished'])}/{len(row['names'])}"
+        rows.append([*(value_text(one) for one in row["setting"].values()), value, behind, finished])
+    titles = (*swept.fields, swept.what, "difference to the reference", "runs")
+    label = swept.any.labels[study] if swept.any else study
+    caption = "means with 98 % intervals over all trials of all seeds; differences are paired by seed and trial"
+    return grid(*titles, rows=rows, title=label, caption=caption)
 
 
 def data_sets(states: list[dict[str, Any]]) -> Table:

@@ -50,8 +50,9 @@ def run(
     options: RunOptions,
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
+    name: str = "",
 ) -> RunFolder:
-    """Run an experiment into a new folder.
+    """Run an experiment into a new folder, or into the one with this name, in which no run may have begun.
 
     Raises:
         ConfigError: the configuration cannot be run.
@@ -59,6 +60,18 @@ def run(
         RunFolderError: the folder cannot be written.
         Interrupted: the interruption was requested; the run can be resumed.
     """
+    studies, config = planned(experiment, options)
+    compared = {name: value for name, value in config.items() if name != "data_dir"}
+    hosts.require_same(json.dumps(compared, sort_keys=True, default=str), "configuration")
+    with hosts.own_place(Path(options.out)) as place:
+        folder = RunFolder.create(place, experiment.name, config, name)
+        with folder.writing():
+            conduct_all(experiment, studies, folder, progress, interruption)
+    return folder
+
+
+def planned(experiment: AbstractExperiment, options: RunOptions) -> tuple[dict[str, AbstractStudy], dict[str, Any]]:
+    """The studies of an experiment, and what ``config.json`` says of it, see ``run``; nothing is written."""
     if not 0 <= options.checkpoint_seconds < float("inf"):
         raise ConfigError(f"checkpoint_seconds must be a number of seconds, not {options.checkpoint_seconds}")
     use_all_cores()
@@ -82,13 +95,7 @@ def run(
         "published": {name: asdict(published) for name, published in experiment.published_values().items()},
         "config": stored(experiment),
     }
-    compared = {name: value for name, value in config.items() if name != "data_dir"}
-    hosts.require_same(json.dumps(compared, sort_keys=True, default=str), "configuration")
-    with hosts.own_place(Path(options.out)) as place:
-        folder = RunFolder.create(place, experiment.name, config)
-        with folder.writing():
-            conduct_all(experiment, studies, folder, progress, interruption)
-    return folder
+    return studies, config
 
 
 def resume(

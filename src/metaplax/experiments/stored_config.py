@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 from metaplax import runs
@@ -40,18 +41,10 @@ def read_back(folder: RunFolder, config: Mapping[str, Any]) -> AbstractExperimen
     Raises:
         RunFolderError: it describes none of this version, or another one than the run was started with.
     """
-    path, given = folder.path / "config.json", config["config"]
-    try:
-        code, others = config.get("code"), named_files(given)
-        refuse_in_folder(others, folder.path)
-        kind = load_recorded(code, folder.path) if code else lookup(config["experiment"])
-        _check_types(kind, given)
-        experiment = kind(**{name: runs.with_tuples(value) for name, value in given.items()})
-        before = config.get("files", {})
-        changed = [path for path in others if before.get(str(path)) not in (None, checksum(path))]
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise RunFolderError(f"{path} does not describe an experiment of this version: {error}") from error
-    now = source(kind)
+    path, given, code = folder.path / "config.json", config["config"], config.get("code")
+    experiment = described_by(path, config["experiment"], code, given)
+    now, before = source(type(experiment)), config.get("files", {})
+    changed = [file for file in named_files(given) if before.get(str(file)) not in (None, checksum(file))]
     if code and now and now["sha256"] != code["sha256"]:
         changed = [*changed, now["file"]]
     for file in changed:
@@ -67,6 +60,21 @@ def read_back(folder: RunFolder, config: Mapping[str, Any]) -> AbstractExperimen
                 " back, or start another run"
             )
     return experiment
+
+
+def described_by(path: Path, name: str, code: Mapping[str, str] | None, given: Mapping[str, Any]) -> AbstractExperiment:
+    """The experiment with this name, or from this file of one's own, with the fields that a JSON file gives.
+
+    Raises:
+        RunFolderError: there is no such experiment in this version, or it cannot have such fields.
+    """
+    try:
+        refuse_in_folder(named_files(given), path.parent)
+        kind = load_recorded(code, path.parent) if code else lookup(name)
+        _check_types(kind, given)
+        return kind(**{name: runs.with_tuples(value) for name, value in given.items()})
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path} does not describe an experiment of this version: {error}") from error
 
 
 def extend(

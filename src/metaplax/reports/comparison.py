@@ -12,9 +12,9 @@ LARGER_IS_BETTER = {"accuracy": True, "loss": False, "regret": False, "error": F
 """By how the name of a quantity begins."""
 
 
-def score(run: Recorded) -> tuple[str, bool] | None:
-    """The headline quantity, and whether larger is better; ``None`` if it does not say which arm is better."""
-    what = next(iter(run.headline), "")
+def score(run: Recorded, what: str = "") -> tuple[str, bool] | None:
+    """A quantity, by default the headline, and whether larger is better; ``None`` if it does not say what is better."""
+    what = what or next(iter(run.headline), "")
     return next(((what, larger) for start, larger in LARGER_IS_BETTER.items() if what.startswith(start)), None)
 
 

@@ -36,7 +36,7 @@ def write(folders: Sequence[Path | str | Recorded], target: Path | str) -> Path:
     if len(folders) == 1 and target.parent.absolute() == runs[0].path.absolute():
         for figure in figures:
             RunFolder(runs[0].path).write_text(f"figures/{figure['name']}.svg", figure["svg"])
-    page = _template().render(
+    page = template("report.html.jinja").render(
         runs=[(run, _studies(run, runs)) for run in runs],
         verdicts=[verdict for run in runs for verdict in verdicts(run)],
         figures=figures,
@@ -47,7 +47,8 @@ def write(folders: Sequence[Path | str | Recorded], target: Path | str) -> Path:
     return target
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of this package, with the filters that pages use."""
     environment = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=True, undefined=StrictUndefined)
     environment.loader = PackageLoader("metaplax.reports")
     environment.filters |= {
@@ -56,7 +57,7 @@ def _template() -> Template:
         "inline": inline,
         "with_interval": lambda q: mean_and_interval(q["mean"], q["ci_low"], q["ci_high"], q["n"]),
     }
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def _studies(run: Recorded, runs: Sequence[Recorded]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ class ReportOptions:
         loss_unit: unit of outer losses.
         by_cost: whether reports also plot outer losses against processor time.
         scanned: if arms differ in one number, what that number is called; else empty.
+        validation: quantities of main studies that are measured on data which are kept for choosing settings.
     """
 
     averaged: int = 100
@@ -27,6 +28,7 @@ class ReportOptions:
     loss_unit: str = "nats"
     by_cost: bool = False
     scanned: str = ""
+    validation: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

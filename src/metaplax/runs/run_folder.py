@@ -33,6 +33,11 @@ def refuse_undecodable(path: Path) -> None:
         raise RunFolderError(f"{path} cannot be written: checkpoints need a path in UTF-8, so take another") from error
 
 
+def fresh_name(experiment: str) -> str:
+    """A name for a folder that there is not yet: of the experiment, with the time and an id."""
+    return f"{experiment.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
 class RunFolder:
     """A run folder on disk.
 
@@ -44,23 +49,35 @@ class RunFolder:
         self.metrics = Metrics(self.path / "metrics.jsonl")
 
     @staticmethod
-    def create(parent: Path | str, experiment: str, config: dict[str, Any]) -> "RunFolder":
-        """Make a new folder ``<experiment>-<time>-<id>`` in ``parent`` and write its configuration.
+    def create(parent: Path | str, experiment: str, config: dict[str, Any], name: str = "") -> "RunFolder":
+        """Make a new folder in ``parent`` and write its configuration.
+
+        Args:
+            parent: where it is made.
+            experiment: name of the experiment.
+            config: the configuration.
+            name: of the folder, which may exist, but not hold a configuration; by default
+                ``<experiment>-<time>-<id>``.
 
         Raises:
-            RunFolderError: the folder cannot be written.
+            RunFolderError: the folder cannot be written, or the run in it has begun.
         """
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = Path(parent) / f"{experiment.replace('/', '-')}-{stamp}-{secrets.token_hex(2)}"
-        refuse_undecodable(path)
+        folder = RunFolder(Path(parent) / (name or fresh_name(experiment)))
+        refuse_undecodable(folder.path)
         with explaining(Path(parent)):
-            path.mkdir(parents=True)
-        folder = RunFolder(path)
-        asked = {"experiment": experiment, "config": config.get("config", {})}
-        folder.write_json("env.json", {**environment(), "asked": asked})
-        # Last, because a folder with a config is one that can be resumed.
-        folder.write_json("config.json", config)
+            refuse_links(folder.path)
+            folder.path.mkdir(parents=True, exist_ok=bool(name))
+        with folder.writing():
+            if (folder.path / "config.json").exists():
+                raise RunFolderError(f"the run in {folder.path} has begun already: resume it")
+            folder._begin(experiment, config)
         return folder
+
+    def _begin(self, experiment: str, config: dict[str, Any]) -> None:
+        asked = {"experiment": experiment, "config": config.get("config", {})}
+        self.write_json("env.json", {**environment(), "asked": asked})
+        # Last, because a folder with a config is one that can be resumed.
+        self.write_json("config.json", config)
 
     @staticmethod
     def open(path: Path | str) -> "RunFolder":

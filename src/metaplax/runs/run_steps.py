@@ -1,18 +1,18 @@
 """Taking compiled steps one after the other, so that nothing is lost when a signal such as Ctrl-C stops it."""
 
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from metaplax._interruption import STOPPING, Interruption
 from metaplax.runs.hosts import agreed
 from metaplax.runs.progress import AbstractProgress
 from metaplax.runs.recorder import AbstractRecorder
+
+__all__ = ["STOPPING", "Interrupted", "Interruption", "Step", "run_steps"]
 
 Step = Callable[[int, PyTree], tuple[PyTree, dict[str, Array]]]
 """From the index of the step and the state before it to the state after it and what to record, per trial."""
@@ -32,41 +32,7 @@ class Interrupted(Exception):
         self.step = step
 
 
-STOPPING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
-"""Signals that ask to stop, where the operating system has them: batch systems announce the end of a job by SIGUSR1."""
-
-
 ELSEWHERE = "a signal to another process"
-
-
-class Interruption:
-    """Whether the run was asked to stop: ``requested`` is the name of the signal, or empty."""
-
-    requested: str = ""
-
-    @contextmanager
-    def listening(self) -> Iterator["Interruption"]:
-        """Turn signals into requests to stop after the current step; a second signal stops at once.
-
-        Those that were to be ignored, as SIGHUP after ``nohup``, still are.
-        """
-        known = [signal.Signals[name] for name in STOPPING if name in signal.Signals.__members__]
-        heard = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._on_signal) for number in heard}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        del frame
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
-        # After SIGHUP the terminal may be gone.
-        with suppress(OSError):
-            os.write(2, b"stopping after the current step; once more to stop at once\n")
 
 
 def run_steps(

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any, NotRequired, TypedDict, TypeVar
+from typing import IO, Annotated, Any, Literal, NotRequired, TypedDict, TypeVar
 
 import msgspec
 
@@ -150,6 +150,63 @@ class Result(TypedDict, total=False):
     seconds: float
     episodes_per_second: float | None
     finished: str
+
+
+Cores = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class SweepTask(TypedDict):
+    """A run of a sweep: its fields that differ from those of other runs, and its seed."""
+
+    setting: dict[str, Any]
+    seed: int
+
+
+class SearchPlan(TypedDict):
+    """What a search looks for: the quantity, the number of settings to try, and which fields are on a log scale."""
+
+    goal: str
+    maximise: bool
+    settings: Annotated[int, msgspec.Meta(ge=1)]
+    log: list[str]
+
+
+class SweepPlan(TypedDict):
+    """``sweep.json``"""
+
+    experiment: str
+    code: Code | None
+    preset: str
+    data_dir: str | None
+    checkpoint_seconds: Annotated[float, msgspec.Meta(ge=0)]
+    validation: list[str]
+    config: dict[str, Any]
+    fields: dict[str, list[Any]]
+    seeds: list[int]
+    cores: Cores
+    gpu_share: Share
+    tasks: dict[Name, SweepTask]
+    search: SearchPlan | None
+    version: str
+
+
+class Chosen(TypedDict):
+    """A setting that a search has chosen: its runs, and how often it was begun; a file in ``chosen``."""
+
+    runs: dict[Name, SweepTask]
+    tries: Count
+
+
+class RunState(TypedDict):
+    """What is known of a run of a sweep: a file in ``states``."""
+
+    state: Literal["waiting", "running", "stopped", "failed", "finished"]
+    part: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    study: str
+    error: str
+    seconds: float
+    host: str
 
 
 class Shown(TypedDict):

@@ -92,7 +92,7 @@ class AbstractMetaOptimisation(AbstractExperiment):
             )
 
     def report_options(self) -> ReportOptions:
-        return ReportOptions(axis="meta-step", averaged=5)
+        return ReportOptions(axis="meta-step", averaged=5, validation=("accuracy", "loss"))
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         with config_errors():
