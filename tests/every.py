@@ -182,7 +182,7 @@ EXACT = ("Reversible", "Checkpointed", "Reverse", "ForwardMode")
 
 
 UNBIASED = ("ForwardGradient", "EvolutionStrategies", "PersistentES")
-RUN = ("OnlinePlasticity", "OnlineGradient, head", "ComplexSynapse", "GainModulation")
+RUN = ("OnlinePlasticity", "OnlineGradient, head", "ComplexSynapse")
 """Learners with which those are run, and not only traced: a program takes seconds to compile."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metaplax.cli import main
+from metaplax.cli.commands import Processes
 from metaplax.cli.sweep_options import Engine, SweepOptions
 from metaplax.experiments import EXPERIMENTS, RunOptions
 
@@ -108,7 +109,7 @@ def test_every_command_in_the_documentation_exists(page):
         named = [argument for argument in arguments if re.match(r"(shervani|lindsey|zucchet)\d|quickstart$", argument)]
         for name in named:
             assert name in EXPERIMENTS
-            further = (SweepOptions, Engine) if verb == "sweep" else (RunOptions,)
+            further = (SweepOptions, Engine) if verb == "sweep" else (RunOptions, Processes)
             _check_options(EXPERIMENTS.get(verb, EXPERIMENTS[name]), arguments, further)
 
 

@@ -49,8 +49,8 @@ class PersistentES(AbstractPerturbed):
     outer loss after each. With ``K`` windows the estimate of a meta-step is ``K`` times the share of its window.
 
     Time ``O(pairs window P)`` per meta-step, two forward passes of one window per pair, and what a learner computes of
-    all examples at once (``precompute``) for every window anew; memory ``O(pairs P)`` whatever ``T``. Its variance is
-    up to ``K`` times that of ``EvolutionStrategies``: use it where an inner loop is too long to wait for its end, or
+    all examples at once (``precompute``) for every window anew; memory ``O(pairs P)`` whatever ``T``. Its variance
+    grows with ``K``: use it where an inner loop is too long to wait for its end, or
     where gradients explode in it. Needs an inner loop of so many steps. ``value_and_grad`` runs all windows of an inner
     loop with the meta-parameters that are given.
 
