@@ -6,12 +6,14 @@ meta-parameters after the last step and the quantities of the result.
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 SMALL = ("--sizes", "784", "24", "16", "47", "--shots", "8", "--queries", "4")
@@ -31,6 +33,9 @@ KINDS = {
     "wheel bandit": ("zucchet2022/wheel-bandit", *SMOKE, "--players", "maml", "lin_greedy", "--deltas", "0.5"),
 }
 """A small run of every kind of study, on data that are built in."""
+SWEEP = ("quickstart", *SMOKE, "--l1", "0", "1", "--seeds", "2")
+"""A sweep of four runs, which is killed with its workers."""
+SWEEPS = "sweep"
 CLOCKS = {"seconds", "cpu_seconds", "cpu_seconds_per_episode", "episodes_per_second", "finished", "checksum"}
 TIMED = ("cpu_seconds", "loss_at_equal_cost")
 """What depends on the time that a run took: entries of files, and quantities."""
@@ -38,7 +43,10 @@ TIMED = ("cpu_seconds", "loss_at_equal_cost")
 
 def start(*arguments: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "metaplax", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # In a group of its own, so that workers of a sweep can be killed with it.
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def finish(process: subprocess.Popen) -> None:
@@ -49,6 +57,11 @@ def finish(process: subprocess.Popen) -> None:
 
 def outcome(out: Path, name: str = "*") -> dict:
     """What a run has found, without what depends on the clock; rows in the order of studies and steps."""
+    if (out / SWEEPS).is_dir():
+        runs = sorted(path.parent for path in (out / SWEEPS).glob("*/metrics.jsonl"))
+        return {"rows": [row for run in runs for row in outcome(run.parent, run.name)["rows"]]} | {
+            run.name: outcome(run.parent, run.name) for run in runs
+        }
     (folder,) = out.glob(name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     rows.sort(key=lambda row: (row["study"], row["step"]))
@@ -59,6 +72,8 @@ def outcome(out: Path, name: str = "*") -> dict:
 
 
 def arguments(kind: str, out: Path) -> tuple[str, ...]:
+    if kind == SWEEPS:
+        return ("sweep", *SWEEP, "--checkpoint-seconds", "0.2", "--out", str(out / SWEEPS))
     return ("run", *KINDS[kind], "--checkpoint-seconds", "0.2", "--out", str(out))
 
 
@@ -69,8 +84,7 @@ def unbroken(kind: str, out: Path) -> tuple[dict, float]:
 
 
 def rows_in(out: Path) -> int:
-    files = list(out.glob("*/metrics.jsonl"))
-    return files[0].read_text().count("\n") if files else 0
+    return sum(file.read_text().count("\n") for file in [*out.glob("*/metrics.jsonl"), *out.glob("*/*/metrics.jsonl")])
 
 
 def wait_for(process: subprocess.Popen, out: Path, rows: int) -> None:
@@ -83,18 +97,19 @@ def broken(kind: str, out: Path, rows: int, delay: float) -> tuple[dict, str]:
     process = start(*arguments(kind, out))
     wait_for(process, out, rows)
     time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     folders = list(out.iterdir()) if out.exists() else []
-    if not folders or not (folders[0] / "config.json").exists():
+    if not folders or not any((folders[0] / plan).exists() for plan in ("config.json", "sweep.json")):
         # Killed before there was anything to resume: what a user would do is to start again.
         for folder in folders:
             folder.rename(out.parent / f"{out.name}-empty")
         finish(start(*arguments(kind, out)))
         return outcome(out), "before the run folder was there"
     done = rows_in(out)
-    saved = len(list(folders[0].glob("checkpoints/*/*/checksums.json")))
-    finish(start("resume", str(folders[0])))
+    saved = len(list(folders[0].rglob("checksums.json")))
+    finish(start(*(("sweep",) if kind == SWEEPS else ()), "resume", str(folders[0])))
     return outcome(out), f"after {done} rows with {saved} checkpoints"
 
 
@@ -102,8 +117,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="kills in all, of one kind after the other")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["meta-training"], metavar="KIND")
-    parser.add_argument("--all", action="store_const", dest="kinds", const=list(KINDS), help="all kinds of studies")
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, SWEEPS], default=["meta-training"], metavar="KIND")
+    parser.add_argument(
+        "--all", action="store_const", dest="kinds", const=[*KINDS, SWEEPS], help="all kinds of studies"
+    )
     asked = parser.parse_args()
     generator = random.Random(asked.seed)
     expected, different = {}, 0

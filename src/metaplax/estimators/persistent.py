@@ -21,7 +21,7 @@ class Particles(eqx.Module):
         key: data of the key of the inner loop that is under way.
         window: the window to run next; 0 if a new inner loop begins.
         inner: inner states of both sides of all pairs.
-        noise: perturbations, added up over the windows of this inner loop.
+        noise: perturbations of every leaf, added up over the windows of this inner loop.
         losses: outer losses after the last window.
         alive: pairs of which neither side has exploded in this inner loop.
     """
@@ -29,7 +29,7 @@ class Particles(eqx.Module):
     key: Array
     window: Int[Array, ""]
     inner: PyTree
-    noise: PyTree
+    noise: list[Array]
     losses: Float[Array, "pairs 2"]
     alive: Bool[Array, " pairs"]
 
@@ -83,7 +83,8 @@ class PersistentES(AbstractPerturbed):
     def start(self, learner: AbstractLearner, episode: Episode) -> Particles:
         inner, _ = self._inner(learner, episode)
         both = lambda leaf: jnp.zeros((self.pairs, 2, *leaf.shape), leaf.dtype)  # noqa: E731
-        noise = jax.tree.map(lambda leaf: jnp.zeros((self.pairs, *leaf.shape), leaf.dtype), parametrised(learner)[0])
+        leaves = jax.tree.leaves(parametrised(learner)[0])
+        noise = [jnp.zeros((self.pairs, *leaf.shape), leaf.dtype) for leaf in leaves]
         loss = jax.eval_shape(lambda: learner.run(_zeros(episode), jax.random.key(0))[0])
         key = jax.random.key_data(jax.random.key(0))
         alive = jnp.ones(self.pairs, bool)
@@ -121,9 +122,10 @@ class PersistentES(AbstractPerturbed):
     ) -> tuple[MetaGradient, Particles]:
         """One window of all particles, and the estimate of the meta-gradient that it gives."""
         is_new = carried.window == 0
-        drawn = self.noise(noise_key, parametrised(learner)[0])
+        drawn, structure = jax.tree.flatten(self.noise(noise_key, parametrised(learner)[0]))
         later = lambda new, old: jnp.where(is_new, new, old if self.reuse_noise else old + new)  # noqa: E731
-        noise = jax.tree.map(later, drawn, carried.noise)
+        summed = jax.tree.map(later, drawn, carried.noise)
+        noise = jax.tree.unflatten(structure, summed)
         steps = 0
 
         def run(learner: AbstractLearner, key: Key[Array, ""], inner: PyTree) -> PyTree:
@@ -131,7 +133,7 @@ class PersistentES(AbstractPerturbed):
             value, after, steps = self._run(learner, episode, key, carried.window, inner)
             return value, after
 
-        applied = noise if self.reuse_noise else drawn
+        applied = noise if self.reuse_noise else jax.tree.unflatten(structure, drawn)
         (losses, metrics), inner = self.in_pairs(learner, applied, run, self.keys(key), carried.inner)
         windows = self._windows(steps)
         alive = (is_new | carried.alive) & finite(losses)
@@ -141,7 +143,7 @@ class PersistentES(AbstractPerturbed):
         gradient = jax.tree.map(lambda leaf: share * leaf, gradient)
         ended = (carried.window + 1 == windows) | ~jnp.any(alive)
         window = jnp.where(ended, 0, carried.window + 1)
-        return summary(losses, metrics, gradient, alive), Particles(carried.key, window, inner, noise, losses, alive)
+        return summary(losses, metrics, gradient, alive), Particles(carried.key, window, inner, summed, losses, alive)
 
     def _run(
         self, learner: AbstractLearner, episode: Episode, key: Key[Array, ""], window: Int[Array, ""], inner: PyTree

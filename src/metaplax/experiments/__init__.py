@@ -4,6 +4,7 @@ from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditi
 from metaplax.experiments.comparing import ComparedEstimators, compare_estimators
 from metaplax.experiments.estimator_comparison import EstimatorComparison
 from metaplax.experiments.evaluate import Evaluation, evaluate
+from metaplax.experiments.hard_to_differentiate import LongInnerLoop, SampledActions
 from metaplax.experiments.registry import EXPERIMENTS, configure, lookup, names, register
 from metaplax.experiments.runner import RunOptions, preset, resume, run
 from metaplax.experiments.shervani2023 import OnlineRuleLearning
@@ -11,6 +12,7 @@ from metaplax.experiments.studies.meta_training import MetaTraining
 
 __all__ = [
     "EXPERIMENTS", "AbstractExperiment", "AbstractStudy", "ComparedEstimators", "Conditions", "ConfigError",
-    "EstimatorComparison", "Evaluation", "MetaTraining", "OnlineRuleLearning", "RunOptions", "compare_estimators",
-    "configure", "evaluate", "lookup", "names", "preset", "register", "resume", "run",
+    "EstimatorComparison", "Evaluation", "LongInnerLoop", "MetaTraining", "OnlineRuleLearning", "RunOptions",
+    "SampledActions", "compare_estimators", "configure", "evaluate", "lookup", "names", "preset", "register", "resume",
+    "run",
 ]  # fmt: skip
