@@ -93,7 +93,7 @@ def test_documentation_has_the_numbers_that_are_shipped():
         assert sorted(float(cell) for cell in cells[:3] if cell) == numbers
         accuracy = [learned.provenance["accuracy"][key] for key in ("mean", "ci_low", "ci_high")]
         assert cells[3] == f'`"{learned.feedback}"`'
-        assert cells[4] == "{}, {} to {}".format(*(f"{value:.3f}"[1:] for value in accuracy))
+        assert cells[4] == "{} [{}, {}]".format(*(f"{value:.3f}"[1:] for value in accuracy))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ class Blobs(AbstractExperiment):
 '''
 
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+pytestmark = pytest.mark.skipif(which("taskset") is None, reason="there is no taskset, to choose cores by")
 
 
 @pytest.fixture
@@ -55,13 +56,12 @@ def command(place: Path, *arguments: str, core: int = 0) -> subprocess.Popen:
     cores = sorted(os.sched_getaffinity(0))
     paths = os.pathsep.join([here, *(path for path in sys.path if path)])
     return subprocess.Popen(
-        [sys.executable, "-m", "metaplax", *arguments],
+        ["taskset", "-c", str(cores[core % len(cores)]), sys.executable, "-m", "metaplax", *arguments],
         cwd=place,
         env={**os.environ, "PYTHONPATH": paths, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {cores[core % len(cores)]}),
     )
 
 
@@ -140,7 +140,6 @@ def test_two_processes_stopped_resumed_killed_and_resumed_by_one_equal_one(place
             2,
             "--coordinator, --processes and --process are about a run of several: add --distributed",
         ),
-        (["--distributed"], 1, "the processes of this run are not known: give --coordinator HOST:PORT"),
         (["--distributed", "--coordinator", "here"], 1, "such as 10.0.0.1:9911, not 'here'"),
         (["--distributed", "--coordinator", "a:1", "--processes", "2", "--process", "2"], 1, "numbered 0 to 1, so"),
     ],
@@ -151,6 +150,16 @@ def test_what_does_not_make_a_run_of_several_is_one_sentence(options, code, told
     assert main(["run", "quickstart", "--preset", "smoke", *options]) == code
     said = capsys.readouterr().err
     assert told in said
+    assert said.count("\n") == 1
+
+
+def test_processes_that_are_not_known_are_asked_for(place, monkeypatch):
+    for name in ("SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    process = command(place, "run", "quickstart", "--preset", "smoke", "--distributed")
+    said, _ = process.communicate()
+    assert process.returncode == 1
+    assert said.startswith("metaplax: the processes of this run are not known: give --coordinator HOST:PORT")
     assert said.count("\n") == 1
 
 

@@ -31,7 +31,9 @@ def test_the_list_has_a_line_for_every_result():
     assert [line.split()[0] for line in lines] == list(reproduce.manifest())
     found = {line.split()[0]: line for line in lines}
     assert found["shervani2023-fig3-paper"].endswith("08e2475   2026-11-25  20   0.11  as today")
-    assert "older: average, numbers, rate_factors" in found["lindsey2020-omniglot-iid-quick"]
+    assert (
+        "older: average, dark_strokes, numbers, rate_factors, search_classes" in found["lindsey2020-omniglot-iid-quick"]
+    )
 
 
 def test_results_are_chosen_by_name_and_those_that_need_a_gpu_only_so():

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -149,12 +150,7 @@ def meta_train(
     check_outer(learner, estimator, optimizer, shapes)
     began, recorder, trial_keys = time.perf_counter(), recorder or MemoryRecorder(), keys_of_trials(key, trials)
     place = choose_layout(trials, meta_batch * runs_per_episode(optimizer), layout)
-    about = (meta_batch, resample, rollback, place)
-    if isinstance(optimizer, Evosax):
-        step = SearchStep(optimizer, *about)
-    else:
-        assert estimator is not None
-        step = MetaStep(estimator, *about)
+    step = _step(estimator, optimizer, meta_batch, resample, rollback, place)
     hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
 
     def trouble(state: MetaState, done: int) -> DivergedError | None:
@@ -168,11 +164,7 @@ def meta_train(
     first, state = recorder.resume(begun, meta_steps)
 
     def compiled(state: MetaState) -> Step:
-        update = None
-        if not isinstance(optimizer, Evosax):
-            parameters, memory = jax.eval_shape(partial(jax.tree.map, lambda leaf: leaf[0]), state.outer)
-            update = TracedUpdate(optimizer.update, parameters, memory, parameters)
-        given = learner, tasks, update
+        given = learner, tasks, _update(optimizer, state)
         return compile_step(place, step, given, trial_keys, state, donate=True)
 
     # An optimiser may keep the parameters themselves, but no buffer can be donated twice.
@@ -224,6 +216,22 @@ def first_carried(
     if estimator is None:
         return None
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], meta_batch, axis=0), estimator.start(learner, episode))
+
+
+def _step(estimator: AbstractEstimator | None, optimizer: Optimizer, *about: Any) -> MetaStep | SearchStep:
+    """One meta-step of one trial; what it is about are the further attributes of both kinds."""
+    if isinstance(optimizer, Evosax):
+        return SearchStep(optimizer, *about)
+    assert estimator is not None
+    return MetaStep(estimator, *about)
+
+
+def _update(optimizer: Optimizer, state: MetaState) -> TracedUpdate | None:
+    """The update of an optimiser that takes a meta-gradient, with its numbers as leaves."""
+    if isinstance(optimizer, Evosax):
+        return None
+    parameters, memory = jax.eval_shape(partial(jax.tree.map, lambda leaf: leaf[0]), state.outer)
+    return TracedUpdate(optimizer.update, parameters, memory, parameters)
 
 
 def _require_positive(**numbers: int) -> None:

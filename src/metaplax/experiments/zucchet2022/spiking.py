@@ -56,8 +56,8 @@ class AbstractSpikingExperiment(AbstractExperiment):
     one task is drawn before and after adaptation ("example_task").
 
     Attributes:
-        arms: pairs of rules to compare: the published ones, ``reptile`` and ``unnudged``, which descend like the
-            contrastive rule, and BPTT outside with as many inner steps of the same kind (``..._adam``).
+        arms: pairs of rules to compare: the published ones; reptile and unnudged, which descend like the contrastive
+            rule; and those that end in _adam, BPTT outside with as many inner steps of the same kind.
         meta_steps: number of meta-steps.
         test_episodes: tasks that each trial is scored on.
         hidden: number of spiking neurons.
