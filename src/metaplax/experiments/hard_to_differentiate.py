@@ -145,7 +145,7 @@ class LongInnerLoop(AbstractHard):
     presets = load_presets(__file__, "long-inner-loop")
 
     examples: int = 10_000
-    outer_rate: float = 3e-3
+    outer_rate: float = 2e-3
     meta_batch: int = 1
 
     def learner(self) -> AbstractLearner:
@@ -154,4 +154,4 @@ class LongInnerLoop(AbstractHard):
         return OnlinePlasticity(MLP((INPUTS, 16, 16, CLASSES)), replace(rule, coefficients=filled), RandomFixed())
 
     def estimator(self) -> PersistentES:
-        return PersistentES(1000, sd=1e-2)
+        return PersistentES(1000, sd=3e-3)
