@@ -154,4 +154,4 @@ class LongInnerLoop(AbstractHard):
         return OnlinePlasticity(MLP((INPUTS, 16, 16, CLASSES)), replace(rule, coefficients=filled), RandomFixed())
 
     def estimator(self) -> PersistentES:
-        return PersistentES(1000, sd=3e-3)
+        return PersistentES(1000, sd=1e-2)
