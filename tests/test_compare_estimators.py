@@ -59,6 +59,15 @@ class Halved(mp.estimators.Checkpointed):
         return eqx.tree_at(lambda it: it.gradient, found, jax.tree.map(lambda leaf: leaf / 2, found.gradient))
 
 
+class Exploding(mp.estimators.Checkpointed):
+    """No gradient at all wherever the start of the inner loop has come above half."""
+
+    def value_and_grad(self, learner, episode, key):
+        found = super().value_and_grad(learner, episode, key)
+        lost = jnp.where(learner.start[0] > 0.52, jnp.nan, 1.0)
+        return eqx.tree_at(lambda it: it.gradient, found, jax.tree.map(lambda leaf: leaf * lost, found.gradient))
+
+
 class Needy(mp.estimators.Reverse):
     amount: float
 
@@ -177,7 +186,7 @@ def test_estimators_of_ones_own(file, tmp_path, capsys):
     ("name", "sentence"),
     [
         ("mine.py:Halv", "did you mean 'Halved'"),
-        ("mine.py:NUMBER", "its estimators are Halved, Needy"),
+        ("mine.py:NUMBER", "its estimators are Halved, Exploding, Needy"),
         ("mine.py:Tiny", "must derive from AbstractEstimator"),
         ("mine.py:Needy", "cannot be made without arguments, name an object"),
         ("nowhere.py:Halved", "there is no file"),
@@ -260,3 +269,28 @@ def test_from_python(file):
         mp.compare_estimators([Reverse(), Reverse()], learner, tasks, **settings)
     with pytest.raises(IncompatibleError, match="none of the estimators applies: Contrastive minimises"):
         mp.compare_estimators([Contrastive(0.1)], learner, tasks, **settings)
+
+
+def test_where_one_estimator_explodes_the_others_go_on(file, tmp_path):
+    alone, both = (
+        run(comparison(file, *names, meta_steps=20, trials=3), RunOptions(out=tmp_path / str(len(names))))
+        for names in (["reverse"], [f"{file}:Exploding", "reverse"])
+    )
+    result = both.read_json("result.json")
+    (said,) = [finding for finding in result["findings"] if finding.startswith("Exploding")]
+    found, others = quantities(both), quantities(alone)
+    lost = sum(np.isnan(np.asarray(found["loss.Exploding"]["values"], float)))
+    assert lost > 0
+    assert said.startswith(f"Exploding: in {lost} of 3 trials every episode of the last meta-steps exploded")
+    assert found["loss.Exploding"]["n"] == 3 - lost
+    assert found["loss.reverse"]["values"] == others["loss.reverse"]["values"]
+    assert found["loss.reverse"]["n"] == 3
+    rows = [row for row in both.rows() if row["study"] == "Exploding" and not row.get("final")]
+    assert len(rows) == 20, "trials that explode do not stop the others"
+
+    mine = load_from_file(file, "Tiny").studies.__globals__
+    compared = mp.compare_estimators(
+        [mine["Exploding"](), Reverse()], mine["learner"], mine["tasks"], optimizer=optax.sgd(0.05), meta_steps=20,
+        key=jax.random.key(0), trials=3, probes=1,
+    )  # fmt: skip
+    assert "trials every episode of the last meta-steps exploded" in repr(compared)

@@ -93,7 +93,10 @@ class PersistentES(AbstractPerturbed):
     def step(
         self, learner: AbstractLearner, sample: Sample, key: Key[Array, ""], carried: Particles
     ) -> tuple[MetaGradient, Particles]:
-        data = jnp.where(carried.window == 0, jax.random.key_data(key), carried.key)
+        given = jax.random.key_data(key)
+        if given.shape != carried.key.shape:
+            raise ValueError(f"PersistentES takes keys of JAX's default kind, not {jax.random.key_impl(key)}")
+        data = jnp.where(carried.window == 0, given, carried.key)
         task_key, learner_key = jax.random.split(jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)))
         carried = eqx.tree_at(lambda it: it.key, carried, data)
         return self._advance(learner, sample(task_key), learner_key, self.noise_key(key), carried)

@@ -11,7 +11,7 @@ from metaplax.analysis import Quantity, quantities
 from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import Conditions
 from metaplax.experiments.studies.equal_cost import AVERAGED, equal_cost
-from metaplax.experiments.studies.estimator_study import MEASURED, applicable
+from metaplax.experiments.studies.estimator_study import MEASURED, applicable, exploded
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.learners import AbstractLearner, IncompatibleError
 from metaplax.runs import Interruption, MemoryRecorder, NoProgress, ReportOptions, StudyDescription, fingerprint
@@ -53,6 +53,8 @@ class ComparedEstimators:
         table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
         notes = [f"{name} is left out: {why}" for name, why in self.left_out.items()]
         notes += [f"there is no exact meta-gradient to compare with: {self.no_exact}"] if self.no_exact else []
+        trials = len(next(iter(self.trained.values())).masked)
+        notes += exploded(self.quantities, {name: name for name in self.trained}, trials)
         return "\n".join([*table, *notes])
 
 
@@ -90,7 +92,6 @@ def compare_estimators(
     Raises:
         ValueError: two estimators are the same, or a number is below one.
         IncompatibleError: learner and task do not fit together, or no estimator applies.
-        DivergedError: meta-training with one of them diverged.
     """
     given = dict(estimators) if isinstance(estimators, Mapping) else _named(estimators)
     if probes < 1 or draws < 1:

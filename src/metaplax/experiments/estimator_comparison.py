@@ -13,7 +13,7 @@ from metaplax.experiments.from_file import absolute, is_in_file, load_estimator
 from metaplax.experiments.presets import load_presets
 from metaplax.experiments.registry import configure, lookup, register
 from metaplax.experiments.studies.equal_cost import AVERAGED, equal_cost
-from metaplax.experiments.studies.estimator_study import MEASURED, EstimatorStudy, applicable
+from metaplax.experiments.studies.estimator_study import MEASURED, EstimatorStudy, applicable, exploded
 from metaplax.experiments.studies.meta_training import MetaTraining
 from metaplax.runs import ReportOptions
 
@@ -126,6 +126,7 @@ class EstimatorComparison(AbstractExperiment):
             found.append(f"there is no exact meta-gradient, so errors, cosines and biases are not known: {no_exact}")
         elif not any(quantity.n for name, quantity in quantities.items() if name.startswith("error.")):
             found.append("the exact meta-gradient was never finite, so errors, cosines and biases are not known")
+        found += exploded(quantities.values(), {name: self.labels.get(name, name) for name in studies}, self.trials)
         if "loss_to_reach" in quantities:
             reached = quantities["loss_to_reach"].mean
             found.append(f"processor time is counted until the mean loss of {AVERAGED} meta-steps is {reached:.4g}")

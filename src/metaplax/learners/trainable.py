@@ -63,7 +63,7 @@ def with_plain_numbers_frozen(learner: Any) -> Any:
     """The same learner, whose plain Python numbers are not meta-learned either when arrays take their place."""
     leaves = jax.tree_util.tree_leaves_with_path(learner)
     plain = [jax.tree_util.keystr(path) for path, leaf in leaves if type(leaf) is float]
-    return _replaced(learner, frozen=(*learner.frozen, *plain))
+    return _replaced(learner, frozen=tuple(dict.fromkeys((*learner.frozen, *plain))))
 
 
 def split(learner: PyTree) -> tuple[PyTree, PyTree]:

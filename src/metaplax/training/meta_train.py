@@ -14,6 +14,7 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from metaplax.estimators import RESULTS, AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
+from metaplax.learners.trainable import with_plain_numbers_frozen
 from metaplax.optim import Evosax
 from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, Step, run_steps
 from metaplax.tasks import AbstractTask, Episode
@@ -95,7 +96,7 @@ def meta_train(
     meta_batch: int = 1,
     resample: bool = False,
     trainable: PyTree | None = None,
-    patience: int = 10,
+    patience: int | None = 10,
     rollback: Rollback | None = None,
     layout: Layout = "auto",
     recorder: AbstractRecorder | None = None,
@@ -125,7 +126,8 @@ def meta_train(
             place of the learner as it is given. What is frozen stays in any case.
         trainable: which arrays are meta-learned, if not those that are so by default: booleans in the structure of the
             learner, or a prefix of it, as ``equinox.filter`` takes them.
-        patience: give up after so many meta-steps in a row in which every episode exploded.
+        patience: give up after so many meta-steps in a row in which every episode exploded; ``None`` for never, then
+            the losses of such a trial are NaN and its meta-parameters stay as they are.
         rollback: when to go back to earlier parameters; by default never.
         layout: how trials and episodes are laid out over devices, see ``choose_layout``.
         recorder: where rows and checkpoints go; by default rows are kept in memory.
@@ -143,7 +145,7 @@ def meta_train(
         RuntimeError: this process was forked from one that has trained.
     """
     refuse_forks()
-    _require_positive(meta_steps=meta_steps, trials=trials, meta_batch=meta_batch)
+    _require_positive(meta_steps=meta_steps, trials=trials, meta_batch=meta_batch, patience=patience or meta_steps)
     learner = learner if trainable is None else with_trainable(learner, trainable)
     shapes = jax.eval_shape(tasks.sample, key)
     learner.check(shapes, tasks.classes)
@@ -154,6 +156,8 @@ def meta_train(
     hint = lambda: wrong_labels(tasks.sample(key), learner.output_size(shapes))  # noqa: E731
 
     def trouble(state: MetaState, done: int) -> DivergedError | None:
+        if patience is None:
+            return None
         if done == meta_steps and (lost := not_finite(place.unpad(state.parameters))):
             return lost
         streak, causes = place.unpad((state.streak, state.causes))
@@ -215,7 +219,8 @@ def first_carried(
     """What an estimator carries before the first meta-step of a trial, for every episode of the batch."""
     if estimator is None:
         return None
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], meta_batch, axis=0), estimator.start(learner, episode))
+    first = estimator.start(with_plain_numbers_frozen(learner), episode)
+    return jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf)[None], meta_batch, axis=0), first)
 
 
 def _step(estimator: AbstractEstimator | None, optimizer: Optimizer, *about: Any) -> MetaStep | SearchStep:

@@ -1,7 +1,7 @@
 """What one estimator of the meta-gradient is worth: its errors and costs on single episodes, and its meta-training."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from metaplax.analysis import Quantity
 from metaplax.estimators import AbstractEstimator, AbstractRandom, Checkpointed, Reversible
 from metaplax.experiments.base import AbstractStudy, Conditions
 from metaplax.experiments.studies.meta_training import MetaTraining
@@ -203,9 +204,22 @@ def applicable(
     left_out = {name: why_not(estimator, training.learner, shapes) for name, estimator in estimators.items()}
     studies = {}
     for name in (name for name, why in left_out.items() if not why):
-        own = replace(training, estimator=estimators[name])
+        # Where one estimator explodes, the others go on.
+        own = replace(training, estimator=estimators[name], patience=None)
         studies[name] = EstimatorStudy(own, estimators[name], probes, draws, None if no_exact else exact)
     return studies, {name: why for name, why in left_out.items() if why}, no_exact
+
+
+def exploded(quantities: Iterable[Quantity], labels: Mapping[str, str], trials: int) -> list[str]:
+    """A sentence on every estimator with which trials had no usable episode in the meta-steps that count."""
+    counted = {quantity.name: quantity.n for quantity in quantities}
+    lost = {name: trials - counted.get(f"loss.{name}", trials) for name in labels}
+    return [
+        f"{labels[name]}: in {count} of {trials} trials every episode of the last meta-steps exploded; they are left"
+        " out of what is said of its loss"
+        for name, count in lost.items()
+        if count
+    ]
 
 
 def why_not(estimator: AbstractEstimator, learner: AbstractLearner, shapes: Episode) -> str:

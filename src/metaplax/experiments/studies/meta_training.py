@@ -40,6 +40,7 @@ class MetaTraining(AbstractTraining):
         rollback: when to go back to earlier meta-parameters, if ever.
         meta_batch: episodes per meta-step, whose meta-gradients are averaged.
         resample: whether every trial has a fresh start, or the learner as it is given.
+        patience: give up after so many meta-steps in a row in which every episode exploded; ``None`` for never.
     """
 
     learner: AbstractLearner
@@ -50,6 +51,7 @@ class MetaTraining(AbstractTraining):
     rollback: Rollback | None = None
     meta_batch: int = 1
     resample: bool = True
+    patience: int | None = 10
 
     @property
     def steps(self) -> int:
@@ -107,6 +109,7 @@ class MetaTraining(AbstractTraining):
             trials=conditions.trials,
             meta_batch=self.meta_batch,
             resample=self.resample,
+            patience=self.patience,
             rollback=self.rollback,
             recorder=conditions.recorder,
             progress=conditions.progress,
