@@ -183,7 +183,7 @@ EXACT = ("Reversible", "Checkpointed", "Reverse", "ForwardMode")
 
 UNBIASED = ("ForwardGradient", "EvolutionStrategies", "PersistentES")
 RUN = ("OnlinePlasticity", "OnlineGradient, head", "ComplexSynapse")
-"""Learners with which those are run, and not only traced: a program takes seconds to compile."""
+"""Learners with which those are run in every test, as a program takes seconds to compile; all are for the page."""
 
 
 def shapes(case: Case) -> Episode:

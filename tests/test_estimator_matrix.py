@@ -65,13 +65,20 @@ def unbiased(case: Case, name: str, exact: np.ndarray) -> None:
     np.testing.assert_allclose(flat, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
 
 
+def refusal(case: Case, name: str) -> str:
+    """Why an estimator refuses a learner; empty if it does not."""
+    try:
+        ESTIMATORS[name].check(moved(case), shapes(case))
+    except IncompatibleError as error:
+        return str(error)
+    return ""
+
+
 def cell(case: Case, name: str, direction: np.ndarray, slope: float) -> str:
     """What the table says of one pair; fails if it says less than it should."""
     estimator, learner = ESTIMATORS[name], moved(case)
-    try:
-        estimator.check(learner, shapes(case))
-    except IncompatibleError as error:
-        return f"refused: {error}"
+    if why := refusal(case, name):
+        return f"refused: {why}"
     if name in UNBIASED:
         jax.eval_shape(lambda episode: estimator.value_and_grad(learner, episode, KEY), shapes(case))
         return "unbiased"
@@ -134,13 +141,16 @@ def test_no_pair_is_silent_and_the_page_is_right(name):
     assert [SYMBOLS[kind] + joint + sentence for kind, joint, sentence in found] == written(name)
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", LEARNERS if WRITES else RUN)
 def test_what_is_called_unbiased_is_so(name):
     with jax.enable_x64(True):
         case = LEARNERS[name]
         learner, episode = moved(case), case.task.sample(KEY)
         exact = jax.jit(lambda episode: Reverse().value_and_grad(learner, episode, KEY))(episode).gradient
-        for estimator in UNBIASED:
+        # Spikes jump: differences of losses are no derivative of the surrogate program.
+        for estimator in UNBIASED if case.smooth else ("ForwardGradient",):
+            if refusal(case, estimator):
+                continue
             unbiased(case, estimator, np.asarray(ravel_pytree(exact)[0]))
 
 

@@ -242,6 +242,34 @@ def test_an_inner_loop_goes_on_from_meta_step_to_meta_step():
     np.testing.assert_allclose([row["loss"][0] for row in trained.history], whole, rtol=1e-4)
 
 
+class LastStep(Reverse):
+    """Carries the meta-parameters of the last meta-step, and how far they have moved since."""
+
+    def start(self, learner, episode):
+        return split(learner)[0], jnp.zeros(())
+
+    def step(self, learner, sample, key, carried):
+        found, now = super().step(learner, sample, key, None)[0], split(learner)[0]
+        moved = optax.tree.norm(optax.tree.sub(now, carried[0]))
+        return eqx.tree_at(lambda it: it.metrics, found, {"moved": moved}), (now, moved)
+
+
+def test_an_estimator_may_carry_meta_parameters():
+    """Also of a learner with plain numbers in it, which are arguments of compiled programs."""
+    learner = small.learner("random", mp.rules.f_bio())
+    assert any(type(leaf) is float for leaf in jax.tree.leaves(learner))
+    trained = mp.meta_train(learner, small.Blobs(), LastStep(), optax.sgd(1e-3), 3, key=KEY, trials=2, meta_batch=2)
+    moved = [row["moved"] for row in trained.history]
+    assert (moved[0] == 0).all()
+    assert (moved[1] > 0).all()
+
+
+def test_keys_of_another_kind_are_refused_in_a_sentence():
+    other = jax.random.key(0, impl="rbg")
+    with pytest.raises(ValueError, match="PersistentES takes keys of JAX's default kind, not rbg"):
+        mp.meta_train(drift()[0], Fixed(), PersistentES(3, pairs=1), optax.sgd(0.0), 2, key=other)
+
+
 def test_what_cannot_be_cut_into_windows_is_refused():
     learner = ComplexSynapse(DENSE, SquaredError(), Newton(), 0.3)
     with pytest.raises(IncompatibleError, match="is not one loop of so many steps: use EvolutionStrategies"):

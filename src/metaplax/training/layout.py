@@ -99,6 +99,11 @@ class AbstractLayout(ABC):
     def at_once(self, trials: int, episodes: int) -> int:
         """How many episodes are computed at the same time, if every trial has so many."""
 
+    @property
+    def by_trial(self) -> NamedSharding | None:
+        """Where states and keys are kept, with a leading axis of trials; ``None`` if there is one device."""
+        return None
+
     def pad(self, tree: PyTree) -> PyTree:
         """States or keys with as many trials as are run, the last one repeated; done once for many steps."""
         return tree
@@ -145,6 +150,10 @@ class MapLayout(AbstractLayout):
         used = np.array(all_devices()[: self.trial_devices * self.episode_devices])
         shape = (self.trial_devices, self.episode_devices)
         return Mesh(used.reshape(shape), ("trial", "episode"), axis_types=(AxisType.Auto,) * 2)
+
+    @property
+    def by_trial(self) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec("trial"))
 
     def each(self, function: Callable, arguments: PyTree) -> PyTree:
         """A function of every entry of a leading axis, on one device."""

@@ -129,7 +129,9 @@ def _traced(
         leaves, results = jax.tree.flatten(found)
         return leaves
 
-    program = jax.jit(flat, donate_argnums=2 if donate else (), keep_unused=True)
+    # Said, as a part of the state that is not used would be kept elsewhere than where the program leaves it.
+    places = (None, None, layout.by_trial, layout.by_trial)
+    program = jax.jit(flat, in_shardings=places, donate_argnums=2 if donate else (), keep_unused=True)
     traced = program.trace(arguments, np.int32(0), jax.tree.leaves(state), keys)
     return arguments, traced, results
 
