@@ -32,9 +32,10 @@ class MLP(AbstractPlasticNetwork):
             column of its weights. ``"fixed"`` for biases that are no synapses: they are meta-learned, and do not change
             within an episode.
         drawn: distribution of the weights: Glorot uniform, or Kaiming normal.
+        gain: factor of the weights that are drawn.
 
     Raises:
-        ValueError: fewer than two layers, or a size below one.
+        ValueError: fewer than two layers, a size below one, or a gain that is not positive.
 
     Source: Shervani-Tabar & Rosenbaum (2023), Eqs. 1, 2 and 13.
     """
@@ -44,6 +45,7 @@ class MLP(AbstractPlasticNetwork):
     readout: AbstractReadout
     bias: bool = eqx.field(static=True)
     drawn: Drawn = eqx.field(static=True)
+    gain: float = eqx.field(static=True)
     offsets: tuple[Float[Array, " _"], ...] | None
 
     def __init__(
@@ -53,10 +55,13 @@ class MLP(AbstractPlasticNetwork):
         readout: AbstractReadout | None = None,
         bias: bool | Literal["fixed"] = False,
         drawn: Drawn = "glorot",
+        gain: float = 1.0,
     ):
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"an MLP needs at least two layers of at least one neuron each, not {tuple(sizes)}")
-        self.sizes = tuple(sizes)
+        if not 0 < gain < float("inf"):
+            raise ValueError(f"the gain of the weights is a positive number, not {gain}")
+        self.sizes, self.gain = tuple(sizes), float(gain)
         self.activation = Softplus() if activation is None else activation
         self.readout = SoftmaxCrossEntropy() if readout is None else readout
         self.bias, self.drawn = bias is True, drawn
@@ -81,8 +86,10 @@ class MLP(AbstractPlasticNetwork):
         return tuple(Connection(layer, layer + 1, wiring) for layer, wiring in enumerate(wirings))
 
     def init(self, key: Key[Array, ""]) -> Weights:
-        if self.drawn == "glorot":
-            return super().init(key)
+        drawn = super().init(key) if self.drawn == "glorot" else self._kaiming(key)
+        return drawn if self.gain == 1 else tuple(self.gain * weight for weight in drawn)
+
+    def _kaiming(self, key: Key[Array, ""]) -> Weights:
         keys = jax.random.split(key, self.depth)
         drawn = (
             kaiming_normal(k, (post, pre), pre) for k, pre, post in zip(keys, self.sizes, self.sizes[1:], strict=False)

@@ -15,6 +15,7 @@ from metaplax.data import ImageSet
 from metaplax.estimators import Checkpointed
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, AbstractTraining, ConfigError, Load
 from metaplax.experiments.lindsey2020.error_feedback import ErrorFeedback
+from metaplax.experiments.pairs import difference_findings, differences
 from metaplax.experiments.presets import load_tables
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.stream_scores import RateSearch, StreamLearner, StreamScores
@@ -223,14 +224,13 @@ class AbstractStreamExperiment(AbstractExperiment):
         scored = [row for row in rows if "parts" in row and not row.get("final")]
         last = {row["study"]: row for row in scored if round(row["parts"][0]) == self.counts[-1]}
         found = [quantity for row in scored for quantity in self._after(row)]
-        for one, other in self.compared:
-            pair = [last[study] for study in (f"{one}.test", f"{other}.test") if study in last]
-            if len(pair) == 2:
-                name = "accuracy" if "accuracy" in pair[0] else "loss"
-                difference = np.subtract(*(np.asarray(row[name], float) for row in pair))
-                unit = "1" if name == "accuracy" else self.report_options().loss_unit
-                found.append(over_trials(f"{name}_difference.{one}.{other}", difference, unit))
-        return found
+        ends = {
+            f"{name}.{study.removesuffix('.test')}": np.asarray(row[name], float)
+            for study, row in last.items()
+            for name in ("accuracy", "loss")
+            if study.endswith(".test") and name in row
+        }
+        return [*found, *differences(ends, self.compared, self.report_options().loss_unit)]
 
     def _after(self, row: Mapping[str, Any]) -> list[Quantity]:
         count = round(row["parts"][0])
@@ -254,10 +254,7 @@ class AbstractStreamExperiment(AbstractExperiment):
             factor = quantities.get(f"rate_factor_after{count}.{name}")
             if study.search and factor and not min(self.rate_factors) < factor.mean < max(self.rate_factors):
                 at_edge.append(described.arm_label)
-        for one, other in self.compared:
-            for what in ("accuracy", "loss"):
-                if difference := quantities.get(f"{what}_difference.{one}.{other}"):
-                    found.append(f"{what} of {self.label(one)} minus {self.label(other)}: {difference.with_interval()}")
+        found += difference_findings(quantities, self.compared, self.label)
         if at_edge:
             found.append(f"the best inner rate is at the edge of what was searched: {', '.join(at_edge)}")
         return tuple(found)
