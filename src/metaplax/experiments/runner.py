@@ -5,7 +5,8 @@ import json
 import re
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -21,9 +22,10 @@ from metaplax.experiments.from_file import checksum, named_files, source
 from metaplax.experiments.limits import require_fit
 from metaplax.experiments.registry import configure, lookup
 from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, stored
+from metaplax.experiments.studies.meta_training import in_one_launch
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError, hosts
 from metaplax.runs.schema import STUDY_NAME
-from metaplax.training import DivergedError, use_all_cores
+from metaplax.training import DivergedError, launch, use_all_cores
 
 Progress = Callable[[str], runs.AbstractProgress]
 
@@ -37,12 +39,15 @@ class RunOptions:
         data_dir: folder to look for data in.
         out: folder in which the run folder is made.
         checkpoint_seconds: least time between two checkpoints, in seconds.
+        together: meta-train arms that differ in their numbers only in one launch, their trials side by side; by
+            default that is done on accelerators.
     """
 
     preset: str = "quick"
     data_dir: Path | str | None = None
     out: Path | str = Path("runs")
     checkpoint_seconds: float = 20.0
+    together: bool | None = None
 
 
 def run(
@@ -66,7 +71,7 @@ def run(
     with hosts.own_place(Path(options.out)) as place:
         folder = RunFolder.create(place, experiment.name, config, name)
         with folder.writing():
-            conduct_all(experiment, studies, folder, progress, interruption)
+            conduct_all(experiment, studies, folder, progress, interruption, together=options.together)
     return folder
 
 
@@ -104,11 +109,12 @@ def resume(
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
     more_meta_steps: int = 0,
+    together: bool | None = None,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint; the results equal those of an unbroken run bit for bit.
 
     An experiment that was run from a file of one's own is imported from that file again. With ``more_meta_steps`` it
-    takes so many meta-steps in addition to those that it was started with.
+    takes so many meta-steps in addition to those that it was started with. ``together`` as in ``RunOptions``.
 
     Raises:
         ConfigError: the experiment does not have meta-steps to add to.
@@ -126,7 +132,7 @@ def resume(
             experiment, images, load = opened(folder, data_dir)
             experiment = extend(folder, experiment, more_meta_steps, lambda one: checked(one.studies(images, load)))
             studies = prepared(experiment, images, load, folder.config()["preset"])
-            conduct_all(experiment, studies, folder, progress, interruption)
+            conduct_all(experiment, studies, folder, progress, interruption, together=together)
     return folder
 
 
@@ -187,10 +193,12 @@ def conduct_all(
     progress: Progress,
     interruption: Interruption | None,
     go_on: str | None = None,
+    together: bool | None = None,
 ) -> None:
     """Conduct all studies that are not finished yet, and write the result of the run.
 
-    ``go_on`` is the command that goes on after an interruption, by default ``metaplax resume``.
+    ``go_on`` is the command that goes on after an interruption, by default ``metaplax resume``. ``together`` says
+    whether meta-trainings that differ in their numbers only share one launch; ``None`` for on accelerators.
 
     Raises:
         CheckpointError: the checkpoints are damaged or belong to another configuration.
@@ -209,25 +217,43 @@ def conduct_all(
     def recorder(name: str) -> runs.FolderRecorder:
         return runs.FolderRecorder(folder, name, f"{name}: {studies[name].fingerprint} with {settings}", seconds)
 
-    for name, study in studies.items():
-        if (name, study.steps) in finished:
-            continue
+    def conditions(name: str) -> Conditions:
         key = jax.random.key(experiment.seed)
-        try:
-            with hosts.losses_explained():
-                study.conduct(Conditions(key, experiment.trials, recorder(name), recorder, progress(name), asked))
-        except runs.Interrupted as error:
-            error.add_note(f"study {name!r}; go on with: {go_on or f'metaplax resume {folder.path}'}")
-            raise
-        except DivergedError as error:
-            error.add_note(f"study {name!r}; its records are in {folder.path}")
-            raise
-        except runs.HostsError:
-            raise
-        except (MemoryError, RuntimeError) as error:
-            error.add_note(f"study {name!r}; go on, with more memory, by: {go_on or f'metaplax resume {folder.path}'}")
-            raise
+        return Conditions(key, experiment.trials, recorder(name), recorder, progress(name), asked)
+
+    waiting = [name for name, study in studies.items() if (name, study.steps) not in finished]
+    go_on = go_on or f"metaplax resume {folder.path}"
+    if together is None:
+        together = jax.local_devices()[0].platform != "cpu"
+    groups = list(in_one_launch(studies, {name: conditions(name) for name in waiting})) if together else []
+    for group in groups:
+        with explained(list(group), folder, go_on):
+            launch(list(group.values()), "auto", progress(", ".join(group)), asked)
+    for name in waiting:
+        if not any(name in group for group in groups):
+            with explained([name], folder, go_on):
+                studies[name].conduct(conditions(name))
     _write_result(experiment, studies, folder)
+
+
+@contextmanager
+def explained(names: Sequence[str], folder: RunFolder, go_on: str) -> Iterator[None]:
+    """Say of errors in which studies they were, and how to go on."""
+    which = f"{'studies' if len(names) > 1 else 'study'} {', '.join(map(repr, names))}"
+    try:
+        with hosts.losses_explained():
+            yield
+    except runs.Interrupted as error:
+        error.add_note(f"{which}; go on with: {go_on}")
+        raise
+    except DivergedError as error:
+        error.add_note(f"{which}; its records are in {folder.path}")
+        raise
+    except runs.HostsError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        error.add_note(f"{which}; go on, with more memory, by: {go_on}")
+        raise
 
 
 def _compare_environments(folder: RunFolder) -> None:

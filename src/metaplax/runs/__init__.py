@@ -6,14 +6,14 @@ from metaplax.runs.descriptions import ReportOptions, StudyDescription, with_tup
 from metaplax.runs.hosts import HostsError, join_processes
 from metaplax.runs.machine import differences, environment
 from metaplax.runs.progress import AbstractProgress, NoProgress, PlainProgress, RichProgress, default_progress
-from metaplax.runs.recorder import AbstractRecorder, FolderRecorder, MemoryRecorder, Row
+from metaplax.runs.recorder import AbstractRecorder, AbstractStepRecorder, FolderRecorder, MemoryRecorder, Row
 from metaplax.runs.run_folder import RunFolder
 from metaplax.runs.run_steps import Interrupted, Interruption, Step, run_steps
 from metaplax.runs.schema import RunFolderError, as_kind
 
 __all__ = [
-    "AbstractProgress", "AbstractRecorder", "CheckpointError", "Checkpoints", "FolderRecorder", "HostsError",
-    "Interrupted", "Interruption", "MemoryRecorder", "NoProgress", "PlainProgress", "ReportOptions", "RichProgress",
-    "Row", "RunFolder", "RunFolderError", "Step", "StudyDescription", "as_kind", "default_progress", "differences",
-    "environment", "fingerprint", "join_processes", "run_steps", "use_compilation_cache", "with_tuples",
+    "AbstractProgress", "AbstractRecorder", "AbstractStepRecorder", "CheckpointError", "Checkpoints", "FolderRecorder",
+    "HostsError", "Interrupted", "Interruption", "MemoryRecorder", "NoProgress", "PlainProgress", "ReportOptions",
+    "RichProgress", "Row", "RunFolder", "RunFolderError", "Step", "StudyDescription", "as_kind", "default_progress",
+    "differences", "environment", "fingerprint", "join_processes", "run_steps", "use_compilation_cache", "with_tuples",
 ]  # fmt: skip

@@ -20,17 +20,8 @@ Row = dict[str, np.ndarray]
 """The record of one meta-step: for every name, one number per trial, shape ``(trials,)``."""
 
 
-class AbstractRecorder(ABC):
-    """Keeps the records and checkpoints of one study."""
-
-    @abstractmethod
-    def resume(self, start: PyTree, steps: int) -> tuple[int, PyTree]:
-        """Number of steps already done and the state after them; ``(0, start)`` for a fresh start.
-
-        Args:
-            start: the state before the first step.
-            steps: number of steps that will be done in all.
-        """
+class AbstractStepRecorder(ABC):
+    """Takes the records and states of steps."""
 
     @abstractmethod
     def record(self, step: int, row: Row, seconds: float, cpu_seconds: float) -> None:
@@ -43,6 +34,19 @@ class AbstractRecorder(ABC):
     @abstractmethod
     def checkpoint(self, done: int, state: PyTree) -> None:
         """Keep the state after ``done`` steps."""
+
+
+class AbstractRecorder(AbstractStepRecorder):
+    """Keeps the records and checkpoints of one study."""
+
+    @abstractmethod
+    def resume(self, start: PyTree, steps: int) -> tuple[int, PyTree]:
+        """Number of steps already done and the state after them; ``(0, start)`` for a fresh start.
+
+        Args:
+            start: the state before the first step.
+            steps: number of steps that will be done in all.
+        """
 
     @abstractmethod
     def also(self, values: Row) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 from metaplax._interruption import STOPPING, Interruption
 from metaplax.runs.hosts import agreed
 from metaplax.runs.progress import AbstractProgress
-from metaplax.runs.recorder import AbstractRecorder
+from metaplax.runs.recorder import AbstractStepRecorder
 
 __all__ = ["STOPPING", "Interrupted", "Interruption", "Step", "run_steps"]
 
@@ -41,7 +41,7 @@ def run_steps(
     first: int,
     steps: int,
     *,
-    recorder: AbstractRecorder,
+    recorder: AbstractStepRecorder,
     progress: AbstractProgress,
     interruption: Interruption,
     trouble: Callable[[PyTree, int], Exception | None] = lambda state, done: None,

@@ -170,7 +170,7 @@ class MapLayout(AbstractLayout):
         )
 
         def padded(tasks, step, state, keys):
-            if len(keys) == self.count + self.surplus:
+            if len(jax.tree.leaves(keys)[0]) == self.count + self.surplus:
                 return shared(tasks, step, state, keys)
             # Arrays that are no multiple of the devices are copied to all of them: slow where states are large.
             results = shared(tasks, step, *self.pad((state, keys)))

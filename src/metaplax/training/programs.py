@@ -64,7 +64,7 @@ def compile_step(
     layout: AbstractLayout,
     function: OneTrial,
     given: PyTree,
-    keys: Key[Array, " trials"],
+    keys: PyTree,
     state: PyTree,
     *,
     donate: bool = False,
@@ -72,16 +72,12 @@ def compile_step(
     """Compile the step of one trial into one of all trials, for ``run_steps``.
 
     ``function(given, index, state, key)`` of one trial gives its next state and what to record. Arrays and numbers in
-    what is ``given`` to all trials are arguments of the program. The ``state`` is padded; its shapes are compiled for,
-    and with ``donate`` its memory is used again.
+    what is ``given`` to all trials are arguments of the program. A trial may have more of its own than its key: then
+    ``keys`` is a tree with a leading axis of trials. The ``state`` is padded; its shapes are compiled for, and with
+    ``donate`` its memory is used again.
     """
     padded = layout.pad(keys)
-    given = jax.tree.map(_freezing, given, is_leaf=_is_learner)
-    try:
-        arguments, program, structure = _traced(layout, function, given, is_number, padded, state, donate)
-    except Exception:
-        # A learner may decide by its numbers what it does, in Python: then they are constants.
-        arguments, program, structure = _traced(layout, function, given, eqx.is_array, padded, state, donate)
+    arguments, program, structure = _traced_with_numbers(layout, function, given, padded, state, donate)
     take = compile_once(program)
 
     def step(index: int, state: PyTree) -> tuple[PyTree, dict[str, Array]]:
@@ -90,6 +86,30 @@ def compile_step(
         return state, layout.unpad(row)
 
     return step
+
+
+def text_of(
+    layout: AbstractLayout, function: OneTrial, given: PyTree, keys: Key[Array, " trials"], state: PyTree
+) -> str:
+    """The text of the program that ``compile_step`` compiles, without its numbers."""
+    return _traced_with_numbers(layout, function, given, layout.pad(keys), state, False)[1].lower().as_text()
+
+
+def _traced_with_numbers(
+    layout: AbstractLayout, function: OneTrial, given: PyTree, keys: PyTree, state: PyTree, donate: bool
+) -> tuple[list, Any, Any]:
+    """As ``_traced``, with all numbers as arguments."""
+    given = frozen_numbers(given)
+    try:
+        return _traced(layout, function, given, is_number, keys, state, donate)
+    except Exception:
+        # A learner may decide by its numbers what it does, in Python: then they are constants.
+        return _traced(layout, function, given, eqx.is_array, keys, state, donate)
+
+
+def frozen_numbers(given: PyTree) -> Any:
+    """The same tree, in whose learners plain numbers are not meta-learned when arrays take their place."""
+    return jax.tree.map(_freezing, given, is_leaf=_is_learner)
 
 
 def is_number(leaf: Any) -> bool:
@@ -110,7 +130,7 @@ def _traced(
     function: OneTrial,
     given: PyTree,
     chosen: Callable,
-    keys: Array,
+    keys: PyTree,
     state: PyTree,
     donate: bool,
 ) -> tuple[list, Any, Any]:
@@ -119,7 +139,7 @@ def _traced(
     arguments, shape = jax.tree.flatten(layout.hand_out(numbers))
     results = jax.tree.structure(0)
 
-    def flat(arguments: list, index: Array, state_leaves: list, keys: Array) -> list:
+    def flat(arguments: list, index: Array, state_leaves: list, keys: PyTree) -> list:
         def one_trial(arguments: list, *others: Any) -> PyTree:
             return function(eqx.combine(jax.tree.unflatten(shape, arguments), rest), *others)
 

@@ -1,5 +1,6 @@
 """Meta-trains a learner; or takes it as it starts, where nothing is meta-trained."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -7,7 +8,7 @@ import optax
 from jaxtyping import Array, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
-from metaplax.experiments.base import AbstractTraining, Conditions
+from metaplax.experiments.base import AbstractStudy, AbstractTraining, Conditions
 from metaplax.experiments.studies.trials import operations_of_episode, size_of, size_of_episode
 from metaplax.learners import AbstractLearner, split
 from metaplax.optim import Evosax, averaged_params
@@ -18,11 +19,12 @@ from metaplax.training import (
     MetaState,
     MetaTrained,
     Rollback,
+    Training,
     choose_layout,
     first_carried,
     initial_state,
     keys_of_trials,
-    meta_train,
+    launch,
 )  # fmt: skip
 from metaplax.training.search_step import Optimizer, check_outer, runs_per_episode
 
@@ -99,22 +101,14 @@ class MetaTraining(AbstractTraining):
 
     def train(self, conditions: Conditions) -> MetaTrained:
         """Meta-train, from the recorder's last checkpoint on."""
-        return meta_train(
-            self.learner,
-            self.task,
-            self.estimator,
-            self.optimizer,
-            self.meta_steps,
-            key=conditions.key,
-            trials=conditions.trials,
-            meta_batch=self.meta_batch,
-            resample=self.resample,
-            patience=self.patience,
-            rollback=self.rollback,
-            recorder=conditions.recorder,
-            progress=conditions.progress,
-            interruption=conditions.interruption,
-        )
+        return launch([self.training(conditions)], "auto", conditions.progress, conditions.interruption)[0]
+
+    def training(self, conditions: Conditions) -> Training:
+        """The meta-training, which may be launched together with others."""
+        return Training(
+            self.learner, self.task, self.estimator, self.optimizer, self.meta_steps, conditions.key,
+            conditions.recorder, conditions.trials, self.meta_batch, self.resample, self.patience, self.rollback,
+        )  # fmt: skip
 
     def trained(self, recorder: FolderRecorder, keys: Key[Array, " trials"]) -> PyTree:
         done, state = recorder.checkpoints.latest(self._start(keys))
@@ -127,6 +121,19 @@ class MetaTraining(AbstractTraining):
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         return self.learner.printed()
+
+
+def in_one_launch(
+    studies: Mapping[str, AbstractStudy], conditions: Mapping[str, Conditions]
+) -> Iterator[dict[str, Training]]:
+    """Meta-trainings by the names of their studies, those together whose programs differ in their numbers only."""
+    found: dict[str, dict[str, Training]] = {}
+    for name, given in conditions.items():
+        # What is derived from one, and what measures itself, is conducted alone.
+        if type(study := studies[name]) is MetaTraining:
+            training = study.training(given)
+            found.setdefault(training.program(), {})[name] = training
+    yield from (group for group in found.values() if len(group) > 1)
 
 
 @dataclass(frozen=True)
