@@ -31,7 +31,8 @@ lint: setup
 	$(BIN)/pyright
 
 docs: setup
-	$(BIN)/mkdocs build --strict
+	$(BIN)/sphinx-build -W --keep-going --quiet docs site
+	@echo "written: site/index.html"
 
 # Write the tables of results in the documentation from docs/results.
 tables: setup
