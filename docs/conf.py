@@ -12,11 +12,10 @@ author = "the metaplax authors"
 release = metaplax.__version__
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode",
-    "sphinx_copybutton", "sphinx_design", "mathml", "public_names", "signatures",
+    "sphinx_copybutton", "sphinx_design", "docstring_math", "mathml", "public_names", "signatures",
 ]  # fmt: skip
 exclude_patterns = ["**.ipynb_checkpoints"]
 nitpicky = True
-suppress_warnings = ["toc.empty_glob"]
 
 # Pages and notebooks
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

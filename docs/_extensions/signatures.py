@@ -58,6 +58,9 @@ class Spelled(ast.NodeTransformer):
     def __init__(self, module: str):
         self.names = vars(import_module(module))
 
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant(node.value.strip()) if isinstance(node.value, str) else node
+
     def visit_Name(self, node: ast.Name) -> ast.AST:
         value = self.names.get(node.id)
         for full, known in public_names.public().items():
