@@ -11,9 +11,11 @@ project = "metaplax"
 author = "the metaplax authors"
 release = metaplax.__version__
 extensions = [
-    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode",
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon",
     "sphinx_copybutton", "sphinx_design", "docstring_math", "mathml", "public_names", "signatures",
 ]  # fmt: skip
+if not tags.has("without_source"):  # a page per module, which takes as long as everything else
+    extensions.append("sphinx.ext.viewcode")
 exclude_patterns = ["**.ipynb_checkpoints"]
 nitpicky = True
 

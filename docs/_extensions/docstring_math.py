@@ -41,7 +41,7 @@ def typeset(app: Sphinx, what: str, name: str, item: object, options: object, li
 
     def one(found: re.Match[str]) -> str:
         text = " ".join(found[1].split())
-        return f":math:`{latex(text)}`" if EQUATION.search(text) and not CODE.search(text) else found[0]
+        return f":math:`{latex(text).strip()}`" if EQUATION.search(text) and not CODE.search(text) else found[0]
 
     lines[:] = LITERAL.sub(one, "\n".join(lines)).split("\n")
 

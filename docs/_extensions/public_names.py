@@ -58,6 +58,7 @@ class LinkedNames(SphinxPostTransform):
     default_priority = 5
 
     def run(self, **_: object) -> None:
+        """Look at all code in the lines of a page."""
         here = self.env.current_document.docname
         for literal in list(self.document.findall(nodes.literal)):
             found = CODE.fullmatch(literal.astext())

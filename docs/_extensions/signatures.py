@@ -59,9 +59,11 @@ class Spelled(ast.NodeTransformer):
         self.names = vars(import_module(module))
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """A shape without the space that tells linters from what it is."""
         return ast.Constant(node.value.strip()) if isinstance(node.value, str) else node
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
+        """A name in full, if it is public, and what it stands for, if it is an alias."""
         value = self.names.get(node.id)
         for full, known in public_names.public().items():
             if known is value and full.endswith(f".{node.id}"):
