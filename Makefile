@@ -30,8 +30,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Runs all notebooks; ARGS="-D nb_execution_mode=off" runs none.
 docs: setup
-	$(BIN)/sphinx-build -W --keep-going --quiet docs site
+	$(BIN)/sphinx-build -W --keep-going --quiet $(ARGS) docs site
 	@echo "written: site/index.html"
 
 # Write the tables of results in the documentation from docs/results.

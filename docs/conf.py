@@ -22,7 +22,7 @@ nitpicky = True
 # Pages and notebooks
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
-nb_execution_mode = "cache"
+nb_execution_mode = "force"  # a cache does not notice that the package has changed
 nb_execution_timeout = 240
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -58,5 +58,6 @@ html_css_files = ["metaplax.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 pygments_style = "tango"
 pygments_dark_style = "github-dark"
