@@ -99,6 +99,12 @@ def test_shapes_are_short(signatures):
     assert not [text for text in signatures.values() if "jaxtyping." in text or "jaxlib" in text or " at 0x" in text]
 
 
+def test_defaults_and_docstrings_are_those_of_the_package(built, signatures):
+    assert arguments(signatures["metaplax.estimators.Reversible"])["anchor_every"] == "500"
+    text = "".join(page.read_text(encoding="utf-8") for page in (built[0] / "reference").glob("*.html"))
+    assert not [kind for kind in (bool, int, float, str, tuple, dict) if kind.__doc__.split("\n")[0] in unescape(text)]
+
+
 def test_pages_need_no_network(built):
     for page in [built[0] / "index.html", built[0] / "explanations" / "networks.html"]:
         text = page.read_text(encoding="utf-8")

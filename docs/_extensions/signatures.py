@@ -19,6 +19,8 @@ import metaplax
 
 TYPES = (ast.Subscript, ast.BinOp)
 """What types are written as."""
+BUILTIN = {inspect.cleandoc(kind.__doc__ or "").splitlines()[0] for kind in (bool, int, float, str, tuple, dict)}
+"""How the docstrings of plain values begin."""
 
 
 @cache
@@ -82,6 +84,12 @@ def spelled(annotation: ast.expr | None, module: str) -> ast.expr | None:
     return Spelled(module).visit(annotation)
 
 
+def plain(default: ast.expr | None, names: dict[str, object]) -> ast.expr | None:
+    """A default to be shown: the number or text itself, where the source has a name for it."""
+    value = names.get(default.id) if isinstance(default, ast.Name) else None
+    return ast.parse(repr(value), mode="eval").body if isinstance(value, int | float | str) else default
+
+
 def of_function(function: object, is_method: bool) -> tuple[str, str | None]:
     """Arguments and result of a function, as its source has them."""
     function = inspect.unwrap(function)  # pyright: ignore[reportArgumentType]
@@ -91,6 +99,8 @@ def of_function(function: object, is_method: bool) -> tuple[str, str | None]:
     given = node.args
     for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))):
         argument.annotation = spelled(argument.annotation, function.__module__)
+    for defaults in (given.defaults, given.kw_defaults):
+        defaults[:] = [plain(value, function.__globals__) for value in defaults]
     if is_method and not any(ast.unparse(each) == "staticmethod" for each in node.decorator_list):
         del given.args[0]
     returns = spelled(node.returns, function.__module__)
@@ -129,7 +139,7 @@ def _default(value: ast.expr | None, known: object) -> str:
             made = given["default_factory"]
             return ast.unparse(made.body) if isinstance(made, ast.Lambda) else f"{ast.unparse(made)}()"
         value = given.get("default")
-    return repr(known) if value is None else ast.unparse(value)
+    return repr(known) if value is None or isinstance(value, ast.Name) else ast.unparse(value)
 
 
 def as_written(
@@ -152,7 +162,14 @@ def as_written(
 
 
 def explained(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
-    """Constants and types have the string below them as docstring, and types what they stand for."""
+    """Constants and types have the string below them as docstring, and types what they stand for.
+
+    What is a plain value here and documented in a base class has the docstring from there, not that of ``bool``.
+    """
+    if what in ("attribute", "property") and lines and lines[0] in BUILTIN:
+        owner, short = public_names.public().get(name.rpartition(".")[0]), name.rpartition(".")[2]
+        docs = [vars(base)[short].__doc__ or "" for base in getattr(owner, "__mro__", ()) if short in vars(base)]
+        lines[:] = next((doc.splitlines() for doc in docs if doc.splitlines()[:1] != lines[:1]), [])
     if what != "data":
         return
     short = name.rsplit(".", 1)[1]
