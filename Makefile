@@ -30,8 +30,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Runs all notebooks; ARGS="-D nb_execution_mode=off" runs none.
 docs: setup
-	$(BIN)/mkdocs build --strict
+	$(BIN)/sphinx-build -W --keep-going --quiet $(ARGS) docs site
+	@echo "written: site/index.html"
 
 # Write the tables of results in the documentation from docs/results.
 tables: setup

@@ -1,6 +1,7 @@
 """How often intervals hold the true mean, for few trials and for long tails.
 
-The table is a part of ``docs/statistics.md``, which ``METAPLAX_WRITE_DOCS=1 pytest tests/test_coverage.py`` writes.
+The table is a part of ``docs/explanations/statistics.md``. ``METAPLAX_WRITE_DOCS=1 pytest tests/test_coverage.py``
+writes it.
 """
 
 import os
@@ -14,7 +15,7 @@ from scipy import stats
 
 from metaplax.analysis import interval
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "statistics.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "explanations" / "statistics.md"
 BEGIN, END = "<!-- table: written by tests/test_coverage.py -->", "<!-- end of the table -->"
 WRITES = bool(os.environ.get("METAPLAX_WRITE_DOCS"))
 REPETITIONS = 50_000

@@ -18,7 +18,7 @@ from metaplax.estimators import FallbackWarning, PersistentES, Reverse
 from metaplax.estimators.perturbed import NOISE
 from metaplax.learners import AbstractLearner, IncompatibleError, join, split
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimator-matrix.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "estimator-matrix.md"
 BEGIN = "<!-- table: written by tests/test_estimator_matrix.py -->"
 STEP = 1e-5
 WRITES = bool(os.environ.get("METAPLAX_WRITE_DOCS"))

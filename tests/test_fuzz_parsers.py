@@ -1,4 +1,4 @@
-"""A short run of the campaign against all parsers; its full length is in ``docs/reliability.md``."""
+"""A short run of the campaign against all parsers; its full length is in ``docs/explanations/reliability.md``."""
 
 import importlib.util
 import subprocess

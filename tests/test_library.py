@@ -85,7 +85,7 @@ def test_shipped_rules_are_those_of_the_results(name, ship_rule, tmp_path, capsy
 
 
 def test_documentation_has_the_numbers_that_are_shipped():
-    page = (ROOT / "docs" / "learned-rules.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "learned-rules.md").read_text(encoding="utf-8")
     for name in SHIPPED:
         learned = mp.rules.describe(name)
         cells = [cell.strip() for cell in re.search(rf"\| `{name}` \|(.*)\|", page)[1].split("|")]

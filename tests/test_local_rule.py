@@ -256,7 +256,7 @@ def test_the_spiking_learner_is_a_local_rule(adaptation, seed):
 
 
 def test_a_pool_in_a_spiking_network_takes_25_lines():
-    page = (Path(__file__).resolve().parents[1] / "docs" / "spiking.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[1] / "docs" / "explanations" / "spiking.md").read_text(encoding="utf-8")
     (block,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "LocalRule" in code)
     assert len([line for line in block.splitlines() if line.strip()]) <= 25
 

@@ -23,7 +23,7 @@ from metaplax.estimators.reversible import why_not_reversible
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.tasks import Episode
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "plastic-matrix.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "plastic-matrix.md"
 BEGIN = "<!-- tables: written by tests/test_plastic_matrix.py -->"
 WRITES = bool(os.environ.get("METAPLAX_WRITE_DOCS"))
 WHOLE = bool(os.environ.get("METAPLAX_WHOLE_MATRIX"))

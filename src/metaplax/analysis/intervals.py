@@ -6,7 +6,9 @@ import numpy as np
 
 LEVEL = 0.98
 LONG_TAIL = 3.0
-"""How much the skewness of the values lengthens an interval; chosen by simulation, see ``docs/statistics.md``.
+"""How much the skewness of the values lengthens an interval.
+
+Chosen by simulation, see ``docs/explanations/statistics.md``.
 
 It is above 1, its value for many trials, because a few values show less skewness than their distribution has.
 """

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Int, Num
 
 from metaplax.networks import AbstractReadout
 
+__all__ = ["AbstractModulator", "ErrorSize", "RewardPrediction"]
+
 Reward = Callable[[Float[Array, "time outputs"], Num[Array, "..."]], Float[Array, ""]]
 """The reward of one trial, from the logits at every step that is scored (one, without time) and the target."""
 

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+__all__ = ["AbstractConstraint", "Both", "Bounds", "Dale", "Norm", "Sparse"]
+
 Matrix = Float[Array, "post pre"]
 
 
