@@ -1,12 +1,14 @@
 """A plasticity rule: a sum of terms with meta-learned coefficients."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from metaplax.plasticity import rule_files
 from metaplax.plasticity.applied import Positions, first_memory, in_one_step, over_sequence
 from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoefficients, LayerCoefficients
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
@@ -178,6 +180,18 @@ class Rule(eqx.Module):
             held = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(term) if eqx.is_array(leaf)]
             found |= {f"{term.name}{jax.tree_util.keystr(path)}": jnp.mean(leaf) for path, leaf in held}
         return found
+
+    def save(self, path: str | Path) -> None:
+        """Write the rule into a JSON file, from which ``metaplax.rules.load(path)`` reads it back to the bit.
+
+        Of terms of one's own the file holds the name and the fields; ``load`` has to be given their classes, or the
+        terms themselves if they are made of functions.
+
+        Raises:
+            ValueError: the rule has a leading axis of trials, or a field of a term holds what no file can hold.
+            OSError: the file cannot be written.
+        """
+        rule_files.write(path, self)
 
     def __str__(self) -> str:
         """The rule as an equation, or one per layer; a polynomial with its largest coefficients first."""
