@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,6 +18,7 @@ from metaplax.plasticity.memory import lasting, resumed
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.step_limit import StepLimit
 from metaplax.plasticity.terms import AbstractTerm
+from metaplax.plasticity.torch_rule import TorchRule
 from metaplax.plasticity.updates import AbstractUpdate, Changes, Coefficient, parts
 
 Memory = tuple[PyTree, ...]
@@ -192,6 +194,25 @@ class Rule(eqx.Module):
             OSError: the file cannot be written.
         """
         rule_files.write(path, self)
+
+    def to_torch(self, model: Any, feedback: str = "random") -> TorchRule:
+        """The rule as what changes the weights of a PyTorch model: ``step(x, y)``, in the place of an optimiser.
+
+        Every step makes the change that ``PlasticLearner`` makes, in PyTorch and on the device of the model. All terms
+        of the library are supported, with memory or without, and terms of one's own that draw no random numbers and
+        need no modulator.
+
+        Args:
+            model: a ``torch.nn.Sequential`` of ``Linear``, ``Conv2d``, ``ReLU``, ``Tanh``, ``Softplus``, ``Sigmoid``
+                and ``Flatten`` that ends with a ``Linear``. Its weights are changed in place, biases included.
+            feedback: the pathway: ``"symmetric"``, ``"random"``, with fixed weights from layer to layer, or
+                ``"direct"``, with fixed weights from the output to every layer. Fixed weights are drawn by PyTorch.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+            ValueError: the model has something else in it, the rule does not fit it, or the pathway is unknown.
+        """
+        return TorchRule(self, model, feedback)
 
     def __str__(self) -> str:
         """The rule as an equation, or one per layer; a polynomial with its largest coefficients first."""
