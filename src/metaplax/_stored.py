@@ -144,7 +144,8 @@ def _stored(value: Any, path: str, array: Callable[[Any], Any], given: Callable[
     if isinstance(value, eqx.Module) and not isinstance(value, eqx.Partial):
         kind, entries = type(value), {}
         for field in fields(kind):  # pyright: ignore[reportArgumentType]
-            entries[field.name] = inside(getattr(value, field.name), f".{field.name}")
+            if field.name in vars(value):  # else it is the default of its class
+                entries[field.name] = inside(getattr(value, field.name), f".{field.name}")
         elsewhere = {} if kind.__module__.startswith("metaplax.") else {ELSEWHERE: kind.__module__}
         return {CLASS: name_of(kind), **elsewhere, **entries}
     what = "function" if callable(value) else type(value).__name__
@@ -207,12 +208,9 @@ class Reader:
         made = object.__new__(kind)
         for field in fields(kind):
             if field.name in values:
-                value = self.read(values.pop(field.name))
-            elif field.default is not MISSING:
-                value = field.default
-            else:
+                object.__setattr__(made, field.name, self.read(values.pop(field.name)))
+            elif field.default is MISSING:
                 raise ValueError(f"{name} has no {field.name!r}")
-            object.__setattr__(made, field.name, value)
         if values:
             raise ValueError(f"{name} has an unknown {min(values)!r}")
         check_fields(made)

@@ -4,12 +4,12 @@ from metaplax.training.divergence import DivergedError
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, restrict_to_cores, use_all_cores
 from metaplax.training.meta_state import MetaState
 from metaplax.training.meta_train import first_carried, initial_state, keys_of_trials, meta_train
-from metaplax.training.result import MetaTrained, resample_key, trial_learner
+from metaplax.training.result import MetaTrained, load, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
 from metaplax.training.stable_scales import stability_radii, stable_scales
 
 __all__ = [
     "AbstractLayout", "DivergedError", "Layout", "MetaState", "MetaTrained", "Rollback", "choose_layout",
-    "first_carried", "initial_state", "keys_of_trials", "meta_train", "resample_key", "restrict_to_cores",
+    "first_carried", "initial_state", "keys_of_trials", "load", "meta_train", "resample_key", "restrict_to_cores",
     "stability_radii", "stable_scales", "trial_learner", "use_all_cores",
 ]  # fmt: skip
