@@ -28,7 +28,9 @@ OUTPUT = {
     "streams.md": r"squared error: \d",
 }
 """What the code of a page prints, if it prints no rule."""
-VERBS = {"list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "bench"}
+VERBS = {
+    "list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "rules", "bench",
+}  # fmt: skip
 EXAMPLES = ROOT / "docs" / "examples.md"
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8") and page != EXAMPLES]
 SPHINX_ROLE = re.compile(r":[a-z]+:`")

@@ -15,6 +15,7 @@ from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
 from metaplax.cli.named import named
 from metaplax.cli.parsing import UsageError, call, nearest, parse
+from metaplax.cli.rules import rules
 from metaplax.cli.sweeping import sweep, work
 from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, RunOptions
 from metaplax.runs import Interruption, NoProgress, RunFolder, default_progress, join_processes, use_compilation_cache
@@ -227,7 +228,7 @@ def data(
 
 WITH_FIXED_OPTIONS = {
     "list": list_experiments, "resume": resume, "evaluate": evaluate, "report": report, "compare": compare,
-    "data": data,
+    "data": data, "rules": rules,
 }  # fmt: skip
 VERBS: dict[str, Callable[[list[str]], int | None]] = {
     **{name: partial(call, function, f"metaplax {name}") for name, function in WITH_FIXED_OPTIONS.items()},
