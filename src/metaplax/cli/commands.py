@@ -21,6 +21,7 @@ from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, R
 from metaplax.runs import Interruption, NoProgress, RunFolder, default_progress, join_processes, use_compilation_cache
 from metaplax.runs.hosts import is_first
 from metaplax.runs.sweep_folder import SweepFolder
+from metaplax.runs.tracking import Tracked
 from metaplax.training import use_all_cores
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder")]
@@ -110,6 +111,7 @@ def resume(
     *,
     data_dir: DataDir = None,
     more_meta_steps: int = 0,
+    track: Tracked = "nothing",
     json: Json = False,
     several: tyro.conf.OmitArgPrefixes[Processes] = ALONE,
 ) -> None:
@@ -118,9 +120,10 @@ def resume(
     Args:
         dir: run folder
         more_meta_steps: meta-steps to take in addition to those that the run was started with
+        track: tracker that is told what the run records
     """
     several.join()
-    _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps), json)
+    _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps, track=track), json)
 
 
 def evaluate(

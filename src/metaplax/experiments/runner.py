@@ -16,13 +16,14 @@ import jax
 from metaplax import data, runs
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load, config_errors
 from metaplax.experiments.from_file import checksum, named_files, source
 from metaplax.experiments.limits import require_fit
 from metaplax.experiments.registry import configure, lookup
 from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, stored
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError, hosts
 from metaplax.runs.schema import STUDY_NAME
+from metaplax.runs.tracking import Tracked, require_tracker, tracked
 from metaplax.training import DivergedError, use_all_cores
 
 Progress = Callable[[str], runs.AbstractProgress]
@@ -37,12 +38,14 @@ class RunOptions:
         data_dir: folder to look for data in.
         out: folder in which the run folder is made.
         checkpoint_seconds: least time between two checkpoints, in seconds.
+        track: tracker that is told what the run records.
     """
 
     preset: str = "quick"
     data_dir: Path | str | None = None
     out: Path | str = Path("runs")
     checkpoint_seconds: float = 20.0
+    track: Tracked = "nothing"
 
 
 def run(
@@ -60,13 +63,15 @@ def run(
         RunFolderError: the folder cannot be written.
         Interrupted: the interruption was requested; the run can be resumed.
     """
+    with config_errors():
+        require_tracker(options.track)
     studies, config = planned(experiment, options)
     compared = {name: value for name, value in config.items() if name != "data_dir"}
     hosts.require_same(json.dumps(compared, sort_keys=True, default=str), "configuration")
     with hosts.own_place(Path(options.out)) as place:
         folder = RunFolder.create(place, experiment.name, config, name)
-        with folder.writing():
-            conduct_all(experiment, studies, folder, progress, interruption)
+        with folder.writing(), tracked(folder, options.track, progress) as shown:
+            conduct_all(experiment, studies, folder, shown, interruption)
     return folder
 
 
@@ -104,14 +109,16 @@ def resume(
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
     more_meta_steps: int = 0,
+    track: Tracked = "nothing",
 ) -> RunFolder:
     """Go on with a run from its last checkpoint; the results equal those of an unbroken run bit for bit.
 
     An experiment that was run from a file of one's own is imported from that file again. With ``more_meta_steps`` it
-    takes so many meta-steps in addition to those that it was started with.
+    takes so many meta-steps in addition to those that it was started with. ``track`` names a tracker, as in
+    ``RunOptions``.
 
     Raises:
-        ConfigError: the experiment does not have meta-steps to add to.
+        ConfigError: the experiment does not have meta-steps to add to, or the tracker is not installed.
         RunFolderError: the folder is not a run folder, damaged or in use; the data are not the same as before; the file
             of the experiment is not there; the configuration has been changed, or asks for fewer steps than are done;
             or the number of meta-steps changes what every step does.
@@ -119,6 +126,8 @@ def resume(
         DataError: the data are missing or damaged.
         Interrupted: the interruption was requested; the run can be resumed again.
     """
+    with config_errors():
+        require_tracker(track)
     use_all_cores()
     with hosts.own_copy(path) as own:
         folder = RunFolder.open(own)
@@ -126,7 +135,8 @@ def resume(
             experiment, images, load = opened(folder, data_dir)
             experiment = extend(folder, experiment, more_meta_steps, lambda one: checked(one.studies(images, load)))
             studies = prepared(experiment, images, load, folder.config()["preset"])
-            conduct_all(experiment, studies, folder, progress, interruption)
+            with tracked(folder, track, progress) as shown:
+                conduct_all(experiment, studies, folder, shown, interruption)
     return folder
 
 
