@@ -222,6 +222,14 @@ class Rule(eqx.Module):
         """The same in LaTeX."""
         return r" \\ ".join(as_latex(*row) for row in self._rows())
 
+    def _repr_latex_(self) -> str:
+        """What a notebook shows: the equations, one below the other."""
+        rows = [as_latex(*row) for row in self._rows()]
+        if len(rows) == 1:
+            return rf"$\displaystyle {rows[0]}$"
+        lines = r" \\ ".join(row.replace(" = ", " &= ", 1) for row in rows)
+        return rf"$\displaystyle \begin{{aligned}} {lines} \end{{aligned}}$"
+
     def printed(self) -> tuple[PrintedTerm, ...]:
         """The notation of the terms, without their coefficients."""
         return tuple(PrintedTerm(term.name, term.text, term.latex, term.sign) for term in self.terms)

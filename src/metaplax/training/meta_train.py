@@ -15,7 +15,17 @@ from jaxtyping import Array, Int, Key, PyTree
 from metaplax.estimators import RESULTS, AbstractEstimator
 from metaplax.learners import AbstractLearner, split, with_trainable
 from metaplax.optim import Evosax
-from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress, Step, run_steps
+from metaplax.runs import (
+    AbstractProgress,
+    AbstractRecorder,
+    Interruption,
+    MemoryRecorder,
+    NoProgress,
+    NotebookProgress,
+    Step,
+    is_notebook,
+    run_steps,
+)
 from metaplax.tasks import AbstractTask, Episode
 from metaplax.training.divergence import CAUSES, DivergedError, cause, divergence, not_finite, wrong_labels
 from metaplax.training.layout import AbstractLayout, Layout, choose_layout, refuse_forks
@@ -129,7 +139,7 @@ def meta_train(
         rollback: when to go back to earlier parameters; by default never.
         layout: how trials and episodes are laid out over devices, see ``choose_layout``.
         recorder: where rows and checkpoints go; by default rows are kept in memory.
-        progress: shows how far it is.
+        progress: shows how far it is; by default a line in a notebook, and nothing elsewhere.
         interruption: asked after every step whether to stop.
 
     Raises:
@@ -170,7 +180,7 @@ def meta_train(
     # An optimiser may keep the parameters themselves, but no buffer can be donated twice.
     state = jax.tree.map(jnp.copy, place.pad(state))
     state = run_steps(
-        compiled, state, first, meta_steps, recorder=recorder, progress=progress or NoProgress(),
+        compiled, state, first, meta_steps, recorder=recorder, progress=progress or usual_progress(),
         interruption=interruption or Interruption(), trouble=trouble, kept=place.unpad,
     )  # fmt: skip
     masked, seconds = tuple(int(n) for n in state.masked), time.perf_counter() - began
@@ -179,6 +189,11 @@ def meta_train(
     trained = MetaTrained(found, recorder.rows(), masked, seconds, learner, trial_keys, resample)
     recorder.finish(meta_steps, {**trained.scalars(), "masked": np.asarray(masked)})
     return trained
+
+
+def usual_progress() -> AbstractProgress:
+    """What shows how far meta-training is, if nothing else is asked for."""
+    return NotebookProgress("meta-training") if is_notebook() else NoProgress()
 
 
 def keys_of_trials(key: Key[Array, ""], trials: int) -> Key[Array, " trials"]:
