@@ -1,6 +1,7 @@
 """What meta-training gives: a learner of every trial that runs, and the history."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,38 @@ class MetaTrained:
         parameters, constants = split(self.learner)
         found = jax.vmap(lambda one: join(one, constants).scalars())(parameters)
         return {name: np.asarray(value) for name, value in found.items()}
+
+    def to_pandas(self) -> Any:
+        """What was recorded as a ``pandas.DataFrame``: a row for every meta-step and trial, a column for every series.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise ImportError("pandas is not installed: pip install pandas") from error
+        steps, trials = np.indices((len(self.history), len(self.masked)))
+        series = {name: np.stack([row[name] for row in self.history]).ravel() for name in (self.history or [{}])[0]}
+        return pandas.DataFrame({"meta_step": steps.ravel(), "trial": trials.ravel(), **series})
+
+    def plot(self, what: str, path: str | Path, width: str | float | int = "single") -> Path:
+        """Draw a series against the meta-steps into an SVG, PDF or PNG: means over trials, with 98 % intervals.
+
+        Args:
+            what: ``"coefficients"`` of the rule, or the name of a series, such as ``"loss"``.
+            path: the file; its ending says the format.
+            width: ``"single"`` (85 mm) or ``"double"`` (178 mm) for the columns of a journal, or millimetres.
+
+        Returns:
+            the file.
+
+        Raises:
+            ValueError: there is no such series, width or format.
+        """
+        from metaplax.reports.result_figures import draw_history  # slow to import, because of matplotlib
+
+        return draw_history(self.history, what, path, width)
 
     def save(self, folder: str | Path) -> None:
         """Write the result into a folder, from which ``metaplax.load`` reads it back to the bit.
