@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from metaplax.plasticity import rule_files
 from metaplax.plasticity.coefficients import GlobalCoefficients, LayerCoefficients, Sharing
 from metaplax.plasticity.rule import Rule
+from metaplax.plasticity.rule_files import OwnTerm, entry_of, is_path, read, text_of
 from metaplax.plasticity.terms import ALL_TERMS, FURTHER_TERMS
 
 KNOWN = {term.name: term for term in (*ALL_TERMS, *FURTHER_TERMS)}
@@ -156,7 +156,7 @@ def describe(name: str) -> LearnedRule:
     return LearnedRule.from_json(entries[name].read_text(encoding="utf-8"))
 
 
-def load(name: str | Path, terms: Sequence[rule_files.OwnTerm] = ()) -> Rule:
+def load(name: str | Path, terms: Sequence[OwnTerm] = ()) -> Rule:
     """A learned rule by name, or a rule from a file of one's own.
 
     The coefficients are meta-parameters as in any other rule, so that meta-training can continue from them;
@@ -173,11 +173,11 @@ def load(name: str | Path, terms: Sequence[rule_files.OwnTerm] = ()) -> Rule:
             package nor among ``terms``.
         OSError: the file cannot be read.
     """
-    if not rule_files.is_path(name):
+    if not is_path(name):
         return describe(str(name)).rule()
-    text = rule_files.text_of(name)
-    if (entry := rule_files.entry_of(name, text)) is not None:
-        return rule_files.read(name, entry, Rule, terms)
+    text = text_of(name)
+    if (entry := entry_of(name, text)) is not None:
+        return read(name, entry, Rule, terms)
     try:
         return LearnedRule.from_json(text).rule()
     except ValueError as error:

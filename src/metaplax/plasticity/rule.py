@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from metaplax.plasticity import rule_files
 from metaplax.plasticity.applied import Positions, first_memory, in_one_step, over_sequence
 from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoefficients, LayerCoefficients
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
 from metaplax.plasticity.general_terms import Monomial
 from metaplax.plasticity.memory import lasting, resumed
+from metaplax.plasticity.rule_files import write
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.step_limit import StepLimit
 from metaplax.plasticity.terms import AbstractTerm
@@ -193,7 +193,7 @@ class Rule(eqx.Module):
             ValueError: the rule has a leading axis of trials, or a field of a term holds what no file can hold.
             OSError: the file cannot be written.
         """
-        rule_files.write(path, self)
+        write(path, self)
 
     def to_torch(self, model: Any, feedback: str = "random") -> TorchRule:
         """The rule as what changes the weights of a PyTorch model: ``step(x, y)``, in the place of an optimiser.

@@ -125,7 +125,7 @@ class NotebookProgress(AbstractProgress):
         counter.add_task(self.title, total=steps, completed=first)
         (task,) = counter.tasks
         began = last = time.monotonic()
-        shown = display(Pretty(f"{self.title}: compiling"), display_id=True)
+        shown: Any = display(Pretty(f"{self.title}: compiling"), display_id=True)
 
         def advance(row: Row) -> None:
             nonlocal last

@@ -13,8 +13,7 @@ from jaxtyping import Array, Key, PyTree
 
 from metaplax.learners import AbstractLearner, join, split
 from metaplax.runs import Row
-from metaplax.training import result_files
-from metaplax.training.result_files import Kept
+from metaplax.training.result_files import Kept, read, write
 
 RESAMPLING = 2**32 - 1
 """In the place of the index of a meta-step, for what is drawn once per trial."""
@@ -120,7 +119,7 @@ class MetaTrained:
         """
         about = {"masked": list(self.masked), "seconds": float(self.seconds), "resample": self._resample}
         found = split(self.learner)[0]
-        result_files.write(Path(folder), Kept(self._given, found, self._keys, self.history, about))
+        write(Path(folder), Kept(self._given, found, self._keys, self.history, about))
 
     def __repr__(self) -> str:
         first, last = (f"{np.nanmean(self.history[at]['loss']):.4g}" for at in (0, -1)) if self.history else ("–", "–")
@@ -143,7 +142,7 @@ def load(folder: str | Path, learner: AbstractLearner | None = None) -> MetaTrai
         RunFolderError: there is no result, it is damaged, or a later version has written it.
         IncompatibleError: the learner is needed and was not given, or it is another one.
     """
-    kept = result_files.read(Path(folder), learner)
+    kept = read(Path(folder), learner)
     found = eqx.combine(kept.found, split(kept.given)[1])
     about = kept.about
     masked = tuple(about["masked"])
