@@ -20,7 +20,7 @@ ALLOWED = {
     "estimators": {"learners", "plasticity", "tasks"},
     "optim": set(),
     "runs": set(),
-    "training": {"estimators", "learners", "optim", "runs", "tasks"},
+    "training": {"estimators", "learners", "optim", "reports", "runs", "tasks"},
     "analysis": {"feedback", "networks", "runs", "tasks"},
     "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks", "optim", "plasticity"}
     | {"runs", "tasks", "training"},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import metaplax as mp
 from metaplax.cli import main
 from metaplax.cli.commands import Processes
 from metaplax.cli.sweep_options import Engine, SweepOptions
@@ -24,6 +25,7 @@ OUTPUT = {
     "own-estimator.md": r"FiniteDifferences \[",
     "own-experiment.md": r"report\.html",
     "own-learner.md": r"outer loss 0\.\d\d -> 0\.0\d",
+    "pytorch.md": r"accuracy: 0\.[3-9]",
     "reversible-loop.md": r"agree to 1e-6: True",
     "sharp-bits.md": r"meta-training diverged: 10 meta-steps in a row up to step 9",
     "spiking.md": r"squared error: \d",
@@ -31,7 +33,11 @@ OUTPUT = {
     "streams.md": r"squared error: \d",
 }
 """What the code of a page prints, if it prints no rule."""
-VERBS = {"list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "bench"}
+PAGE_NEEDS = {"pytorch.md": "torch"}
+"""What the code of a page needs that is not always installed."""
+VERBS = {
+    "list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "rules", "bench",
+}  # fmt: skip
 HOW_TO = ROOT / "docs" / "how-to"
 EXAMPLES = HOW_TO / "examples.md"
 WITH_CODE = [page for page in PAGES if "```python\n" in page.read_text(encoding="utf-8") and page != EXAMPLES]
@@ -50,6 +56,8 @@ def registry_as_before():
 @pytest.mark.usefixtures("registry_as_before")
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: p.name)
 def test_code_runs(page, monkeypatch, tmp_path, capsys):
+    if page.name in PAGE_NEEDS:
+        pytest.importorskip(PAGE_NEEDS[page.name], reason="an extra that is not installed")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     namespace: dict = {"__name__": "documentation"}
@@ -116,6 +124,10 @@ def test_links_lead_somewhere(page):
 def test_every_command_in_the_documentation_exists(page):
     for verb, *arguments in _commands(page):
         assert verb in VERBS
+        if verb == "rules":
+            known = {*mp.rules.available()}
+            assert {argument for argument in arguments if "/" in argument} <= known
+            continue
         named = [argument for argument in arguments if re.match(r"(shervani|lindsey|zucchet)\d|quickstart$", argument)]
         for name in named:
             assert name in EXPERIMENTS

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import jax
 import optax
@@ -87,6 +88,17 @@ def test_a_run_is_extended_on_the_command_line(folder, tmp_path, capsys):
     assert folder.config()["config"]["meta_steps"] == 7
     capsys.readouterr()
     assert main(["resume", str(folder.path)]) == 0, "it is one of seven meta-steps now"
+
+
+def test_a_meta_trained_run_is_extended_bit_for_bit(tmp_path):
+    runs = [
+        experiments.run(replace(experiments.preset("quickstart", "smoke"), meta_steps=steps), RunOptions(out=tmp_path))
+        for steps in (2, 4)
+    ]
+    short, long = (outcome(run) for run in runs)
+    assert short != long
+    assert main(["resume", str(runs[0].path), "--more-meta-steps", "2"]) == 0
+    assert outcome(runs[0]) == long
 
 
 def test_a_run_is_extended_in_its_configuration(folder, tmp_path):

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from metaplax.learners import ComplexSynapse, LocalRule, OnlinePlasticity, PlasticLearner
     from metaplax.networks import MLP, constraints
     from metaplax.plasticity import named_rules as rules
-    from metaplax.training import meta_train
+    from metaplax.training import load, meta_train
 
 __all__ = [
     "MLP", "ComplexSynapse", "LocalRule", "OnlinePlasticity", "PlasticLearner", "__version__", "analysis",
-    "compare_estimators", "constraints", "data", "estimators", "experiments", "feedback", "learners", "meta_train",
-    "modulators", "networks", "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
+    "compare_estimators", "constraints", "data", "estimators", "experiments", "feedback", "learners", "load",
+    "meta_train", "modulators", "networks", "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
 ]  # fmt: skip
 
 ORIGIN = {
     "MLP": "networks", "ComplexSynapse": "learners", "LocalRule": "learners", "OnlinePlasticity": "learners",
     "PlasticLearner": "learners", "compare_estimators": "experiments", "constraints": "networks",
-    "meta_train": "training", "modulators": "feedback", "rules": "plasticity",
+    "load": "training", "meta_train": "training", "modulators": "feedback", "rules": "plasticity",
 }  # fmt: skip
 """Where what is no subpackage itself comes from."""
 

@@ -15,11 +15,13 @@ from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
 from metaplax.cli.named import named
 from metaplax.cli.parsing import UsageError, call, nearest, parse
+from metaplax.cli.rules import rules
 from metaplax.cli.sweeping import sweep, work
 from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, RunOptions
 from metaplax.runs import Interruption, NoProgress, RunFolder, default_progress, join_processes, use_compilation_cache
 from metaplax.runs.hosts import is_first
 from metaplax.runs.sweep_folder import SweepFolder
+from metaplax.runs.tracking import Tracked
 from metaplax.training import use_all_cores
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help="run folder")]
@@ -109,6 +111,7 @@ def resume(
     *,
     data_dir: DataDir = None,
     more_meta_steps: int = 0,
+    track: Tracked = "nothing",
     json: Json = False,
     several: tyro.conf.OmitArgPrefixes[Processes] = ALONE,
 ) -> None:
@@ -117,9 +120,10 @@ def resume(
     Args:
         dir: run folder
         more_meta_steps: meta-steps to take in addition to those that the run was started with
+        track: tracker that is told what the run records
     """
     several.join()
-    _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps), json)
+    _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps, track=track), json)
 
 
 def evaluate(
@@ -227,7 +231,7 @@ def data(
 
 WITH_FIXED_OPTIONS = {
     "list": list_experiments, "resume": resume, "evaluate": evaluate, "report": report, "compare": compare,
-    "data": data,
+    "data": data, "rules": rules,
 }  # fmt: skip
 VERBS: dict[str, Callable[[list[str]], int | None]] = {
     **{name: partial(call, function, f"metaplax {name}") for name, function in WITH_FIXED_OPTIONS.items()},

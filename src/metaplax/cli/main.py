@@ -17,7 +17,19 @@ STOPPED = 130
 BROKEN_PIPE = 141
 
 HELP = Path(__file__).with_name("help.txt").read_text(encoding="utf-8")
-VERBS = ("list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "bench")
+VERBS = (
+    "list",
+    "run",
+    "resume",
+    "sweep",
+    "evaluate",
+    "report",
+    "compare",
+    "compare-estimators",
+    "data",
+    "rules",
+    "bench",
+)
 MOVED = {"bench-steps": "inner steps are timed by `python -m benchmarks steps` in a checkout"}
 
 

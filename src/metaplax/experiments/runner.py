@@ -17,7 +17,7 @@ import jax
 from metaplax import data, runs
 from metaplax._version import __version__
 from metaplax.analysis import episodes_of, quantities
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load, config_errors
 from metaplax.experiments.from_file import checksum, named_files, source
 from metaplax.experiments.limits import require_fit
 from metaplax.experiments.registry import configure, lookup
@@ -25,6 +25,7 @@ from metaplax.experiments.stored_config import extend, read_back, refuse_fewer, 
 from metaplax.experiments.studies.meta_training import in_one_launch
 from metaplax.runs import Interruption, NoProgress, RunFolder, RunFolderError, hosts
 from metaplax.runs.schema import STUDY_NAME
+from metaplax.runs.tracking import Tracked, require_tracker, tracked
 from metaplax.training import DivergedError, launch, use_all_cores
 
 Progress = Callable[[str], runs.AbstractProgress]
@@ -41,6 +42,7 @@ class RunOptions:
         checkpoint_seconds: least time between two checkpoints, in seconds.
         together: meta-train arms that differ in their numbers only in one launch, their trials side by side; by
             default that is done on accelerators.
+        track: tracker that is told what the run records.
     """
 
     preset: str = "quick"
@@ -48,6 +50,7 @@ class RunOptions:
     out: Path | str = Path("runs")
     checkpoint_seconds: float = 20.0
     together: bool | None = None
+    track: Tracked = "nothing"
 
 
 def run(
@@ -65,13 +68,15 @@ def run(
         RunFolderError: the folder cannot be written.
         Interrupted: the interruption was requested; the run can be resumed.
     """
+    with config_errors():
+        require_tracker(options.track)
     studies, config = planned(experiment, options)
     compared = {name: value for name, value in config.items() if name != "data_dir"}
     hosts.require_same(json.dumps(compared, sort_keys=True, default=str), "configuration")
     with hosts.own_place(Path(options.out)) as place:
         folder = RunFolder.create(place, experiment.name, config, name)
-        with folder.writing():
-            conduct_all(experiment, studies, folder, progress, interruption, together=options.together)
+        with folder.writing(), tracked(folder, options.track, progress) as shown:
+            conduct_all(experiment, studies, folder, shown, interruption, together=options.together)
     return folder
 
 
@@ -110,14 +115,16 @@ def resume(
     interruption: Interruption | None = None,
     more_meta_steps: int = 0,
     together: bool | None = None,
+    track: Tracked = "nothing",
 ) -> RunFolder:
     """Go on with a run from its last checkpoint; the results equal those of an unbroken run bit for bit.
 
     An experiment that was run from a file of one's own is imported from that file again. With ``more_meta_steps`` it
-    takes so many meta-steps in addition to those that it was started with. ``together`` as in ``RunOptions``.
+    takes so many meta-steps in addition to those that it was started with. ``together`` and ``track`` as in
+    ``RunOptions``.
 
     Raises:
-        ConfigError: the experiment does not have meta-steps to add to.
+        ConfigError: the experiment does not have meta-steps to add to, or the tracker is not installed.
         RunFolderError: the folder is not a run folder, damaged or in use; the data are not the same as before; the file
             of the experiment is not there; the configuration has been changed, or asks for fewer steps than are done;
             or the number of meta-steps changes what every step does.
@@ -125,6 +132,8 @@ def resume(
         DataError: the data are missing or damaged.
         Interrupted: the interruption was requested; the run can be resumed again.
     """
+    with config_errors():
+        require_tracker(track)
     use_all_cores()
     with hosts.own_copy(path) as own:
         folder = RunFolder.open(own)
@@ -132,7 +141,8 @@ def resume(
             experiment, images, load = opened(folder, data_dir)
             experiment = extend(folder, experiment, more_meta_steps, lambda one: checked(one.studies(images, load)))
             studies = prepared(experiment, images, load, folder.config()["preset"])
-            conduct_all(experiment, studies, folder, progress, interruption, together=together)
+            with tracked(folder, track, progress) as shown:
+                conduct_all(experiment, studies, folder, shown, interruption, together=together)
     return folder
 
 

@@ -59,6 +59,11 @@ def with_trainable(learner: Learner, mask: PyTree) -> Learner:
     return _with_frozen(learner, eqx.filter(learner, mask))
 
 
+def with_frozen(learner: Learner, paths: tuple[str, ...]) -> Learner:
+    """The same learner, of which just the arrays at these paths are not meta-learned."""
+    return learner if learner.frozen == paths else _replaced(learner, frozen=paths)  # pyright: ignore
+
+
 def with_plain_numbers_frozen(learner: Any) -> Any:
     """The same learner, whose plain Python numbers are not meta-learned either when arrays take their place."""
     leaves = jax.tree_util.tree_leaves_with_path(learner)

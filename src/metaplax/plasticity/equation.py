@@ -1,6 +1,6 @@
 """Rules as equations, in plain text and in LaTeX."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -38,19 +38,31 @@ def as_text(terms: Sequence[PrintedTerm], values: Sequence[float] | None, layer:
 
 def as_latex(terms: Sequence[PrintedTerm], values: Sequence[float] | None, layer: int | None = None) -> str:
     """The same equation as LaTeX, without dollar signs."""
-    written = [(rf"\theta_{{{term.name}}}", r"\," + term.latex, term.sign) for term in terms]
+    names = [term.name if len(term.name) == 1 else rf"\mathrm{{{term.name}}}" for term in terms]
+    written = [(rf"\theta_{{{name}}}", r"\," + term.latex, term.sign) for name, term in zip(names, terms, strict=True)]
     index = r"\ell" if layer is None else f"{{{layer}}}"
-    return rf"\Delta W_{index} = " + _sum(written, values, "-")
+    return rf"\Delta W_{index} = " + _sum(written, values, "-", latex_number)
 
 
-def _sum(terms: Sequence[tuple[str, str, int]], values: Sequence[float] | None, minus: str) -> str:
+def latex_number(value: float) -> str:
+    """A number with three significant digits in LaTeX."""
+    digits, _, power = f"{value:.3g}".partition("e")
+    return rf"{digits} \times 10^{{{int(power)}}}" if power else digits.replace("inf", r"\infty")
+
+
+def _sum(
+    terms: Sequence[tuple[str, str, int]],
+    values: Sequence[float] | None,
+    minus: str,
+    number: Callable[[float], str] = "{:.3g}".format,
+) -> str:
     """The sum of terms that are given as symbol of the coefficient, notation and sign."""
     written = ""
     for k, (symbol, body, sign) in enumerate(terms):
         value = 1.0 if values is None else values[k]
         if value == 0:
             continue
-        factor = symbol if values is None else f"{abs(value):.3g}"
+        factor = symbol if values is None else number(abs(value))
         negative = value * sign < 0
         joint = f" {minus if negative else '+'} " if written else (minus if negative else "")
         written += f"{joint}{factor} {body}"

@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import numpy as np
 
 from metaplax.plasticity.coefficients import GlobalCoefficients, LayerCoefficients, Sharing
 from metaplax.plasticity.rule import Rule
+from metaplax.plasticity.rule_files import OwnTerm, entry_of, is_path, read, text_of
 from metaplax.plasticity.terms import ALL_TERMS, FURTHER_TERMS
 
 KNOWN = {term.name: term for term in (*ALL_TERMS, *FURTHER_TERMS)}
@@ -154,16 +156,32 @@ def describe(name: str) -> LearnedRule:
     return LearnedRule.from_json(entries[name].read_text(encoding="utf-8"))
 
 
-def load(name: str) -> Rule:
-    """A learned rule by name: its terms with the mean coefficients over trials.
+def load(name: str | Path, terms: Sequence[OwnTerm] = ()) -> Rule:
+    """A learned rule by name, or a rule from a file of one's own.
 
     The coefficients are meta-parameters as in any other rule, so that meta-training can continue from them;
-    ``metaplax.learners.freeze`` makes them constants.
+    ``metaplax.learners.freeze`` makes them constants. Nothing is imported or executed because a file says so.
+
+    Args:
+        name: of a rule that comes with the package: its terms with the mean coefficients over trials. Or the path of
+            a ``.json`` file that ``Rule.save`` or ``metaplax rules export`` has written.
+        terms: terms of one's own that the file may hold: their classes, or what ``metaplax.plasticity.term`` made.
 
     Raises:
         UnknownRuleError: there is no rule of this name.
+        ValueError: the file is not that of a rule, damaged, of a later version, or holds a term that is neither of this
+            package nor among ``terms``.
+        OSError: the file cannot be read.
     """
-    return describe(name).rule()
+    if not is_path(name):
+        return describe(str(name)).rule()
+    text = text_of(name)
+    if (entry := entry_of(name, text)) is not None:
+        return read(name, entry, Rule, terms)
+    try:
+        return LearnedRule.from_json(text).rule()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _entries() -> dict[str, Traversable]:

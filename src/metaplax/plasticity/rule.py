@@ -1,6 +1,8 @@
 """A plasticity rule: a sum of terms with meta-learned coefficients."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,9 +14,11 @@ from metaplax.plasticity.coefficients import AbstractCoefficients, GlobalCoeffic
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
 from metaplax.plasticity.general_terms import Monomial
 from metaplax.plasticity.memory import lasting, resumed
+from metaplax.plasticity.rule_files import write
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.step_limit import StepLimit
 from metaplax.plasticity.terms import AbstractTerm
+from metaplax.plasticity.torch_rule import TorchRule
 from metaplax.plasticity.updates import AbstractUpdate, Changes, Coefficient, parts
 
 Memory = tuple[PyTree, ...]
@@ -179,6 +183,37 @@ class Rule(eqx.Module):
             found |= {f"{term.name}{jax.tree_util.keystr(path)}": jnp.mean(leaf) for path, leaf in held}
         return found
 
+    def save(self, path: str | Path) -> None:
+        """Write the rule into a JSON file, from which ``metaplax.rules.load(path)`` reads it back to the bit.
+
+        Of terms of one's own the file holds the name and the fields; ``load`` has to be given their classes, or the
+        terms themselves if they are made of functions.
+
+        Raises:
+            ValueError: the rule has a leading axis of trials, or a field of a term holds what no file can hold.
+            OSError: the file cannot be written.
+        """
+        write(path, self)
+
+    def to_torch(self, model: Any, feedback: str = "random") -> TorchRule:
+        """The rule as what changes the weights of a PyTorch model: ``step(x, y)``, in the place of an optimiser.
+
+        Every step makes the change that ``PlasticLearner`` makes, in PyTorch and on the device of the model. All terms
+        of the library are supported, with memory or without, and terms of one's own that draw no random numbers and
+        need no modulator.
+
+        Args:
+            model: a ``torch.nn.Sequential`` of ``Linear``, ``Conv2d``, ``ReLU``, ``Tanh``, ``Softplus``, ``Sigmoid``
+                and ``Flatten`` that ends with a ``Linear``. Its weights are changed in place, biases included.
+            feedback: the pathway: ``"symmetric"``, ``"random"``, with fixed weights from layer to layer, or
+                ``"direct"``, with fixed weights from the output to every layer. Fixed weights are drawn by PyTorch.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+            ValueError: the model has something else in it, the rule does not fit it, or the pathway is unknown.
+        """
+        return TorchRule(self, model, feedback)
+
     def __str__(self) -> str:
         """The rule as an equation, or one per layer; a polynomial with its largest coefficients first."""
         return "\n".join(as_text(*row) for row in self._rows())
@@ -186,6 +221,14 @@ class Rule(eqx.Module):
     def latex(self) -> str:
         """The same in LaTeX."""
         return r" \\ ".join(as_latex(*row) for row in self._rows())
+
+    def _repr_latex_(self) -> str:
+        """What a notebook shows: the equations, one below the other."""
+        rows = [as_latex(*row) for row in self._rows()]
+        if len(rows) == 1:
+            return rf"$\displaystyle {rows[0]}$"
+        lines = r" \\ ".join(row.replace(" = ", " &= ", 1) for row in rows)
+        return rf"$\displaystyle \begin{{aligned}} {lines} \end{{aligned}}$"
 
     def printed(self) -> tuple[PrintedTerm, ...]:
         """The notation of the terms, without their coefficients."""

@@ -1,4 +1,4 @@
-"""Progress of a study: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""Progress of a study: a bar on a terminal, a line in a notebook, plain lines elsewhere, or nothing."""
 
 import math
 import sys
@@ -104,8 +104,52 @@ class RichProgress(AbstractProgress):
             yield advance
 
 
+class NotebookProgress(AbstractProgress):
+    """Shows one line in the output of a notebook's cell, with a bar until all steps are done.
+
+    Args:
+        title: start of the line.
+        seconds: least time between two changes of it.
+    """
+
+    WIDTH = 24
+
+    def __init__(self, title: str = "", seconds: float = 0.2):
+        self.title, self.seconds = title, seconds
+
+    @contextmanager
+    def track(self, steps: int, first: int) -> Iterator[Advance]:
+        from IPython.display import Pretty, display  # there, since this is a notebook
+
+        counter = Progress(disable=True, speed_estimate_period=math.inf)
+        counter.add_task(self.title, total=steps, completed=first)
+        (task,) = counter.tasks
+        began = last = time.monotonic()
+        shown: Any = display(Pretty(f"{self.title}: compiling"), display_id=True)
+
+        def advance(row: Row) -> None:
+            nonlocal last
+            counter.advance(task.id)
+            now, done = time.monotonic(), int(task.completed)
+            if now - last >= self.seconds or task.finished:
+                last, full = now, self.WIDTH * done // steps
+                bar = "" if task.finished else f"{'█' * full}{'░' * (self.WIDTH - full)}  "
+                rate = f"{now - began:.1f} s" if task.finished else _rate(task)
+                shown.update(Pretty(f"{self.title}: {bar}{done}/{steps}  {_summary(row)}  {rate}"))
+
+        yield advance
+
+
+def is_notebook() -> bool:
+    """Whether this is the kernel of a notebook, which shows what is displayed in the output of a cell."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 def default_progress(title: str) -> AbstractProgress:
-    """A bar if standard error is a terminal, otherwise plain lines."""
+    """A line in a notebook, a bar if standard error is a terminal, otherwise plain lines."""
+    if is_notebook():
+        return NotebookProgress(title)
     return RichProgress(title) if sys.stderr is not None and sys.stderr.isatty() else PlainProgress(title)
 
 

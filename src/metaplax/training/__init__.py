@@ -6,12 +6,12 @@ from metaplax.training.layout import AbstractLayout, Layout, choose_layout, rest
 from metaplax.training.meta_state import MetaState
 from metaplax.training.meta_step import first_carried, initial_state, keys_of_trials
 from metaplax.training.meta_train import meta_train
-from metaplax.training.result import MetaTrained, resample_key, trial_learner
+from metaplax.training.result import MetaTrained, load, resample_key, trial_learner
 from metaplax.training.rollback import Rollback
 from metaplax.training.stable_scales import stability_radii, stable_scales
 
 __all__ = [
     "AbstractLayout", "DivergedError", "Layout", "MetaState", "MetaTrained", "Rollback", "Training", "choose_layout",
-    "first_carried", "initial_state", "keys_of_trials", "launch", "meta_train", "resample_key", "restrict_to_cores",
-    "stability_radii", "stable_scales", "trial_learner", "use_all_cores",
+    "first_carried", "initial_state", "keys_of_trials", "launch", "load", "meta_train", "resample_key",
+    "restrict_to_cores",    "stability_radii", "stable_scales", "trial_learner", "use_all_cores",
 ]  # fmt: skip

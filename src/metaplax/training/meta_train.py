@@ -4,7 +4,15 @@ from jaxtyping import Array, Key, PyTree
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.learners import AbstractLearner, with_trainable
-from metaplax.runs import AbstractProgress, AbstractRecorder, Interruption, MemoryRecorder, NoProgress
+from metaplax.runs import (
+    AbstractProgress,
+    AbstractRecorder,
+    Interruption,
+    MemoryRecorder,
+    NoProgress,
+    NotebookProgress,
+    is_notebook,
+)
 from metaplax.tasks import AbstractTask
 from metaplax.training.launch import Training, launch
 from metaplax.training.layout import Layout
@@ -60,7 +68,7 @@ def meta_train(
         rollback: when to go back to earlier parameters; by default never.
         layout: how trials and episodes are laid out over devices, see ``choose_layout``.
         recorder: where rows and checkpoints go; by default rows are kept in memory.
-        progress: shows how far it is.
+        progress: shows how far it is; by default a line in a notebook, and nothing elsewhere.
         interruption: asked after every step whether to stop.
 
     Raises:
@@ -78,4 +86,9 @@ def meta_train(
         learner, tasks, estimator, optimizer, meta_steps, key, recorder or MemoryRecorder(), trials, meta_batch,
         resample, patience, rollback,
     )  # fmt: skip
-    return launch([training], layout, progress or NoProgress(), interruption or Interruption())[0]
+    return launch([training], layout, progress or usual_progress(), interruption or Interruption())[0]
+
+
+def usual_progress() -> AbstractProgress:
+    """What shows how far meta-training is, if nothing else is asked for."""
+    return NotebookProgress("meta-training") if is_notebook() else NoProgress()
