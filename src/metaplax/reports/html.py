@@ -22,6 +22,10 @@ from metaplax.reports.recorded import Recorded, read
 from metaplax.runs import RunFolder
 
 
+WIDE = 8.0
+"""Width of a figure in inches beyond which a narrow page scrolls it, since its letters would be too small."""
+
+
 def write(folders: Sequence[Path | str | Recorded], target: Path | str) -> Path:
     """Draw the figures of one or more runs, which may have been read already, and write the report.
 
@@ -52,7 +56,13 @@ def write(folders: Sequence[Path | str | Recorded], target: Path | str) -> Path:
 def drawn(name: str, caption: str, figure: Figure) -> dict[str, Any]:
     """A figure as templates take it: its name, caption, drawing, and curves for hovering."""
     curves = hover_values(figure)
-    return {"name": name, "caption": caption, "svg": as_svg(figure), "curves": curves}
+    return {
+        "name": name,
+        "caption": caption,
+        "svg": as_svg(figure),
+        "curves": curves,
+        "wide": figure.get_figwidth() > WIDE,
+    }
 
 
 def _alone(run: Recorded) -> list[str]:
