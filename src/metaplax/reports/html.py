@@ -21,7 +21,6 @@ from metaplax.reports.pooling import pooled
 from metaplax.reports.recorded import Recorded, read
 from metaplax.runs import RunFolder
 
-
 WIDE = 8.0
 """Width of a figure in inches beyond which a narrow page scrolls it, since its letters would be too small."""
 
