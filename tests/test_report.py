@@ -92,7 +92,7 @@ def page(*folders, tmp_path):
 def test_one_file_that_fetches_nothing(tmp_path):
     parsed, text = page(recorded(tmp_path), tmp_path=tmp_path)
     assert parsed.tags.count("script") == 1, "the page's own"
-    assert "fetch" not in text
+    assert "fetch(" not in text
     assert "link" not in parsed.tags
     assert "img" not in parsed.tags
     assert all(link.startswith("#") for link in parsed.links)
