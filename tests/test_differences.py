@@ -176,3 +176,7 @@ def test_quantities_with_values_of_trials_have_an_interval_of_their_difference(k
     (row,) = (row for row in reports.compare(run, run) if row["name"] == entry["name"])
     expected = paired_difference([1.0, 2.0], [1.0, 2.0]).as_json()
     assert (row["difference"], row["interval"]) == (0.0, expected if kept else None)
+
+
+def test_no_difference_at_all_has_no_sign():
+    assert str(paired_difference([0.5, 0.5], [0.5, 0.5]).reversed()) == "0 [0, 0] (n = 2)"

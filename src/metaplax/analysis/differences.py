@@ -44,7 +44,7 @@ class Difference:
 
     def reversed(self) -> "Difference":
         """The second group minus the first."""
-        return replace(self, mean=-self.mean, ci_low=-self.ci_high, ci_high=-self.ci_low)
+        return replace(self, mean=0.0 - self.mean, ci_low=0.0 - self.ci_high, ci_high=0.0 - self.ci_low)
 
     def __str__(self) -> str:
         return mean_and_interval(self.mean, self.ci_low, self.ci_high, self.n, 3)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from metaplax.analysis import nan_mean
 from metaplax.reports.conditions import scan, transfers, updates
@@ -172,8 +173,9 @@ def moving_average(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
 
 @rc_context({**STYLE, "mathtext.fontset": "cm"})
 def equation(latex: str) -> Figure:
-    """A LaTeX equation as a drawing."""
+    """A LaTeX equation as a drawing; all have the same height, so that they stand on one line beside each other."""
     figure = Figure(figsize=(0.1, 0.1))
+    figure.add_artist(Line2D([0, 0], [-0.9, 2.4], linewidth=0, alpha=0))
     figure.text(0, 0, f"${latex}$", fontsize=15)
     return figure
 

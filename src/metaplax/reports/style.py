@@ -18,6 +18,8 @@ RIGHT = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 """Places a legend at the right of the axes."""
 BELOW = {"loc": "outside lower center"}
 """Places a legend below the figure."""
+CURVE = "curve-"
+"""How the id of a curve in a drawing begins: pages show its values."""
 MOST_POINTS = 400
 """Largest number of points of a curve: more are not seen, but would make the report slow and large."""
 
@@ -73,7 +75,8 @@ def band(
     x, values = np.asarray(x)[shown], values[shown]
     low, high = interval(values.T)
     axes.fill_between(x, low, high, color=colour(number), alpha=0.17, linewidth=0)
-    axes.plot(x, nan_mean(values, axis=1), mark, color=colour(number), label=plain(label), **{"linewidth": 1.5, **line})
+    look = {"linewidth": 1.5, "gid": f"{CURVE}{axes.figure.axes.index(axes)}-{len(axes.lines)}", **line}
+    axes.plot(x, nan_mean(values, axis=1), mark, color=colour(number), label=plain(label), **look)
 
 
 def thinned(count: int) -> np.ndarray:

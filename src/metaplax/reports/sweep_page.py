@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from metaplax._version import __version__
-from metaplax.reports.html import template
-from metaplax.reports.panels import as_svg
+from metaplax.reports.html import drawn, template
 from metaplax.reports.style import STYLE, dots, plain, plots
 from metaplax.reports.sweep_results import Swept, read_sweep
 from metaplax.runs import RunFolder
@@ -37,7 +36,7 @@ def write_sweep(folder: SweepFolder | Path | str, target: Path | str | None = No
     RunFolder(place).write_text("sweep.csv", swept.csv())
     labels = swept.any.labels if swept.any else {}
     figures = [
-        {"name": f"sweep-{study}", "caption": _caption(swept, label), "svg": as_svg(figure)}
+        drawn(f"sweep-{study}", _caption(swept, label), figure)
         for study, label in labels.items()
         if (figure := _figure(swept, study)) is not None
     ]
@@ -111,7 +110,8 @@ def _heat(axes: Axes, values: Sequence[Sequence[Any]], means: Sequence[float]) -
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
     for (row, column), mean in np.ndenumerate(grid):
         if np.isfinite(mean):
-            colour = "white" if mean <= middle else "black"
+            # Not quite white and black, which a dark page would exchange.
+            colour = "#fefefe" if mean <= middle else "#010101"
             axes.text(column, row, f"{mean:.3g}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(ticks[0])), [plain(value_text(value)) for value in ticks[0]])
     axes.set_yticks(range(len(ticks[1])), [plain(value_text(value)) for value in ticks[1]])
