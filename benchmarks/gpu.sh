@@ -31,11 +31,14 @@ for row in json.load(open(sys.argv[1]))["rows"]:
 END
 done
 
-# Five penalties x 20 trials of 600 meta-steps.
-# shellcheck disable=SC2086
-( time -p python -m metaplax run shervani2023/fig4-path --preset paper --data glyphs $path --out "$out/runs" --json ) \
-    > "$out/fig4-path.json" 2> "$out/fig4-path.log"
-grep real "$out/fig4-path.log"
+# Five penalties x 20 trials of 600 meta-steps, one penalty after the other and all in one launch.
+for choice in no yes; do
+    log="$out/fig4-path-together-$choice"
+    # shellcheck disable=SC2086
+    ( time -p python -m metaplax run shervani2023/fig4-path --preset paper --data glyphs $path --together $choice \
+        --out "$out/runs" --json ) > "$log.json" 2> "$log.log"
+    echo "fig4-path --together $choice: $(grep real "$log.log")"
+done
 
 # Paper presets that fit the memory of the device; those that do not are refused by a sentence before they compile.
 for name in $presets; do

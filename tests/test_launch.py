@@ -88,7 +88,7 @@ def test_arms_that_differ_in_numbers_only_share_a_launch(tmp_path, penalties):
     titles: list[str] = []
     show = lambda title: titles.append(title) or NoProgress()  # noqa: E731
     alone, together = (
-        run(penalties(), RunOptions(out=tmp_path / str(choice), together=choice), show) for choice in (False, True)
+        run(penalties(), RunOptions(out=tmp_path / choice, together=choice), show) for choice in ("no", "yes")
     )
     expected, found = by_study(alone), by_study(together)
     assert found.keys() == expected.keys()
@@ -103,23 +103,23 @@ def test_arms_that_differ_in_numbers_only_share_a_launch(tmp_path, penalties):
 
 
 def test_a_launch_that_is_broken_off_and_resumed_gives_the_same_bits(tmp_path, penalties):
-    unbroken, options = run(penalties(), RunOptions(out=tmp_path / "whole", together=True)), {"together": True}
+    unbroken, options = run(penalties(), RunOptions(out=tmp_path / "whole", together="yes")), {"together": "yes"}
     with pytest.raises(Interrupted, match="after meta-step 2") as caught:
         run(penalties(), RunOptions(out=tmp_path / "broken", **options), interruption=StopAfter(3))
     assert "studies 'small', 'large', 'fast'; go on with: metaplax resume" in caught.value.__notes__[0]
     (path,) = (tmp_path / "broken").iterdir()
-    assert by_study(resume(path, together=True)) == by_study(unbroken)
+    assert by_study(resume(path, together="yes")) == by_study(unbroken)
 
 
 def test_where_checkpoints_are_not_of_the_same_step_each_goes_on_alone(tmp_path, penalties):
-    unbroken = run(penalties(), RunOptions(out=tmp_path / "whole", together=True))
+    unbroken = run(penalties(), RunOptions(out=tmp_path / "whole", together="yes"))
     with pytest.raises(Interrupted):
-        run(penalties(), RunOptions(out=tmp_path / "broken", together=True), interruption=StopAfter(4))
+        run(penalties(), RunOptions(out=tmp_path / "broken", together="yes"), interruption=StopAfter(4))
     (path,) = (tmp_path / "broken").iterdir()
     newest = max((path / "checkpoints" / "large").iterdir(), key=lambda entry: entry.stat().st_mtime)
     for entry in [newest] if newest.is_file() else sorted(newest.rglob("*"), reverse=True):
         entry.unlink() if entry.is_file() else entry.rmdir()
-    found, expected = by_study(resume(path, together=True)), by_study(unbroken)
+    found, expected = by_study(resume(path, together="yes")), by_study(unbroken)
     for study, rows in expected.items():
         for row, other in zip(rows, found[study], strict=True):
             np.testing.assert_allclose(other["loss"], row["loss"], rtol=1e-5) if "loss" in row else None
@@ -128,7 +128,7 @@ def test_where_checkpoints_are_not_of_the_same_step_each_goes_on_alone(tmp_path,
 def test_one_that_diverges_is_named_and_the_others_keep_their_records(tmp_path, penalties):
     experiment = penalties(explodes=True, meta_steps=12)
     with pytest.raises(mp.training.DivergedError, match="10 meta-steps in a row") as caught:
-        run(experiment, RunOptions(out=tmp_path / "runs", together=True))
+        run(experiment, RunOptions(out=tmp_path / "runs", together="yes"))
     assert "studies 'small', 'large', 'fast'" in caught.value.__notes__[0]
     (path,) = (tmp_path / "runs").iterdir()
     rows = by_study(mp.runs.RunFolder.open(path))
@@ -138,7 +138,7 @@ def test_one_that_diverges_is_named_and_the_others_keep_their_records(tmp_path, 
 
 
 def test_a_second_launch_compiles_nothing(tmp_path, penalties, compiled):
-    run(penalties(trials=2), RunOptions(out=tmp_path / "first", together=True))
+    run(penalties(trials=2), RunOptions(out=tmp_path / "first", together="yes"))
     before = compiled()
-    run(penalties(trials=2, seed=2), RunOptions(out=tmp_path / "second", together=True))
+    run(penalties(trials=2, seed=2), RunOptions(out=tmp_path / "second", together="yes"))
     assert compiled() == before

@@ -13,7 +13,7 @@ import pytest
 
 import wandering
 from metaplax import experiments, reports
-from metaplax.cli import main
+from metaplax.cli import main, tables
 from metaplax.cli.parsing import UsageError
 from metaplax.cli.sweep_options import read_options
 from metaplax.experiments import ConfigError
@@ -251,6 +251,23 @@ def test_what_a_sweep_costs(experiment, tmp_path, monkeypatch, capsys):
     assert not [*tmp_path.iterdir()], "nothing is begun"
     assert main(["sweep", experiment, *options[:-1]]) == 0
     assert "2 of 2 settings were timed" in capsys.readouterr().out
+
+
+def test_what_a_search_costs(experiment, monkeypatch, capsys):
+    monkeypatch.setattr("metaplax.sweeps.cores.take", lambda *_: None)
+    space = ("--scale", "1", "2", "--search", "optuna", "--maximise", "accuracy.here", "--settings", "7")
+    assert main(["sweep", experiment, *space, "--seeds", "2", "--meta-steps", "3", "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["runs"], found["settings"], found["seeds"], found["settings_timed"]) == (14, 7, 2, 2)
+    assert found["cpu_hours"] > 0
+
+
+def test_what_is_not_counted_is_said():
+    shown = tables.estimate(
+        {"runs": 1, "settings": 1, "seeds": 1, "settings_timed": 1, "cpu_hours": 1.0, "hours": 1.0, "workers": 1}
+        | {"disk_gb": 1.0, "studies_not_timed": ["pool.transfer"]}
+    )
+    assert "NOT COUNTED in hours and disk: pool.transfer, which" in str(shown.caption)
 
 
 def test_workers_take_different_cores(monkeypatch, tmp_path):

@@ -18,6 +18,7 @@ from metaplax.cli.parsing import UsageError, call, nearest, parse
 from metaplax.cli.rules import rules
 from metaplax.cli.sweeping import sweep, work
 from metaplax.experiments import ConfigError, EstimatorComparison, Evaluation, RunOptions
+from metaplax.experiments.runner import Together
 from metaplax.runs import Interruption, NoProgress, RunFolder, default_progress, join_processes, use_compilation_cache
 from metaplax.runs.hosts import is_first
 from metaplax.runs.sweep_folder import SweepFolder
@@ -111,6 +112,7 @@ def resume(
     *,
     data_dir: DataDir = None,
     more_meta_steps: int = 0,
+    together: Together = "auto",
     track: Tracked = "nothing",
     json: Json = False,
     several: tyro.conf.OmitArgPrefixes[Processes] = ALONE,
@@ -120,10 +122,12 @@ def resume(
     Args:
         dir: run folder
         more_meta_steps: meta-steps to take in addition to those that the run was started with
+        together: whether arms that differ in their numbers only share a launch; auto for on accelerators only
         track: tracker that is told what the run records
     """
     several.join()
-    _conduct(partial(experiments.resume, dir, data_dir, more_meta_steps=more_meta_steps, track=track), json)
+    options = {"more_meta_steps": more_meta_steps, "together": together, "track": track}
+    _conduct(partial(experiments.resume, dir, data_dir, **options), json)
 
 
 def evaluate(

@@ -25,6 +25,7 @@ from metaplax.runs.sweep_folder import UNKNOWN, SweepFolder
 from metaplax.sweeps import cores, on_ray, on_slurm
 from metaplax.sweeps.conducting import STOP, conduct, experiment_of
 from metaplax.sweeps.dry_run import estimate
+from metaplax.sweeps.grid import combined, tasks
 from metaplax.sweeps.local import IN_USE, LOG
 from metaplax.sweeps.search import require_optuna, search_once, settings_left
 from metaplax.sweeps.watching import Watch
@@ -61,10 +62,13 @@ def _estimate(plan: SweepPlan, options: SweepOptions, engine: Engine) -> dict[st
     """What a sweep would cost."""
     workers = engine.workers or cores.workers(plan["cores"], plan["gpu_share"])
     cores.take(plan["cores"], plan["gpu_share"])
-    sweep, first = SweepFolder(Path(), plan), plan["seeds"][0]
-    settings = [experiment_of(sweep, dict(run)) for run in plan["tasks"].values() if run["seed"] == first]
+    sweep, (first, *_), search = SweepFolder(Path(), plan), plan["seeds"], plan["search"]
+    # What a search will choose lies between its corners.
+    planned = tasks(combined(plan["fields"], in_turn=False), [first]) if search else plan["tasks"]
+    settings = [experiment_of(sweep, dict(run)) for run in planned.values() if run["seed"] == first]
+    count = search["settings"] if search else len(settings)
     run_options = RunOptions(plan["preset"], options.data_dir)
-    return estimate(settings, len(plan["seeds"]), run_options, workers)
+    return estimate(settings, count, len(plan["seeds"]), run_options, workers)
 
 
 def status(dir: Folder, *, json: Json = False) -> int:

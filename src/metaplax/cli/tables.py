@@ -82,7 +82,8 @@ def estimate(found: dict[str, Any]) -> Table:
     """What a sweep would cost."""
     timed = f"{found['settings_timed']} of {found['settings']} settings were timed, two steps each"
     left = ", ".join(found["studies_not_timed"])
-    caption = f"{timed}; without {left}, which use what other studies have learned" if left else timed
+    missing = f"; NOT COUNTED in hours and disk: {left}, which use what other studies have learned"
+    caption = timed + missing if left else timed
     runs = f"{found['runs']} ({found['settings']} settings x {found['seeds']} seeds)"
     rows = [[runs, f"{found['cpu_hours']:.3g}", f"{found['hours']:.3g} ({found['workers']} at a time)"]]
     rows[0].append(f"{found['disk_gb']:.3g}")

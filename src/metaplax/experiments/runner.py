@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -28,6 +28,7 @@ from metaplax.runs.schema import STUDY_NAME
 from metaplax.runs.tracking import Tracked, require_tracker, tracked
 from metaplax.training import DivergedError, launch, use_all_cores
 
+Together = Literal["auto", "yes", "no"]
 Progress = Callable[[str], runs.AbstractProgress]
 
 
@@ -40,8 +41,8 @@ class RunOptions:
         data_dir: folder to look for data in.
         out: folder in which the run folder is made.
         checkpoint_seconds: least time between two checkpoints, in seconds.
-        together: meta-train arms that differ in their numbers only in one launch, their trials side by side; by
-            default that is done on accelerators.
+        together: whether arms that differ in their numbers only are meta-trained in one launch, their trials side by
+            side; auto for on accelerators only.
         track: tracker that is told what the run records.
     """
 
@@ -49,7 +50,7 @@ class RunOptions:
     data_dir: Path | str | None = None
     out: Path | str = Path("runs")
     checkpoint_seconds: float = 20.0
-    together: bool | None = None
+    together: Together = "auto"
     track: Tracked = "nothing"
 
 
@@ -114,7 +115,7 @@ def resume(
     progress: Progress = lambda title: NoProgress(),
     interruption: Interruption | None = None,
     more_meta_steps: int = 0,
-    together: bool | None = None,
+    together: Together = "auto",
     track: Tracked = "nothing",
 ) -> RunFolder:
     """Go on with a run from its last checkpoint; the results equal those of an unbroken run bit for bit.
@@ -203,12 +204,12 @@ def conduct_all(
     progress: Progress,
     interruption: Interruption | None,
     go_on: str | None = None,
-    together: bool | None = None,
+    together: Together = "auto",
 ) -> None:
     """Conduct all studies that are not finished yet, and write the result of the run.
 
-    ``go_on`` is the command that goes on after an interruption, by default ``metaplax resume``. ``together`` says
-    whether meta-trainings that differ in their numbers only share one launch; ``None`` for on accelerators.
+    ``go_on`` is the command that goes on after an interruption, by default ``metaplax resume``. ``together``
+    as in ``RunOptions``.
 
     Raises:
         CheckpointError: the checkpoints are damaged or belong to another configuration.
@@ -233,9 +234,8 @@ def conduct_all(
 
     waiting = [name for name, study in studies.items() if (name, study.steps) not in finished]
     go_on = go_on or f"metaplax resume {folder.path}"
-    if together is None:
-        together = jax.local_devices()[0].platform != "cpu"
-    groups = list(in_one_launch(studies, {name: conditions(name) for name in waiting})) if together else []
+    is_shared = together == "yes" or (together == "auto" and jax.local_devices()[0].platform != "cpu")
+    groups = list(in_one_launch(studies, {name: conditions(name) for name in waiting})) if is_shared else []
     for group in groups:
         with explained(list(group), folder, go_on):
             launch(list(group.values()), "auto", progress(", ".join(group)), asked)

@@ -52,10 +52,13 @@ class StopEarly(AbstractProgress):
         yield advance
 
 
-def estimate(settings: Sequence[AbstractExperiment], seeds: int, options: RunOptions, workers: int) -> dict[str, Any]:
+def estimate(
+    settings: Sequence[AbstractExperiment], count: int, seeds: int, options: RunOptions, workers: int
+) -> dict[str, Any]:
     """Runs, CPU-hours, hours with so many workers and disk space of a sweep.
 
-    The cost of settings that are not timed is taken to be the mean of those that are.
+    The cost of settings that are not timed is taken to be the mean of those that are. There are ``count`` settings, of
+    which those of a search are not known yet: then ``settings`` are the corners of what it searches.
 
     Raises:
         ConfigError: a setting cannot be run.
@@ -69,11 +72,11 @@ def estimate(settings: Sequence[AbstractExperiment], seeds: int, options: RunOpt
         seconds, size, missing = _cost(experiment, options)
         costs.append((seconds, size))
         untimed |= missing
-    runs = len(settings) * seeds
+    runs = count * seeds
     hours, size = (runs * sum(part) / len(costs) for part in zip(*costs, strict=True))
     return {
         "runs": runs,
-        "settings": len(settings),
+        "settings": count,
         "seeds": seeds,
         "settings_timed": len(costs),
         "cpu_hours": hours / 3600,
