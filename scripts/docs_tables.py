@@ -13,8 +13,8 @@ in TOML what it shows::
     -->
     <!-- end of table -->
 
-A row is a label, or a table with a ``label`` and what else its columns name in braces. A column is a quantity, or
-a table:
+Rows are sorted by the mean of the quantity that ``largest`` names, if it is there, the largest first. A row is a label,
+or a table with a ``label`` and what else its columns name in braces. A column is a quantity, or a table:
 
 - ``of``: the quantity; ``RESULT:QUANTITY`` where several results hold it. Where a row has none, the cell is empty if
   the column is ``optional``.
@@ -72,7 +72,7 @@ def read(text: str) -> dict[str, Any]:
         spec = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{text.splitlines()[0]!r} ... is not TOML: {error}") from error
-    unknown = spec.keys() - {"results", "first", "rows", "columns"}
+    unknown = spec.keys() - {"results", "first", "largest", "rows", "columns"}
     if unknown or "results" not in spec or not spec.get("rows") or not spec.get("columns"):
         raise SpecError(f"a table has results, first, rows and columns, not {', '.join(spec)}")
     return spec
@@ -82,6 +82,9 @@ def table(spec: Mapping[str, Any], page: Path) -> str:
     """A table in Markdown, and below it what it comes from."""
     results = [kept(name) for name in spec["results"]]
     rows = {key: row if isinstance(row, dict) else {"label": row} for key, row in spec["rows"].items()}
+    if "largest" in spec:
+        mean = lambda key: find(spec["largest"].format(row=key), results)[1]["mean"]  # noqa: E731
+        rows = {key: rows[key] for key in sorted(rows, key=mean, reverse=True)}
     shown: list[tuple[str, Kept, int]] = []
     lines = [[row["label"], *(cell(of, key, row, results, shown) for of in spec["columns"].values())] for key, row in
              rows.items()]  # fmt: skip
