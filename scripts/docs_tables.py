@@ -23,8 +23,10 @@ or a table with a ``label`` and what else its columns name in braces. A column i
 - ``nonzero``: the beginning of names, such as ``theta``: those whose intervals do not hold zero.
 - ``format``: of a number, as in Python; ``times``: a factor, or ``"tasks"`` for the number of tasks in meta-training.
 - ``text``: words in place of a quantity.
+- ``seconds``: if true, how long the run took that the row names as its ``result``; "not measured" if it names none.
 
-``<!-- claims PAPER -->`` to ``<!-- end of claims -->`` is the table of claims of a paper, see ``docs_claims.py``.
+``<!-- claims PAPER -->`` to ``<!-- end of claims -->`` is the table of claims of a paper, and with ``headlines`` that
+of the main claims of all papers, see ``docs_claims.py``.
 """
 
 import argparse
@@ -110,6 +112,8 @@ def cell(
     try:
         if "text" in column:
             return column["text"].format_map(known)
+        if column.get("seconds"):
+            return f"{3600 * kept(row['result']).hours:,.0f}" if "result" in row else "not measured"
         if "nonzero" in column:
             return nonzero(column["nonzero"], key, results)
         name = column["of"].format_map(known)
