@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup demo test quick-test lint docs tables reproduce lock kill-test fuzz
+.PHONY: setup demo test quick-test lint docs tables reproduce lock kill-test fuzz wheel-test
 
 setup: $(READY)
 
@@ -51,6 +51,10 @@ kill-test: setup
 # Damage files of every format 100,000 times, and read them.
 fuzz: setup
 	$(BIN)/python scripts/fuzz_parsers.py --inputs 100000
+
+# Install the wheel with nothing but its declared dependencies, from the package index, and run it.
+wheel-test:
+	PYTHON=$(PYTHON) scripts/check_wheel.sh
 
 # Needs uv; rewrites requirements.lock.
 lock:

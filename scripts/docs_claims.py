@@ -14,7 +14,7 @@ and where (``source``), a ``verdict``, the reason ``why``, and ``checks``, which
 
 Fewer than five trials cannot pass. A claim is "reproduced" if all checks pass, "contradicted" if the numbers show the
 opposite of one, else "weaker"; it may be called worse than its checks allow, never better. A quantity may be written
-``RESULT:QUANTITY``.
+``RESULT:QUANTITY``. A ``headline`` puts a claim in words that need no others around them, for the table of the README.
 """
 
 import math
@@ -152,13 +152,37 @@ def ours(check: Mapping[str, Any]) -> str:
     return f"{label} {text}".strip()
 
 
+PAPERS = {
+    "shervani2023": "Shervani-Tabar & Rosenbaum (2023)",
+    "lindsey2020": "Lindsey & Litwin-Kumar (2020)",
+    "zucchet2022": "Zucchet et al. (2022)",
+}
+
+
+def headlines() -> str:
+    """The claims of all papers that have a headline as a table, and the number of all verdicts."""
+    lines = ["| paper | claim | ours, 98 % interval | verdict | caveats |", "|---|---|---|---|---|"]
+    for paper, name in PAPERS.items():
+        for claim in (one for one in claims()[paper] if "headline" in one):
+            caveats = claim.get("why", "").replace(" (below)", "")
+            lines.append(f"| {name} | {claim['headline']} | {_measured(claim)} | **{claim['verdict']}** | {caveats} |")
+    verdicts = [claim["verdict"] for paper in PAPERS for claim in claims()[paper]]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS)
+    return "\n".join([*(line.replace("|  |", "| |") for line in lines), "", f"*All {len(verdicts)} claims: {counts}.*"])
+
+
+def _measured(claim: Mapping[str, Any]) -> str:
+    return "; ".join(ours(check) for check in claim.get("checks", ()) if not check.get("hidden"))
+
+
 def table(paper: str, page: Path) -> str:
-    """The claims of a paper as a table."""
+    """The claims of a paper as a table; those with a headline for ``headlines``."""
     del page
+    if paper == "headlines":
+        return headlines()
     lines = ["| claim | published (source) | ours, 98 % interval | verdict | why |", "|---|---|---|---|---|"]
     for claim in claims()[paper]:
-        measured = "; ".join(ours(check) for check in claim.get("checks", ()) if not check.get("hidden"))
         told = f"{claim['published']} ({claim['source']})"
-        cells = [claim["claim"], told, measured, f"**{claim['verdict']}**", claim.get("why", "")]
+        cells = [claim["claim"], told, _measured(claim), f"**{claim['verdict']}**", claim.get("why", "")]
         lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
     return "\n".join(lines)

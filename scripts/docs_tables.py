@@ -13,8 +13,8 @@ in TOML what it shows::
     -->
     <!-- end of table -->
 
-A row is a label, or a table with a ``label`` and what else its columns name in braces. A column is a quantity, or
-a table:
+Rows are sorted by the mean of the quantity that ``largest`` names, if it is there, the largest first. A row is a label,
+or a table with a ``label`` and what else its columns name in braces. A column is a quantity, or a table:
 
 - ``of``: the quantity; ``RESULT:QUANTITY`` where several results hold it. Where a row has none, the cell is empty if
   the column is ``optional``.
@@ -23,8 +23,10 @@ a table:
 - ``nonzero``: the beginning of names, such as ``theta``: those whose intervals do not hold zero.
 - ``format``: of a number, as in Python; ``times``: a factor, or ``"tasks"`` for the number of tasks in meta-training.
 - ``text``: words in place of a quantity.
+- ``seconds``: if true, how long the run took that the row names as its ``result``; "not measured" if it names none.
 
-``<!-- claims PAPER -->`` to ``<!-- end of claims -->`` is the table of claims of a paper, see ``docs_claims.py``.
+``<!-- claims PAPER -->`` to ``<!-- end of claims -->`` is the table of claims of a paper, and with ``headlines`` that
+of the main claims of all papers, see ``docs_claims.py``.
 """
 
 import argparse
@@ -72,7 +74,7 @@ def read(text: str) -> dict[str, Any]:
         spec = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{text.splitlines()[0]!r} ... is not TOML: {error}") from error
-    unknown = spec.keys() - {"results", "first", "rows", "columns"}
+    unknown = spec.keys() - {"results", "first", "largest", "rows", "columns"}
     if unknown or "results" not in spec or not spec.get("rows") or not spec.get("columns"):
         raise SpecError(f"a table has results, first, rows and columns, not {', '.join(spec)}")
     return spec
@@ -82,6 +84,9 @@ def table(spec: Mapping[str, Any], page: Path) -> str:
     """A table in Markdown, and below it what it comes from."""
     results = [kept(name) for name in spec["results"]]
     rows = {key: row if isinstance(row, dict) else {"label": row} for key, row in spec["rows"].items()}
+    if "largest" in spec:
+        mean = lambda key: find(spec["largest"].format(row=key), results)[1]["mean"]  # noqa: E731
+        rows = {key: rows[key] for key in sorted(rows, key=mean, reverse=True)}
     shown: list[tuple[str, Kept, int]] = []
     lines = [[row["label"], *(cell(of, key, row, results, shown) for of in spec["columns"].values())] for key, row in
              rows.items()]  # fmt: skip
@@ -107,6 +112,8 @@ def cell(
     try:
         if "text" in column:
             return column["text"].format_map(known)
+        if column.get("seconds"):
+            return f"{3600 * kept(row['result']).hours:,.0f}" if "result" in row else "not measured"
         if "nonzero" in column:
             return nonzero(column["nonzero"], key, results)
         name = column["of"].format_map(known)

@@ -119,7 +119,14 @@ def test_list(capsys):
     )  # fmt: skip
     papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet}
     published = (f"{paper}/{name}" for paper, names in papers.items() for name in names)
-    assert names == ["quickstart", *published, "compare-estimators", "sampled-actions", "long-inner-loop"]
+    assert names == [
+        "quickstart",
+        *published,
+        "compare-estimators",
+        "sampled-actions",
+        "long-inner-loop",
+        "leaderboard",
+    ]
     assert main(["list"]) == 0
     assert "quickstart" in capsys.readouterr().out
 

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 
 import pytest
 
@@ -54,6 +55,14 @@ def test_a_table_has_intervals_published_numbers_n_and_source(page):
     assert docs_tables.out_of_date() == {}
 
 
+def test_rows_are_sorted_and_runs_are_timed(page):
+    timed = 'columns = {seconds = {seconds = true}}\nlargest = "accuracy.{row}"'
+    rows = 'rows = {fa = "FA", bp = {label = "BP", result = "shervani2023-fig3-paper"}}'
+    page.write_text(re.sub(r"rows = .*\ncolumns = .*", f"{rows}\n{timed}", TABLE))
+    docs_tables.write()
+    assert re.findall(r"^\| (.*) \|$", page.read_text(), re.MULTILINE)[1:] == ["BP | 397", "FA | not measured"]
+
+
 def test_a_table_that_was_edited_is_found_and_mended(page):
     text = page.read_text()
     page.write_text(text.replace("| FA | .219", "| FA | .299"))
@@ -83,6 +92,18 @@ def test_a_table_that_cannot_be_written_is_refused_in_one_sentence(old, new, sai
 @pytest.mark.parametrize("paper", PAPERS)
 def test_no_verdict_is_better_than_its_numbers(paper):
     assert {claim["claim"]: said for claim in docs_claims.claims()[paper] if (said := faults(claim))} == {}
+
+
+def test_headlines_have_verdicts_and_all_claims_are_counted():
+    lines = docs_claims.headlines().splitlines()
+    every = [claim for paper in PAPERS for claim in docs_claims.claims()[paper]]
+    shown = [claim for claim in every if "headline" in claim]
+    assert len(lines) == len(shown) + 4
+    for line, claim in zip(lines[2:], shown, strict=False):
+        assert f"| {claim['headline']} |" in line
+        assert f"| **{claim['verdict']}** |" in line
+        assert claim["verdict"] == "reproduced" or claim["why"].split(" (below)")[0] in line
+    assert sum(map(int, re.findall(r"(\d+) (?:reproduced|weaker|contradicted|not tried)", lines[-1]))) == len(every)
 
 
 def result(values: bool, finished="2027-01-01", **numbers: tuple[float, ...]) -> Kept:

@@ -52,7 +52,7 @@ def signatures(built):
 
 def test_nothing_is_wrong(built):
     """Broken links, pages outside the navigation, unknown references: all are warnings."""
-    assert [line for line in built[1].splitlines() if "toctree glob pattern" not in line] == []
+    assert built[1] == ""
 
 
 def test_every_public_name_is_documented(built):

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from metaplax.plasticity import Rule
-
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))
 CELL = re.compile(r"^```\{code-cell\}.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,8 +26,6 @@ def files(folder: Path) -> set[Path]:
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs(tutorial, tmp_path):
-    if "rule.to_torch(" in tutorial.read_text(encoding="utf-8") and not hasattr(Rule, "to_torch"):
-        pytest.skip("rules are not saved, and do not drive PyTorch, in this version")
     before = files(tutorial.parent)
     environment = {**os.environ, "MPLBACKEND": "Agg", "TMPDIR": str(tmp_path), "PYTHONWARNINGS": "error"}
     source = tmp_path / "tutorial.py"

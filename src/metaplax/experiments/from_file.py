@@ -1,4 +1,4 @@
-"""Experiments and estimators of one's own, in a Python file outside the package: ``FILE.py:Name``.
+"""Experiments, estimators and rules of one's own, in a Python file outside the package: ``FILE.py:Name``.
 
 A file is only imported if the user names it, or if the configuration of a run folder that is resumed or evaluated
 names it. A file in a run folder is never imported, since that may come from others.
@@ -17,6 +17,7 @@ import jax
 
 from metaplax.estimators import AbstractEstimator
 from metaplax.experiments.base import AbstractExperiment, ConfigError, did_you_mean
+from metaplax.plasticity import Rule, rules
 
 MODULE = "metaplax_experiments_of_"
 """Start of the names of modules that are imported from files."""
@@ -27,8 +28,15 @@ def is_in_file(name: str) -> bool:
     return name.rpartition(":")[0].endswith(".py")
 
 
+def is_json(name: str) -> bool:
+    """Whether a name is that of a JSON file."""
+    return name.endswith(".json")
+
+
 def absolute(name: str) -> str:
-    """The same name, with the absolute path of the file if it has the form ``FILE.py:Class``."""
+    """The same name, with the absolute path of the file if it is ``FILE.json`` or ``FILE.py:Class``."""
+    if is_json(name):
+        return str(Path(name).absolute())
     file, _, kind = name.rpartition(":")
     return f"{Path(file).absolute()}:{kind}" if is_in_file(name) else name
 
@@ -63,10 +71,35 @@ def load_estimator(file_and_name: str) -> AbstractEstimator:
     return value
 
 
+def load_rule(name: str) -> Rule:
+    """A learned rule by name, from ``FILE.json``, or from ``FILE.py:Name``: an object, or a function that makes one.
+
+    Raises:
+        ConfigError: there is no such rule, or the file is missing, damaged or cannot be imported; one sentence.
+    """
+    if not is_in_file(name):
+        try:
+            return rules.load(name)
+        except OSError as error:
+            raise ConfigError(f"{name} cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+    file, _, kind = name.rpartition(":")
+    found = _named(file, kind, lambda value: isinstance(value, Rule) or callable(value), "rule", "rules")
+    try:
+        made = found if isinstance(found, Rule) else found()  # pyright: ignore[reportCallIssue]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} cannot be called without arguments, name an object: {told(error)}") from error
+    if not isinstance(made, Rule):
+        raise ConfigError(f"{name} is not a rule, nor a function that makes one: mp.rules.make(...) makes one")
+    return made
+
+
 def named_files(values: Mapping[str, object]) -> list[Path]:
-    """The files that fields of an experiment name as ``FILE.py:Name``."""
+    """The files that fields of an experiment name as ``FILE.py:Name`` or ``FILE.json``."""
     texts = [text for value in values.values() for text in (value if isinstance(value, list | tuple) else (value,))]
-    named = [text.rpartition(":")[0] for text in texts if isinstance(text, str) and is_in_file(text)]
+    named = [text if is_json(text) else text.rpartition(":")[0] for text in texts if isinstance(text, str)]
+    named = [file for file in named if is_json(file) or file.endswith(".py")]
     return [Path(file) for file in dict.fromkeys(named)]
 
 

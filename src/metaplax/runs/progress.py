@@ -161,7 +161,7 @@ def _rate(task: Task) -> str:
 def _summary(row: Row) -> str:
     shown = [f"{name} {_mean(row[name]):.3f}" for name in ("loss", "accuracy") if name in row]
     masked = int(np.sum(row.get("masked", 0)))
-    return "  ".join([*shown, *([f"{masked} of {np.size(row['masked'])} trials left out"] if masked else [])])
+    return "  ".join([*shown, *([f"{masked} episodes left out"] if masked else [])])
 
 
 def _mean(values: np.ndarray) -> float:
