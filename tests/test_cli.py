@@ -102,7 +102,7 @@ def test_help_of_an_experiment_lists_its_fields(capsys):
         assert option in said
 
 
-def test_list(capsys):
+def test_list(capsys, monkeypatch):
     assert main(["list", "--json"]) == 0
     names = [entry["name"] for entry in json.loads(capsys.readouterr().out)]
     shervani = (
@@ -127,8 +127,12 @@ def test_list(capsys):
         "long-inner-loop",
         "leaderboard",
     ]
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["list"]) == 0
-    assert "quickstart" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = {word for line in lines for word in line.split()}
+    assert {name.rpartition("/")[2] for name in names} | {f"{paper}/" for paper in papers} <= words
 
 
 def test_data(capsys):

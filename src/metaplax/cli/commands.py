@@ -64,10 +64,10 @@ def list_experiments(*, json: Json = False) -> None:
     """List all experiments: built in, or registered by installed packages."""
     found = []
     for name in experiments.names():
-        entry = {"name": name, "title": "", "source": "", "presets": [], "problem": None}
+        entry = {"name": name, "title": "", "source": "", "data": "", "presets": [], "problem": None}
         try:
             kind = experiments.lookup(name)
-            entry |= {"title": kind.title, "source": kind.source, "presets": sorted(kind.presets)}
+            entry |= {"title": kind.title, "source": kind.source, "data": kind.data, "presets": sorted(kind.presets)}
         except ConfigError as error:
             entry["problem"] = str(error)
         found.append(entry)

@@ -1,6 +1,7 @@
 """Tables on the terminal."""
 
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 from rich.table import Table
@@ -20,9 +21,25 @@ def grid(*titles: str, rows: list[list[str]], title: str = "", caption: str = ""
 
 
 def experiments(found: list[dict[str, Any]]) -> Table:
-    """Experiments by name."""
-    rows = [[entry["name"], entry["problem"] or entry["title"], entry["source"]] for entry in found]
-    return grid("experiment", "what it shows", "source", rows=rows)
+    """Experiments by the paper that their names begin with, which the names below it leave out."""
+    table = grid("experiment", "what it shows", "data", rows=[], caption="run one with: metaplax run PAPER/EXPERIMENT")
+    for paper, entries in groupby(found, key=lambda entry: entry["name"].rpartition("/")[0]):
+        group = list(entries)
+        if paper:
+            table.add_section()
+            table.add_row(Text(f"{paper}/", "bold"), Text(group[0]["source"], "bold"), "")
+        for entry in group:
+            short = entry["name"].removeprefix(f"{paper}/")
+            shown = (
+                Text(f"  {short}" if paper else short),
+                Text(entry["problem"] or entry["title"]),
+                Text(entry["data"]),
+            )
+            table.add_row(*shown)
+        table.add_section()
+    table.columns[0].width = 2 + max(len(entry["name"].rpartition("/")[2]) for entry in found)
+    table.columns[2].no_wrap = True
+    return table
 
 
 def results(recorded: Recorded) -> Table:
