@@ -29,16 +29,9 @@ def experiments(found: list[dict[str, Any]]) -> Table:
             table.add_section()
             table.add_row(Text(f"{paper}/", "bold"), Text(group[0]["source"], "bold"), "")
         for entry in group:
-            short = entry["name"].removeprefix(f"{paper}/")
-            shown = (
-                Text(f"  {short}" if paper else short),
-                Text(entry["problem"] or entry["title"]),
-                Text(entry["data"]),
-            )
-            table.add_row(*shown)
+            cells = entry["name"].removeprefix(f"{paper}/"), entry["problem"] or entry["title"], entry["data"]
+            table.add_row(*map(Text, cells))
         table.add_section()
-    table.columns[0].width = 2 + max(len(entry["name"].rpartition("/")[2]) for entry in found)
-    table.columns[2].no_wrap = True
     return table
 
 
