@@ -294,3 +294,17 @@ def test_where_one_estimator_explodes_the_others_go_on(file, tmp_path):
         key=jax.random.key(0), trials=3, probes=1,
     )  # fmt: skip
     assert "trials every episode of the last meta-steps exploded" in repr(compared)
+
+
+def test_what_has_exploded_says_not_how_low_a_loss_can_get():
+    """Two trials of two studies; one trial of the second has exploded, and the other one ends by chance near zero."""
+    losses = {"sound": [[4.0, 4.0], [3.0, 3.0], [2.0, 2.0]], "broken": [[4.0, 4.0], [np.nan, 1.0], [np.nan, 0.0]]}
+    rows = [
+        {"study": study, "step": step, "loss": loss, "cpu_seconds": 1.0}
+        for study, found in losses.items()
+        for step, loss in enumerate(found)
+    ]
+    found = {one.name: one for one in equal_cost(rows, 1, "nats")}
+    assert found["loss_to_reach"].mean == pytest.approx(3.0), "half way from 4 to 2"
+    assert found["cpu_seconds_to_loss.sound"].mean == pytest.approx(1.0), "two steps of two trials, one second a step"
+    assert found["cpu_seconds_to_loss.broken"].n == 1

@@ -133,3 +133,15 @@ def test_few_programs_are_remembered():
     for size in range(programs.MOST + 2):
         programs.compile_once(jax.jit(jnp.sin).trace(jnp.ones(size + 2)))
     assert len(programs._remembered) == programs.MOST
+
+
+def test_updates_under_a_mask_are_undone():
+    """A drawn mask stays a constant, although numbers are arguments: a fallback would be a warning, thus an error."""
+    layers = mp.networks.Dense(12, 9, constraint=mp.constraints.Sparse(0.5)), mp.networks.Dense(9, 6)
+    learner = mp.OnlinePlasticity(mp.networks.Sequential(*layers), mp.rules.f_bio(), mp.feedback.RandomFixed())
+    train = partial(
+        mp.meta_train, learner, small.Blobs(), optimizer=optax.sgd(1e-3), meta_steps=2, key=jax.random.key(0)
+    )
+    found, exact = (train(estimator=one()) for one in (mp.estimators.Reversible, Reverse))
+    ours, theirs = (one.learner.rule.coefficients.values for one in (found, exact))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)

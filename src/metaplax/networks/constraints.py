@@ -106,7 +106,8 @@ class Sparse(AbstractConstraint):
         ValueError: the density is not in (0, 1].
     """
 
-    density: float = 0.1
+    # Static, so that the mask is a constant and updates can be undone.
+    density: float = eqx.field(static=True, default=0.1)
     seed: int = 0
     given: tuple[tuple[bool, ...], ...] | None = eqx.field(
         static=True, default=None, converter=lambda rows: None if rows is None else tuple(map(_booleans, rows))
