@@ -197,8 +197,8 @@ def test_meta_steps_in_pytorch_have_the_same_loss_and_gradient(name):
     case = replace(STEPS[name], network=SMALL_STREAMS[name], steps=5, queries=6)
     learner, given = case.learner(), case.episode()
     # Large enough that the plasticity matters.
-    larger = jax.tree.map(lambda leaf: leaf + 0.01, learner.plasticity)
-    learner = eqx.tree_at(lambda it: it.plasticity, learner, larger)
+    larger = jax.tree.map(lambda leaf: leaf + 0.01, learner.rule.coefficients)
+    learner = eqx.tree_at(lambda it: it.rule.coefficients, learner, larger)
     found = case.estimator.value_and_grad(learner, given, jax.random.key(2))
     loss, gradient = found.loss, found.gradient
     found, theirs = rival.meta_gradient(learner, given)()
@@ -260,7 +260,8 @@ def test_reward_gated_trials_in_pytorch_have_the_same_loss_and_gradient():
     from benchmarks.rivals import reward_gated as rival
 
     case = RewardGatedMetaStep(neurons=8, time=60, trials=5)
-    (loss, _), gradient = case.compiled(1)()
+    found = case.compiled(1)()
+    loss, gradient = found.loss, found.gradient
     ours = [gradient.rule.coefficients.values[0], gradient.rule.terms[0].log_tau]
     their_loss, theirs = rival.gradient(case)
     np.testing.assert_allclose(loss, their_loss, rtol=1e-5)

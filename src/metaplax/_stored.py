@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
+from inspect import signature
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -211,6 +212,8 @@ class Reader:
                 object.__setattr__(made, field.name, self.read(values.pop(field.name)))
             elif field.default is MISSING:
                 raise ValueError(f"{name} has no {field.name!r}")
+            elif field.name in signature(kind).parameters:
+                object.__setattr__(made, field.name, field.default)
         if values:
             raise ValueError(f"{name} has an unknown {min(values)!r}")
         check_fields(made)
