@@ -64,7 +64,7 @@ def test_names_and_numbers_are_never_cut(verb, columns, finished, monkeypatch, c
     small = [number(loss[end]) for loss in losses for end in ("mean", "ci_low", "ci_high")]
     assert all("e-05" in text for text in small)
     expected = {
-        "list": experiments.names(),
+        "list": [part for name in experiments.names() for part in name.split("/")],
         "data list": list(data.CATALOG),
         "resume": small,
         "compare": [*quantities, *small],

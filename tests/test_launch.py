@@ -57,11 +57,20 @@ class Penalties(AbstractExperiment):
 ALIKE = ("small", "large", "fast")
 
 
-@pytest.fixture
-def penalties(tmp_path):
+@pytest.fixture(scope="module")
+def penalties(tmp_path_factory):
     """The experiment, from a file, as a run that is resumed needs it."""
-    (tmp_path / "mine.py").write_text(FILE)
-    return load_from_file(tmp_path / "mine.py", "Penalties")
+    file = tmp_path_factory.mktemp("penalties") / "mine.py"
+    file.write_text(FILE)
+    return load_from_file(file, "Penalties")
+
+
+@pytest.fixture(scope="module")
+def whole(penalties, tmp_path_factory):
+    """A run in one launch that nothing has stopped, and the titles of what was shown."""
+    titles: list[str] = []
+    show = lambda title: titles.append(title) or NoProgress()  # noqa: E731
+    return run(penalties(), RunOptions(out=tmp_path_factory.mktemp("whole"), together="yes"), show), titles
 
 
 @pytest.fixture
@@ -84,13 +93,10 @@ def by_study(folder) -> dict[str, list[dict]]:
     return found
 
 
-def test_arms_that_differ_in_numbers_only_share_a_launch(tmp_path, penalties):
-    titles: list[str] = []
-    show = lambda title: titles.append(title) or NoProgress()  # noqa: E731
-    alone, together = (
-        run(penalties(), RunOptions(out=tmp_path / choice, together=choice), show) for choice in ("no", "yes")
-    )
-    expected, found = by_study(alone), by_study(together)
+def test_arms_that_differ_in_numbers_only_share_a_launch(tmp_path, penalties, whole):
+    together, titles = whole
+    expected = by_study(run(penalties(), RunOptions(out=tmp_path, together="no")))
+    found = by_study(together)
     assert found.keys() == expected.keys()
     for study, rows in expected.items():
         assert [row["step"] for row in found[study]] == [row["step"] for row in rows]
@@ -102,24 +108,22 @@ def test_arms_that_differ_in_numbers_only_share_a_launch(tmp_path, penalties):
     assert "small, large, fast" in titles, "and the other penalty is another program"
 
 
-def test_a_launch_that_is_broken_off_and_resumed_gives_the_same_bits(tmp_path, penalties):
-    unbroken, options = run(penalties(), RunOptions(out=tmp_path / "whole", together="yes")), {"together": "yes"}
+def test_a_launch_that_is_broken_off_and_resumed_gives_the_same_bits(tmp_path, penalties, whole):
     with pytest.raises(Interrupted, match="after meta-step 2") as caught:
-        run(penalties(), RunOptions(out=tmp_path / "broken", **options), interruption=StopAfter(3))
+        run(penalties(), RunOptions(out=tmp_path / "broken", together="yes"), interruption=StopAfter(3))
     assert "studies 'small', 'large', 'fast'; go on with: metaplax resume" in caught.value.__notes__[0]
     (path,) = (tmp_path / "broken").iterdir()
-    assert by_study(resume(path, together="yes")) == by_study(unbroken)
+    assert by_study(resume(path, together="yes")) == by_study(whole[0])
 
 
-def test_where_checkpoints_are_not_of_the_same_step_each_goes_on_alone(tmp_path, penalties):
-    unbroken = run(penalties(), RunOptions(out=tmp_path / "whole", together="yes"))
+def test_where_checkpoints_are_not_of_the_same_step_each_goes_on_alone(tmp_path, penalties, whole):
     with pytest.raises(Interrupted):
         run(penalties(), RunOptions(out=tmp_path / "broken", together="yes"), interruption=StopAfter(4))
     (path,) = (tmp_path / "broken").iterdir()
     newest = max((path / "checkpoints" / "large").iterdir(), key=lambda entry: entry.stat().st_mtime)
     for entry in [newest] if newest.is_file() else sorted(newest.rglob("*"), reverse=True):
         entry.unlink() if entry.is_file() else entry.rmdir()
-    found, expected = by_study(resume(path, together="yes")), by_study(unbroken)
+    found, expected = by_study(resume(path, together="yes")), by_study(whole[0])
     for study, rows in expected.items():
         for row, other in zip(rows, found[study], strict=True):
             np.testing.assert_allclose(other["loss"], row["loss"], rtol=1e-5) if "loss" in row else None

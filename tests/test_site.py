@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from sphinx.util.inventory import InventoryFile
 
 import metaplax as mp
@@ -31,13 +33,19 @@ def found(name):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The folder of the site without source code, and what Sphinx said; notebooks are not run."""
-    folder = tmp_path_factory.mktemp("site")
+    # The processes that run tests of this file share one site: the first one builds it.
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
     options = (
         f"-q --keep-going -t without_source -D nb_execution_mode=off -D toc_object_entries=0 -d {folder / 'doctrees'}"
     )
     command = [sys.executable, "-m", "sphinx", *options.split(), ROOT / "docs", folder / "html"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return folder / "html", done.stderr
+    with FileLock(f"{folder}.lock"):
+        said = folder / "said.txt"
+        if not said.is_file():
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            said.write_text(done.stderr)
+    return folder / "html", said.read_text()
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,9 @@ def equal_cost(rows: Sequence[Mapping[str, Any]], averaged: int, loss_unit: str)
     Returns:
         for every study, ``loss_at_equal_cost``, when it has used as much processor time as the cheapest one in total,
         and ``cpu_seconds_to_loss``, the processor time of a trial until the mean over its last steps is as low as
-        ``loss_to_reach``: half way from the loss at the start to the lowest one at the end, of the studies in which no
-        trial has exploded. Trials that do not get there are left out. If no study does better than the start, there is
-        no such loss.
+        ``loss_to_reach``: half way from the loss at the start to the lowest one at the end, of the studies in which the
+        fewest trials have exploded. Trials that do not get there are left out. If no study does better than the start,
+        there is no such loss.
     """
     costs = {study: cost_per_step(found) for study, found in by_study(rows).items()}
     steps = {study: [row for row in found if not row.get("final")] for study, found in by_study(rows).items()}
@@ -38,9 +38,10 @@ def equal_cost(rows: Sequence[Mapping[str, Any]], averaged: int, loss_unit: str)
         loss = nan_mean(losses[study][affordable[-averaged:]], axis=0)
         found.append(over_trials(f"loss_at_equal_cost.{study}", loss, loss_unit))
     first = nan_mean(np.array([nan_mean(loss[0], axis=0) for loss in losses.values()]), axis=0)
-    # Where trials have exploded, the others say little of how low a loss can get.
-    ends = [np.mean(nan_mean(loss[-averaged:], axis=0)) for loss in losses.values()]
-    best = min((end for end in ends if np.isfinite(end)), default=np.nan)
+    ends = [nan_mean(loss[-averaged:], axis=0) for loss in losses.values()]
+    # Where more trials have exploded than elsewhere, the others say little of how low a loss can get.
+    sound = [int(np.isfinite(end).sum()) for end in ends]
+    best = min((nan_mean(end, axis=0) for end, n in zip(ends, sound, strict=True) if n == max(sound)), default=np.nan)
     if not best < first:
         return found
     target = (first + best) / 2
