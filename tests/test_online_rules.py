@@ -10,8 +10,8 @@ from metaplax.experiments import RunOptions, resume, run
 from metaplax.experiments.pairs import difference_findings, differences
 from metaplax.experiments.shervani2023.online_digits import FigS1Searched
 from metaplax.experiments.shervani2023.variants import Variants
-from metaplax.runs import Interrupted, Interruption
-from test_run_folder import without_time
+from metaplax.runs import Interrupted
+from test_run_folder import StopAfter, without_time
 
 RATES = (1e-6, 3e-2)
 
@@ -47,21 +47,11 @@ def test_what_is_scored_is_not_what_the_rate_was_searched_on(experiment):
     assert (np.asarray(study.search.stream.train.x) == np.asarray(study.stream.train.x)).all()
 
 
-class OnceAfter(Interruption):
-    def __init__(self, steps: int):
-        self.left = steps
-
-    @property
-    def requested(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.left -= 1
-        return "SIGTERM" if self.left < 0 else ""
-
-
-@pytest.mark.parametrize("steps", [3, 10])
+@pytest.mark.parametrize("steps", [4, 11])
 def test_a_search_that_is_interrupted_and_resumed_gives_the_same(experiment, tmp_path, steps):
     whole = run(experiment, RunOptions(out=tmp_path / "whole"))
     with pytest.raises(Interrupted):
-        run(experiment, RunOptions(out=tmp_path / "broken"), interruption=OnceAfter(steps))
+        run(experiment, RunOptions(out=tmp_path / "broken"), interruption=StopAfter(steps))
     (path,) = (tmp_path / "broken").iterdir()
     broken = resume(path)
     assert without_time(broken) == without_time(whole)

@@ -23,7 +23,7 @@ from metaplax.training.meta_state import MetaState
 from metaplax.training.meta_step import Given, MetaStep, first_carried, given_to, initial_state, keys_of_trials
 from metaplax.training.programs import compile_step, frozen_numbers, is_number, text_of
 from metaplax.training.result import MetaTrained
-from metaplax.training.rollback import Rollback
+from metaplax.training.rollback import Rollback, ceiling_of
 from metaplax.training.search_step import Optimizer, SearchStep, check_outer, runs_per_episode
 
 
@@ -95,7 +95,7 @@ class Training:
             return None
         if done == self.meta_steps and (lost := not_finite(state.parameters)):
             return lost
-        ceiling = self.rollback.ceiling if self.rollback else float("inf")
+        ceiling = ceiling_of(self.rollback)
         hint = lambda: wrong_labels(self.tasks.sample(self.key), self.learner.output_size(self.shapes))  # noqa: E731
         return divergence(state.streak, state.causes, done, patience=self.patience, ceiling=ceiling, hint=hint)
 

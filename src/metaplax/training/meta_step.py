@@ -19,7 +19,7 @@ from metaplax.training.layout import AbstractLayout
 from metaplax.training.meta_state import MetaState, masked_sum
 from metaplax.training.programs import TracedUpdate
 from metaplax.training.result import resample_key, trial_learner
-from metaplax.training.rollback import Rollback
+from metaplax.training.rollback import Rollback, ceiling_of
 from metaplax.training.search_step import Optimizer
 
 Given = tuple[AbstractLearner, AbstractTask, TracedUpdate | None]
@@ -36,11 +36,6 @@ class MetaStep:
     rollback: Rollback | None
     layout: AbstractLayout
 
-    @property
-    def ceiling(self) -> float:
-        """Outer loss above which an episode has exploded."""
-        return self.rollback.ceiling if self.rollback else float("inf")
-
     def __call__(
         self, given: Given, index: Int[Array, ""], state: MetaState, trial_key: Key[Array, ""]
     ) -> tuple[MetaState, dict[str, Array]]:
@@ -51,7 +46,7 @@ class MetaStep:
 
         def one_episode(inputs: tuple[Key[Array, ""], PyTree]) -> PyTree:
             found, carried = self.estimator.step(learner, task.sample, *inputs)
-            why = cause(found.loss, optax.tree.norm(found.gradient), self.ceiling)
+            why = cause(found.loss, optax.tree.norm(found.gradient), ceiling_of(self.rollback))
             wrong = {name: found.result == getattr(RESULTS, name) for name in self.estimator.problems}
             return {"loss": found.loss, **found.metrics}, found.gradient, why, wrong, carried
 

@@ -118,3 +118,8 @@ class Rollback:
 
 def _choose(condition: Bool[Array, ""], yes: PyTree, no: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def ceiling_of(rollback: Rollback | None) -> float:
+    """Outer loss above which an episode has exploded."""
+    return rollback.ceiling if rollback else float("inf")

@@ -16,7 +16,7 @@ from metaplax.training.divergence import cause
 from metaplax.training.layout import AbstractLayout
 from metaplax.training.meta_state import MetaState, masked_sum
 from metaplax.training.result import resample_key, trial_learner
-from metaplax.training.rollback import Rollback
+from metaplax.training.rollback import Rollback, ceiling_of
 
 SEARCH = 2**31
 """Folded into the key of a meta-step, it gives that of the search."""
@@ -73,11 +73,6 @@ class SearchStep:
     rollback: Rollback | None
     layout: AbstractLayout
 
-    @property
-    def ceiling(self) -> float:
-        """Outer loss above which an episode has exploded."""
-        return self.rollback.ceiling if self.rollback else float("inf")
-
     def __call__(
         self,
         given: tuple[AbstractLearner, AbstractTask, None],
@@ -101,7 +96,7 @@ class SearchStep:
             learner = trial_learner(start, parameters, trial_key, self.resample)
             task_key, learner_key = jax.random.split(key)
             loss, metrics = learner.run(task.sample(task_key), learner_key)
-            return {"loss": loss, **metrics}, cause(loss, jnp.zeros_like(loss), self.ceiling)
+            return {"loss": loss, **metrics}, cause(loss, jnp.zeros_like(loss), ceiling_of(self.rollback))
 
         keys, members = jax.random.split(step_key, self.meta_batch), self.optimizer.population + 1
         inputs = jnp.tile(keys, members), jnp.repeat(jnp.arange(members), self.meta_batch)
