@@ -38,8 +38,7 @@ class Kept:
     def configs(self) -> list[dict[str, Any]]:
         """The configuration of every run that was put together, with today's names."""
         configs = self.summary["config"]
-        each = configs if isinstance(configs, list) else [configs]
-        return [{("meta_steps" if key == "episodes" else key): value for key, value in one.items()} for one in each]
+        return [with_todays_names(one) for one in (configs if isinstance(configs, list) else [configs])]
 
     @property
     def commits(self) -> list[str]:
@@ -68,6 +67,11 @@ class Kept:
         """Number of tasks that each trial was meta-trained on."""
         config = self.configs[0]
         return config["meta_steps"] * config.get("meta_batch", 1)
+
+
+def with_todays_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which meta-steps are no longer called episodes."""
+    return {("meta_steps" if key == "episodes" else key): value for key, value in config.items()}
 
 
 @cache

@@ -20,7 +20,7 @@ from metaplax.experiments import ConfigError
 from metaplax.experiments.stored_config import stored
 from metaplax.runs import RunFolder, environment
 from scripts import collect_result, docs_tables
-from scripts.kept_results import RESULTS, SpecError, kept, names
+from scripts.kept_results import RESULTS, SpecError, kept, names, with_todays_names
 
 MANIFEST = RESULTS / "manifest.toml"
 
@@ -47,7 +47,7 @@ def older(name: str, entry: Mapping[str, Any]) -> str:
     """Which fields of the configuration have changed since a result was made; empty if none has."""
     if "superseded" in entry:
         return entry["superseded"]
-    now = [plain(configuration(command)) for command in entry["runs"]]
+    now = [with_todays_names(plain(configuration(command))) for command in entry["runs"]]
     then = kept(name).configs
     if len(now) != len(then):
         return f"{len(then)} runs in place of {len(now)}"

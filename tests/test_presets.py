@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 import pytest
 
-from metaplax.experiments import EXPERIMENTS, ConfigError
-from metaplax.experiments.presets import checked, load_presets, load_settings
+from metaplax.cli.named import about_experiment, duration
+from metaplax.experiments import EXPERIMENTS, ConfigError, presets
+from metaplax.experiments.presets import checked, load_presets, load_settings, load_tables, preset_times
 from metaplax.experiments.registry import configure
+from scripts import preset_times as preset_times_script
 
 
 @dataclass(frozen=True)
@@ -111,3 +113,24 @@ def test_every_preset_of_every_experiment_is_a_configuration(name):
     assert {"smoke", "quick", "paper"} <= set(kind.presets)
     for preset in kind.presets:
         assert isinstance(configure(kind, preset), kind)
+
+
+def test_times_are_of_presets_that_there_are_and_those_of_kept_results():
+    times = load_tables(presets.__file__, "times.toml")
+    assert all(times[name].keys() <= EXPERIMENTS[name].presets.keys() for name in times)
+    kept = preset_times_script.of_kept_results()
+    assert {key: preset_times(key[0])[key[1]] for key in kept} == {
+        key: preset_times_script.rounded(seconds) for key, seconds in kept.items()
+    }
+
+
+def test_what_help_says_of_an_experiment():
+    said = about_experiment(configure(EXPERIMENTS["shervani2023/fig3"], "paper"))
+    assert f"paper ({duration(preset_times('shervani2023/fig3')['paper'])})" in said
+    assert "metaplax data fetch emnist" in said
+
+
+def test_a_time_is_said_in_its_nearest_unit():
+    assert [duration(seconds) for seconds in (1, 45, 100, 1700, 5400, 9000)] == [
+        "1 s", "45 s", "2 min", "28 min", "1.5 h", "2.5 h",
+    ]  # fmt: skip

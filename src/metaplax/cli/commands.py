@@ -13,7 +13,7 @@ from metaplax import experiments, reports
 from metaplax.cli import tables
 from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
-from metaplax.cli.named import named
+from metaplax.cli.named import about_experiment, named
 from metaplax.cli.parsing import UsageError, call, nearest, parse
 from metaplax.cli.rules import rules
 from metaplax.cli.sweeping import sweep, work
@@ -65,6 +65,7 @@ def list_experiments(*, json: Json = False) -> None:
     found = []
     for name in experiments.names():
         entry = {"name": name, "title": "", "source": "", "data": "", "presets": [], "problem": None}
+        entry["seconds"] = experiments.preset_times(name)
         try:
             kind = experiments.lookup(name)
             entry |= {"title": kind.title, "source": kind.source, "data": kind.data, "presets": sorted(kind.presets)}
@@ -98,7 +99,8 @@ def configured(arguments: list[str]) -> Any:
         ("several", tyro.conf.OmitArgPrefixes[Processes], field(default=ALONE)),
         ("json", Json, field(default=False)),
     ]
-    return parse(make_dataclass("Run", fields, frozen=True), arguments[1:], f"metaplax run {name}")
+    kind, about = make_dataclass("Run", fields, frozen=True), about_experiment(start)
+    return parse(kind, arguments[1:], f"metaplax run {name}", about)
 
 
 def compare_estimators(arguments: list[str]) -> None:

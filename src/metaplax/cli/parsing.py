@@ -39,14 +39,20 @@ def call(function: Callable[..., T], program: str, arguments: Sequence[str]) -> 
     return parse(bound, arguments, program)()
 
 
-def parse(kind: Callable[..., T], arguments: Sequence[str], program: str) -> T:
+def parse(kind: Callable[..., T], arguments: Sequence[str], program: str, about: str = "") -> T:
     """Parse arguments into a dataclass, or into what another callable makes of them.
+
+    Args:
+        kind: the dataclass or callable.
+        arguments: what was typed.
+        program: what was typed before them.
+        about: a text that ``--help`` begins with.
 
     Raises:
         UsageError: a field is unknown or has a value of the wrong type.
         SystemExit: ``--help`` was asked for and has been printed.
     """
-    keywords = {"args": list(arguments), "prog": program, "return_unknown_args": True}
+    keywords = {"args": list(arguments), "prog": program, "return_unknown_args": True, "description": about}
     if any(argument in ("-h", "--help") for argument in arguments):
         tyro.cli(kind, **keywords)
     said = io.StringIO()

@@ -39,6 +39,11 @@ class Dataset:
     folder: str = ""
     require: Callable[[PathLike | None], None] = lambda data_dir: None
 
+    def needs(self, name: str) -> str:
+        """One sentence: what an experiment needs that uses this data set, whose name is ``name``, and how to get it."""
+        how = f"; `metaplax data fetch {name}` downloads its files, --data-dir names a folder that has them"
+        return f"Data: {self.summary}{how if self.files else ''}."
+
 
 NO_IMAGES = ImageSet("none", np.zeros((1, 1, 1), np.uint8), np.zeros(1, np.int32), ("blank",))
 HALVES = ("train", "test")

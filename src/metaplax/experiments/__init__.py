@@ -6,6 +6,7 @@ from metaplax.experiments.estimator_comparison import EstimatorComparison
 from metaplax.experiments.evaluate import Evaluation, evaluate
 from metaplax.experiments.hard_to_differentiate import LongInnerLoop, SampledActions
 from metaplax.experiments.leaderboard import Leaderboard
+from metaplax.experiments.presets import preset_times
 from metaplax.experiments.registry import EXPERIMENTS, configure, lookup, names, register
 from metaplax.experiments.runner import RunOptions, preset, resume, run
 from metaplax.experiments.shervani2023 import OnlineRuleLearning
@@ -15,5 +16,5 @@ __all__ = [
     "EXPERIMENTS", "AbstractExperiment", "AbstractStudy", "ComparedEstimators", "Conditions", "ConfigError",
     "EstimatorComparison", "Evaluation", "Leaderboard", "LongInnerLoop", "MetaTraining", "OnlineRuleLearning",
     "RunOptions", "SampledActions", "compare_estimators", "configure", "evaluate", "lookup", "names", "preset",
-    "register", "resume", "run",
+    "preset_times", "register", "resume", "run",
 ]  # fmt: skip

@@ -38,6 +38,14 @@ def load_presets(module: str, table: str) -> dict[str, dict[str, Any]]:
     return load_tables(module, "presets.toml", table)
 
 
+def preset_times(experiment: str) -> dict[str, int]:
+    """Seconds that the presets of an experiment take on two cores, by preset; those that were never timed are absent.
+
+    They are in ``times.toml``, which ``scripts/preset_times.py`` writes.
+    """
+    return load_tables(__file__, "times.toml").get(experiment, {})
+
+
 def load_settings(module: str, file: str, kind: type[Kind], table: str = "") -> dict[str, dict[str, Kind]]:
     """Settings by the name of their set, such as ``"paper"``, and of what they are for, see ``load_tables``.
 
