@@ -36,7 +36,7 @@ def test_nudged_phases_may_have_a_rate_of_their_own(nudged_rate, expected):
     settings = FewShotSettings(rule="contrastive", nudged_rate=nudged_rate, **more)
     for descent, rate, steps in ((settings.descent(4), 0.2, 4), (settings.nudged_descent(), expected, 3)):
         step = descent.optimizer.update(1.0, descent.optimizer.init(1.0))[0]
-        assert (float(step), descent.steps) == (pytest.approx(-rate), steps)
+        assert (descent.rate * float(step), descent.steps) == (pytest.approx(-rate), steps)
 
 
 def test_published_rivals_stand_beside_the_same_ways_and_shots():

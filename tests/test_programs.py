@@ -9,9 +9,12 @@ import optax
 import pytest
 from jax import monitoring
 
+import every
 import metaplax as mp
 import small
 from metaplax.estimators import Reverse
+from metaplax.learners import Descent
+from metaplax.networks import SquaredError
 from metaplax.optim import clip_by_running_rms, polyak_average, rescaled
 from metaplax.plasticity import L1, Rule, shared
 from metaplax.training import choose_layout, programs
@@ -56,6 +59,22 @@ def test_other_numbers_compile_nothing_and_count(heard, monkeypatch):
     assert all(np.abs(changed - usual).max() > 1e-5 for changed in found)
     monkeypatch.setattr(programs, "is_number", lambda leaf: False)
     np.testing.assert_allclose(found[1], train(**INNER), rtol=1e-5, atol=1e-7)
+
+
+def descend(minimiser):
+    """Losses of a meta-training whose inner loop descends an energy."""
+    learner = mp.ComplexSynapse(every.DENSE, SquaredError(), minimiser, 0.3)
+    found = mp.meta_train(learner, every.Drawn(), Reverse(), optax.adam(1e-2), 2, key=jax.random.key(0))
+    return [row["loss"].sum() for row in found.history]
+
+
+def test_other_rates_of_an_inner_descent_compile_nothing_and_count(heard):
+    usual = descend(Descent(optax.adam(1.0), 3, rate=0.1))
+    heard.clear()
+    other = descend(Descent(optax.adam(1.0), 3, rate=0.3))
+    assert "backend_compile_duration" not in heard
+    assert np.abs(np.subtract(usual, other)).min() > 1e-4
+    np.testing.assert_allclose(other, descend(Descent(optax.adam(0.3), 3)), rtol=1e-6)
 
 
 def test_another_process_takes_the_program_from_the_cache(heard):

@@ -58,12 +58,16 @@ class AbstractSettings:
 
     def descent(self, steps: int | None = None, batch: int | None = None) -> Descent:
         """The inner loop; by default with all of ``steps``, each on all examples."""
-        return Descent(inner_optimizer(self.optimizer, self.rate, self.eps_root), steps or self.steps, batch)
+        return self._descent(self.rate, steps or self.steps, batch)
 
     def nudged_descent(self, steps: int | None = None, batch: int | None = None) -> Descent:
         """A nudged phase, likewise."""
         rate = self.rate if self.nudged_rate is None else self.nudged_rate
-        return Descent(inner_optimizer(self.optimizer, rate, self.eps_root), steps or self.nudged_steps, batch)
+        return self._descent(rate, steps or self.nudged_steps, batch)
+
+    def _descent(self, rate: float, steps: int, batch: int | None) -> Descent:
+        """The learning rate is that of the descent, not of its optimiser, so that another one compiles nothing."""
+        return Descent(inner_optimizer(self.optimizer, 1.0, self.eps_root), steps, batch, rate=rate)
 
     def estimator(
         self, steps: int | None = None, batch: int | None = None, as_released: bool = False

@@ -28,6 +28,8 @@ class Descent(AbstractMinimiser):
             what is left over at the end of an epoch is not used. By default all examples in every step.
         tolerance: stop as soon as the Euclidean norm of the gradient is below it; only with all examples in every
             step. By default all steps are taken.
+        rate: factor of the updates: the learning rate, for an optimiser whose own is one. Unlike that, it is an
+            argument of compiled programs, so another rate compiles nothing.
 
     Raises:
         ValueError: a number is below one, the tolerance is negative, or both batch and tolerance are given.
@@ -37,6 +39,7 @@ class Descent(AbstractMinimiser):
     steps: int
     batch: int | None = None
     tolerance: float = 0.0
+    rate: float = 1.0
 
     def __check_init__(self):
         if self.steps < 1 or (self.batch is not None and self.batch < 1):
@@ -114,6 +117,7 @@ class DescentStep(AbstractInnerStep):
         direction, buffers = energy.direction(state.fast, state.buffers)
         update = with_smooth_roots(self.descent.optimizer.update)
         updates, optimizer = update(direction, state.minimiser.optimizer, state.fast)
+        updates = jax.tree.map(lambda update: self.descent.rate * update, updates)
         norm = optax.tree.norm(direction) if self.descent.tolerance else state.minimiser.norm
         return EnergyState(eqx.apply_updates(state.fast, updates), buffers, DescentState(optimizer, norm))
 
