@@ -19,6 +19,7 @@ import pytest
 import requests
 
 import own
+import wandering
 from metaplax.cli import main
 from metaplax.runs import compilation_cache
 
@@ -72,6 +73,14 @@ def finished(tmp_path_factory):
 def run(finished, tmp_path):
     """A copy of it, to be damaged."""
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory):
+    """A finished sweep that nothing has disturbed."""
+    place = tmp_path_factory.mktemp("unbroken")
+    assert main(["sweep", wandering.write(place), *wandering.VALUES, "--out", str(place / "sweep")]) == 0
+    return place / "sweep"
 
 
 def golden_numbers(name: str) -> dict:

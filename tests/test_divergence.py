@@ -128,3 +128,13 @@ def test_smooth_roots_change_no_number_and_no_derivative_elsewhere(name):
         (jax.grad(total(smooth))(gradient), jax.grad(total(optimizer.update))(gradient)),
     ):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found, expected)
+
+
+def test_inputs_that_a_softplus_cannot_give_are_named():
+    drawn = jax.random.normal(KEY, (40, 4))
+    tasks = mp.tasks.from_arrays(np.asarray(3 * drawn), np.arange(40) % 2, support=20, query=10)
+    learner = mp.OnlinePlasticity(mp.MLP((4, 6, 2)), mp.rules.f_bio())
+    with pytest.raises(DivergedError, match=r"inputs down to -\d.*give inputs that are not negative"):
+        mp.meta_train(learner, tasks, Reverse(), optax.adam(1e-3), 12, key=KEY)
+    tame = mp.OnlinePlasticity(mp.MLP((4, 6, 2), mp.networks.Tanh()), mp.rules.f_bio())
+    assert tame.why_exploding(tasks.sample(KEY)) is None

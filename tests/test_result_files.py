@@ -147,7 +147,6 @@ CHANGES = [
     ({"kinds": None}, "is damaged"),
     ({"learner": {"class": "plasticity.Hebb"}}, "it holds no learner"),
     ({"learner": {"class": "learners.Dream"}}, "this version has no 'learners.Dream'"),
-    ({"learner": {"class": "system", "from": "os"}}, "'system' is a class of your own"),
     ({"learner": [1]}, "it holds no learner"),
     ({"history": ["x"]}, "is damaged"),
     ({"masked": [1]}, "makes no sense"),
@@ -161,6 +160,12 @@ def test_damaged_and_foreign_files(changes, message, folder):
     with pytest.raises(RunFolderError, match=message) as caught:
         mp.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_learner_with_a_class_of_ones_own_has_to_be_given(folder):
+    edited(folder, learner={"class": "system", "from": "os"})
+    with pytest.raises(IncompatibleError, match=r"'system' is a class of your own, .*call load\(folder, learner="):
+        mp.load(folder)
 
 
 def test_other_damage(folder, tmp_path):

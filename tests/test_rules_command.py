@@ -3,6 +3,7 @@
 import json
 
 import equinox as eqx
+import numpy as np
 import pytest
 
 import metaplax as mp
@@ -45,6 +46,21 @@ def test_one_is_exported_and_read_back(tmp_path, capsys):
     assert f"{target} is there already" in refused(capsys, "export", "shervani2023/oja", str(target))
     mp.rules.taylor().save(target)
     assert json.loads(said(capsys, "show", str(target), "--json"))["equation"] == "ΔWₗ = 0"
+
+
+def test_the_rule_of_a_run_is_had_in_python_and_on_the_command_line(tmp_path, capsys):
+    assert main(["run", "quickstart", "--preset", "smoke", "--meta-steps", "2", "--out", str(tmp_path / "runs")]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    found = mp.experiments.meta_learned(run, "f_bio")
+    recorded = {one["name"]: one["mean"] for one in json.loads((run / "result.json").read_text())["quantities"]}
+    coefficients = found.mean().rule.coefficients.values
+    np.testing.assert_allclose(coefficients, [recorded[f"theta{k}.f_bio"] for k in (0, 2, 9)], rtol=1e-5)
+    assert len(found.history) == 2
+    capsys.readouterr()
+    said(capsys, "export", f"{run}:f_bio", str(tmp_path / "mine.json"))
+    assert eqx.tree_equal(mp.rules.load(tmp_path / "mine.json"), found.mean().rule)
+    assert said(capsys, "show", f"{run}:f_bio", "--latex") == f"{found.mean().rule.latex()}\n"
+    assert "has no meta-trained arm 'f_bo': did you mean 'f_bio'" in refused(capsys, "show", f"{run}:f_bo")
 
 
 @pytest.mark.parametrize(

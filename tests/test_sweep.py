@@ -7,21 +7,11 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 import wandering
 from metaplax.cli import main
 from metaplax.runs import RunFolder
 
-VALUES = ("--scale", "1", "2", "--seeds", "2", "--meta-steps", "12", "--checkpoint-seconds", "0")
 PATIENCE = 120
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    place = tmp_path_factory.mktemp("unbroken")
-    assert main(["sweep", wandering.write(place), *VALUES, "--out", str(place / "sweep")]) == 0
-    return place / "sweep"
 
 
 def start(*arguments: str) -> subprocess.Popen:
@@ -59,7 +49,7 @@ def test_an_unbroken_sweep_has_ordinary_runs(unbroken, capsys):
 
 def test_a_sweep_that_is_killed_goes_on_as_if_nothing_had_happened(unbroken, tmp_path, capsys):
     out = tmp_path / "sweep"
-    process = start(wandering.write(tmp_path), *VALUES, "--pause", "0.1", "--out", str(out))
+    process = start(wandering.write(tmp_path), *wandering.VALUES, "--pause", "0.1", "--out", str(out))
     wait_for(lambda: is_in_the_middle(out))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -74,7 +64,7 @@ def test_a_sweep_that_is_killed_goes_on_as_if_nothing_had_happened(unbroken, tmp
 
 def test_a_sweep_that_is_asked_to_stop_or_loses_its_head_goes_on_later(unbroken, tmp_path):
     out = tmp_path / "sweep"
-    process = start(wandering.write(tmp_path), *VALUES, "--pause", "0.1", "--out", str(out))
+    process = start(wandering.write(tmp_path), *wandering.VALUES, "--pause", "0.1", "--out", str(out))
     wait_for(lambda: is_in_the_middle(out))
     process.terminate()
     said = process.communicate()[1]

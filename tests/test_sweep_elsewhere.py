@@ -20,7 +20,6 @@ with_ray = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed
 with_submitit = pytest.mark.skipif(
     not find_spec("submitit"), reason="submitit is not installed: pip install 'metaplax[slurm]'"
 )
-VALUES = ("--scale", "1", "2", "--seeds", "2", "--meta-steps", "12", "--checkpoint-seconds", "0")
 LOSE_A_NODE = """
 import sys, threading, time
 from pathlib import Path
@@ -55,24 +54,26 @@ print(*[job.result() for job in jobs], flush=True)
 """
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    place = tmp_path_factory.mktemp("unbroken")
-    assert main(["sweep", wandering.write(place), *VALUES, "--out", str(place / "sweep")]) == 0
-    return wandering.outcome(place / "sweep")
-
-
 @with_ray
 def test_a_node_that_goes_away_changes_nothing(unbroken, tmp_path):
     out = tmp_path / "sweep"
-    command = [sys.executable, "-c", LOSE_A_NODE, wandering.write(tmp_path), str(out), *VALUES, "--pause", "0.4"]
+    command = [
+        sys.executable,
+        "-c",
+        LOSE_A_NODE,
+        wandering.write(tmp_path),
+        str(out),
+        *wandering.VALUES,
+        "--pause",
+        "0.4",
+    ]
     log = tmp_path / "log"
     environment = os.environ | {"WANDERING_LOG": str(log)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lost" in done.stdout
     assert "4 of 4 runs are finished" in done.stdout
-    assert wandering.outcome(out) == unbroken
+    assert wandering.outcome(out) == wandering.outcome(unbroken)
     assert len(log.read_text().split()) > 2 * 4, "some studies were begun again"
 
 
@@ -116,7 +117,7 @@ def test_a_node_that_cannot_take_part_is_named(answer, sentence, sweep):
 @pytest.fixture
 def sweep(tmp_path):
     """The plan of a sweep none of whose runs has begun."""
-    plan, _, _ = read_options([wandering.write(tmp_path), *VALUES])
+    plan, _, _ = read_options([wandering.write(tmp_path), *wandering.VALUES])
     return SweepFolder.begin(tmp_path / "sweep", plan).path
 
 
@@ -143,7 +144,7 @@ def test_runs_are_submitted(unbroken, sweep):
     # In a process of its own, since submitit changes where logs go.
     done = subprocess.run([sys.executable, "-c", SUBMIT, str(sweep)], capture_output=True, text=True)
     assert done.stdout.split() == ["finished"] * 4, done.stderr
-    assert wandering.outcome(sweep) == unbroken
+    assert wandering.outcome(sweep) == wandering.outcome(unbroken)
 
 
 @pytest.mark.parametrize(

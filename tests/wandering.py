@@ -5,6 +5,9 @@ from pathlib import Path
 
 from metaplax.runs import RunFolder
 
+VALUES = ("--scale", "1", "2", "--seeds", "2", "--meta-steps", "12", "--checkpoint-seconds", "0")
+"""A sweep of four runs."""
+
 TEXT = '''
 import os
 import signal

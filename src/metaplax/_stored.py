@@ -29,6 +29,10 @@ class NotStorableError(ValueError):
     """An object holds something that no file can hold; the message is one sentence."""
 
 
+class OwnClassError(ValueError):
+    """An object of a class that the reader neither knows nor was given; the message is one sentence."""
+
+
 def known_modules() -> dict[str, type]:
     """The classes of this package by the name of their subpackage and their own, as far as they have been imported."""
     return {
@@ -203,7 +207,7 @@ class Reader:
         known = {kind.__name__: kind for kind in self.own} if ELSEWHERE in entry else self._known
         if not isinstance(name, str) or name not in known:
             if ELSEWHERE in entry:
-                raise ValueError(f"{name!r} is a class of your own, from {entry[ELSEWHERE]!r}: give that class, too")
+                raise OwnClassError(f"{name!r} is a class of your own, from {entry[ELSEWHERE]!r}: give that class, too")
             raise ValueError(f"this version has no {name!r}")
         kind, values = known[name], {key: part for key, part in entry.items() if key not in (CLASS, ELSEWHERE)}
         made = object.__new__(kind)

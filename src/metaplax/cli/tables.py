@@ -51,7 +51,7 @@ def results(recorded: Recorded) -> Table:
     trials = next(iter(recorded.quantities.values()))["n"]
     middle = [title for title, shown in (("published", published), ("difference to the best", behind)) if shown]
     titles = ("arm", first, "98 % interval", *middle, *others)
-    caption = f"last {recorded.options.averaged} steps, mean over {trials} trials; data: {recorded.config['data']}"
+    caption = f"{recorded.averaged}, mean over {trials} trials; data: {recorded.config['data']}"
     return grid(*(name.replace("_", " ") for name in titles), rows=rows, title=recorded.title, caption=caption)
 
 

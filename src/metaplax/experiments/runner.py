@@ -222,11 +222,7 @@ def conduct_all(
     finished = {(row["study"], row["step"]) for row in rows if row.get("final")}
     refuse_fewer(folder, studies)
 
-    # A run is also resumed with more meta-steps than before.
-    settings = {field: value for field, value in asdict(experiment).items() if field != "meta_steps"}
-
-    def recorder(name: str) -> runs.FolderRecorder:
-        return runs.FolderRecorder(folder, name, f"{name}: {studies[name].fingerprint} with {settings}", seconds)
+    recorder = lambda name: recorder_of(experiment, studies, folder, name, seconds)  # noqa: E731
 
     def conditions(name: str) -> Conditions:
         key = jax.random.key(experiment.seed)
@@ -244,6 +240,19 @@ def conduct_all(
             with explained([name], folder, go_on):
                 studies[name].conduct(conditions(name))
     _write_result(experiment, studies, folder)
+
+
+def recorder_of(
+    experiment: AbstractExperiment,
+    studies: Mapping[str, AbstractStudy],
+    folder: RunFolder,
+    name: str,
+    seconds: float = 20.0,
+) -> runs.FolderRecorder:
+    """Keeps the rows and checkpoints of a study."""
+    # A run is also resumed with more meta-steps than before.
+    settings = {field: value for field, value in asdict(experiment).items() if field != "meta_steps"}
+    return runs.FolderRecorder(folder, name, f"{name}: {studies[name].fingerprint} with {settings}", seconds)
 
 
 @contextmanager

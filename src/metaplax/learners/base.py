@@ -100,6 +100,10 @@ class AbstractLearner(eqx.Module):
         """How many outputs the network has for such episodes (shapes only); ``None`` if it has none."""
         del episode
 
+    def why_exploding(self, episode: Episode) -> str | None:
+        """Why this learner explodes in episodes like this one, in one sentence; by default that is not known."""
+        del episode
+
     def check_unrolled(self) -> None:
         """Refuse to be differentiated in reverse through the inner loop; by default nothing is refused.
 

@@ -13,7 +13,15 @@ from metaplax.feedback.modulators import AbstractModulator, target_per_step
 from metaplax.learners.base import Loop, Metrics
 from metaplax.learners.examples import check_examples, check_rule
 from metaplax.learners.invertible import AbstractInvertibleLearner
-from metaplax.learners.plastic_signals import all_signals, positions_of, scored_examples, scored_steps, taught, teacher
+from metaplax.learners.plastic_signals import (
+    all_signals,
+    positions_of,
+    scored_examples,
+    scored_steps,
+    steep_inputs,
+    taught,
+    teacher,
+)
 from metaplax.networks import AbstractPlasticNetwork, Activity, Weights
 from metaplax.plasticity import (
     AbstractPenalty,
@@ -371,6 +379,10 @@ class PlasticLearner(AbstractInvertibleLearner):
 
     def output_size(self, episode: Episode) -> int:
         return self.network.outputs
+
+    def why_exploding(self, episode: Episode) -> str | None:
+        is_plain = not (self.network.has_time or self.minibatch)
+        return steep_inputs(self.network, episode.support.x) if is_plain else None
 
     def scalars(self) -> Metrics:
         return self.rule.scalars() | self.feedback.scalars()

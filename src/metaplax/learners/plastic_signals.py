@@ -21,6 +21,9 @@ from metaplax.plasticity import Positions, Signals
 Seen = dict[str, Array]
 """Signals of one connection by name, without the weights and modulators, which do not change within a sequence."""
 
+STEEPEST = 100.0
+"""A slope that is larger was computed of an activity that the activation function cannot give."""
+
 Teach = Callable[[Activity, Float[Array, " outputs"], Key[Array, ""]], Errors]
 """What a pathway tells every population: of the activity, the output error and randomness of one step of time."""
 
@@ -121,3 +124,19 @@ def scored_examples(
     targets = jax.vmap(lambda y: target_per_step(readout, y, steps, size))(y)
     window = lambda each: each[:, -scored:].reshape(-1, *each.shape[2:])  # noqa: E731
     return window(outputs), window(targets)
+
+
+def steep_inputs(network: AbstractPlasticNetwork, x: Num[Array, "examples ..."]) -> str | None:
+    """What is wrong with inputs that no activity could be, in one sentence: their slope, and error, may be of any size.
+
+    The slope is a function of the activity, and of inputs below zero a softplus makes one that grows exponentially.
+    """
+    weights, x = network.init(jax.random.key(0)), network.features(x)
+    steepest = float(jnp.max(jnp.abs(jax.vmap(lambda x: network.slope(network.run(weights, x), 0))(x))))
+    if steepest <= STEEPEST:
+        return None
+    return (
+        f"inputs down to {float(jnp.min(x)):.3g} are outside of what the activation function gives, so that their error"
+        f" is multiplied by up to {steepest:.2g}: give inputs that are not negative, or the network another activation"
+        " function, such as Tanh()"
+    )

@@ -61,6 +61,13 @@ class Recorded:
         return max((size for values in arrays for size in values.shape[1:2]), default=0)
 
     @property
+    def averaged(self) -> str:
+        """Over which steps of a trial the headline is averaged, in words."""
+        steps = max((len(values) for series in self.series.values() for values in series.values()), default=0)
+        last, unit = self.options.averaged, f"{self.options.axis}s" if self.options.stride == 1 else "scores"
+        return f"the last {last} {unit}" if steps > last else f"all {steps} {unit}, the first ones included"
+
+    @property
     def title(self) -> str:
         """The title of the experiment, or its name."""
         return self.config["title"] or self.config["experiment"]

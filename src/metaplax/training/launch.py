@@ -96,7 +96,11 @@ class Training:
         if done == self.meta_steps and (lost := not_finite(state.parameters)):
             return lost
         ceiling = ceiling_of(self.rollback)
-        hint = lambda: wrong_labels(self.tasks.sample(self.key), self.learner.output_size(self.shapes))  # noqa: E731
+
+        def hint() -> str | None:
+            episode = self.tasks.sample(self.key)
+            return wrong_labels(episode, self.learner.output_size(self.shapes)) or self.learner.why_exploding(episode)
+
         return divergence(state.streak, state.causes, done, patience=self.patience, ceiling=ceiling, hint=hint)
 
     def finish(self, state: MetaState, seconds: float) -> MetaTrained:

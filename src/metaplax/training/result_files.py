@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from metaplax._files import make_folder, write_whole
-from metaplax._stored import NotStorableError, Reader, as_jax, stored
+from metaplax._stored import NotStorableError, OwnClassError, Reader, as_jax, stored
 from metaplax._version import __version__
 from metaplax.learners import AbstractLearner, IncompatibleError, split
 from metaplax.learners.trainable import with_frozen
@@ -110,8 +110,8 @@ def read(folder: Path, learner: AbstractLearner | None = None) -> Kept:
     with damage(path):
         arrays = _restored(_read_arrays(folder, unsealed(entry)), entry["kinds"])
         values = [arrays[f"given{k}"] for k in range(sum(name.startswith("given") for name in arrays))]
-        made = _made(entry["learner"], values) if learner is None and entry["learner"] is not None else None
-    given = _like(folder, entry, values, learner) if made is None else made
+        made, why = _made(entry, values) if learner is None else (None, "")
+    given = _like(folder, entry, values, learner, why) if made is None else made
     with damage(path):
         found, keys = _found(given, arrays), arrays["keys"]
         if not isinstance(keys, jax.Array):
@@ -127,17 +127,22 @@ def read(folder: Path, learner: AbstractLearner | None = None) -> Kept:
     return Kept(given, found, keys, history, about)
 
 
-def _made(entry: Any, values: Sequence[Any]) -> AbstractLearner:
-    """The learner that meta-training was given, of what the file says about it and the arrays in it."""
+def _made(entry: Mapping[str, Any], values: Sequence[Any]) -> tuple[AbstractLearner | None, str]:
+    """The learner that meta-training was given, of what the file says about it and the arrays in it; or why not."""
+    if entry["learner"] is None:
+        return None, entry["why_not"]
     array = lambda it: _value(values[it.get("array", it.get("numpy"))], "numpy" in it)  # noqa: E731
-    found = Reader(array=array).read(entry)
+    try:
+        found = Reader(array=array).read(entry["learner"])
+    except OwnClassError as error:
+        return None, str(error).partition(":")[0]
     if not isinstance(found, AbstractLearner):
         raise ValueError("it holds no learner")
-    return found
+    return found, ""
 
 
 def _like(
-    folder: Path, entry: Mapping[str, Any], values: Sequence[Any], learner: AbstractLearner | None
+    folder: Path, entry: Mapping[str, Any], values: Sequence[Any], learner: AbstractLearner | None, why: str
 ) -> AbstractLearner:
     """A learner that was given again, with the arrays that are kept.
 
@@ -146,7 +151,7 @@ def _like(
     """
     if learner is None:
         raise IncompatibleError(
-            f"the learner of {folder} cannot be made from the file alone, since {entry['why_not']}: make it as"
+            f"the learner of {folder} cannot be made from the file alone, since {why}: make it as"
             " before, and call load(folder, learner=...)"
         )
     like = with_frozen(learner, tuple(entry["frozen"]))
