@@ -40,7 +40,7 @@ def replay(learner: PlasticLearner, episode: Episode) -> Replay:
         return learner.update(state, example, jax.random.fold_in(key, index)), found
 
     steps = jax.tree.leaves(seen)[0].shape[0]
-    return jax.lax.scan(step, learner.begin(episode, key), (seen, jnp.arange(steps)))[1]
+    return jax.lax.scan(step, learner.first_state(episode, key), (seen, jnp.arange(steps)))[1]
 
 
 def unlearned(episode: Episode) -> Episode:

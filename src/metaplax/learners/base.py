@@ -36,7 +36,7 @@ class AbstractLearner(eqx.Module):
     def init(self, key: Key[Array, ""]) -> PyTree:
         """State at the start of an episode."""
 
-    def begin(self, episode: Episode, key: Key[Array, ""]) -> PyTree:
+    def first_state(self, episode: Episode, key: Key[Array, ""]) -> PyTree:
         """State at the start of this episode: by default ``init``.
 
         Raises:
@@ -89,7 +89,7 @@ class AbstractLearner(eqx.Module):
     def run(self, episode: Episode, key: Key[Array, ""], loop: Loop | None = None) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""
         init_key, adapt_key = jax.random.split(key)
-        state = self.adapt(self.begin(episode, init_key), episode.support, adapt_key, loop)
+        state = self.adapt(self.first_state(episode, init_key), episode.support, adapt_key, loop)
         loss, metrics = self.evaluate(state, episode.query)
         return loss, jax.lax.stop_gradient(metrics)
 

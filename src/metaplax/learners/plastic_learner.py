@@ -136,7 +136,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         draw = self.network.init
         return draw(key) if self._starts is None else jax.vmap(draw)(jax.random.split(key, self._starts))
 
-    def begin(self, episode: Episode, key: Key[Array, ""]) -> PlasticState:
+    def first_state(self, episode: Episode, key: Key[Array, ""]) -> PlasticState:
         """State at the start of this episode: with its own weights, or with those of its number."""
         state, start = self.init(key), episode.start
         if start is None:

@@ -1,6 +1,6 @@
 """Adam with the whole second moment of the gradient, for few parameters whose effects are nearly collinear."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
@@ -14,7 +14,7 @@ MOST = 1000
 class FullMatrixState(NamedTuple):
     """Steps taken, and the running means of the gradient and of its outer product with itself."""
 
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
     mean: Float[Array, " n"]
     second: Float[Array, "n n"]
 
@@ -46,10 +46,10 @@ def full_matrix_adam(
             raise ValueError(f"the full second moment of {flat.size:,} parameters is too large: the limit is {MOST:,}")
         return FullMatrixState(jnp.int32(0), jnp.zeros_like(flat), jnp.zeros((flat.size, flat.size), flat.dtype))
 
-    def update(updates: PyTree, state: FullMatrixState, params: PyTree | None = None) -> tuple[PyTree, FullMatrixState]:
+    def update(updates: PyTree, state: Any, params: PyTree | None = None) -> tuple[PyTree, FullMatrixState]:
         del params
         gradient, unravel = ravel_pytree(updates)
-        count = state.count + 1
+        count = state.steps + 1
         mean = b1 * state.mean + (1 - b1) * gradient
         second = b2 * state.second + (1 - b2) * gradient[:, None] * gradient[None]
         values, directions = jnp.linalg.eigh(second / (1 - b2**count))

@@ -81,7 +81,7 @@ class Fly(eqx.Module):
         # An odour drives one half of the inputs, the other odour the other half.
         odours = 0.75 * jnp.stack([drives, ~drives]).astype(float)
         silent = Examples(jnp.zeros((1, pre)), jnp.zeros((1, 1)))
-        state = self.teacher.begin(Episode(silent, silent, start), start_key)
+        state = self.teacher.first_state(Episode(silent, silent, start), start_key)
         baited = jax.random.bernoulli(bait_key, jnp.asarray(self.probabilities[0]))
         before = (state, jnp.int32(0), baited, jnp.zeros(self.window), jnp.int32(0))
         which, support = jax.lax.scan(
