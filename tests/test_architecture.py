@@ -22,13 +22,15 @@ ALLOWED = {
     "runs": set(),
     "training": {"estimators", "learners", "optim", "reports", "runs", "tasks"},
     "analysis": {"feedback", "networks", "runs", "tasks"},
-    "experiments": {"analysis", "data", "estimators", "feedback", "learners", "networks", "optim", "plasticity"}
-    | {"runs", "tasks", "training"},
+    # Above training, which fits a rule to recordings, and below experiments, which simulate the recordings.
+    "inference": {"estimators", "feedback", "learners", "networks", "optim", "plasticity", "tasks", "training"},
+    "experiments": {"analysis", "data", "estimators", "feedback", "inference", "learners", "networks", "optim"}
+    | {"plasticity", "runs", "tasks", "training"},
     "reports": {"analysis", "plasticity", "runs"},
     # Above experiments, which workers run, and reports, which they write; not all that uses it is the command line.
     "sweeps": {"data", "experiments", "learners", "reports", "runs", "training"},
-    "cli": {"analysis", "data", "estimators", "experiments", "feedback", "learners", "networks", "plasticity"}
-    | {"reports", "runs", "sweeps", "tasks", "training"},
+    "cli": {"analysis", "data", "estimators", "experiments", "feedback", "inference", "learners", "networks"}
+    | {"plasticity", "reports", "runs", "sweeps", "tasks", "training"},
 }  # fmt: skip
 ROOMS = sorted(ALLOWED)
 LONGEST = 60

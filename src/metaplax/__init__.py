@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         estimators,
         experiments,
         feedback,
+        inference,
         learners,
         networks,
         optim,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
     from metaplax.experiments import compare_estimators
     from metaplax.feedback import modulators
+    from metaplax.inference import infer
     from metaplax.learners import ComplexSynapse, LocalRule, OnlinePlasticity, PlasticLearner
     from metaplax.networks import MLP, constraints
     from metaplax.plasticity import named_rules as rules
@@ -34,14 +36,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLP", "ComplexSynapse", "LocalRule", "OnlinePlasticity", "PlasticLearner", "__version__", "analysis",
-    "compare_estimators", "constraints", "data", "estimators", "experiments", "feedback", "learners", "load",
-    "meta_train", "modulators", "networks", "optim", "plasticity", "reports", "rules", "runs", "tasks", "training",
+    "compare_estimators", "constraints", "data", "estimators", "experiments", "feedback", "infer", "inference",
+    "learners", "load", "meta_train", "modulators", "networks", "optim", "plasticity", "reports", "rules", "runs",
+    "tasks", "training",
 ]  # fmt: skip
 
 ORIGIN = {
     "MLP": "networks", "ComplexSynapse": "learners", "LocalRule": "learners", "OnlinePlasticity": "learners",
     "PlasticLearner": "learners", "compare_estimators": "experiments", "constraints": "networks",
-    "load": "training", "meta_train": "training", "modulators": "feedback", "rules": "plasticity",
+    "infer": "inference", "load": "training", "meta_train": "training", "modulators": "feedback", "rules": "plasticity",
 }  # fmt: skip
 """Where what is no subpackage itself comes from."""
 

@@ -19,6 +19,7 @@ UNITS = {
     "explosion": "images",
     "masked": "episodes",
     "cpu_seconds_per_episode": "s",
+    "explained": "percent",
 }
 NOT_QUANTITIES = {*RECORD, "masked", "meta_batch", "parts"}
 

@@ -13,6 +13,7 @@ from metaplax import experiments, reports
 from metaplax.cli import tables
 from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
+from metaplax.cli.infer import infer_rule
 from metaplax.cli.named import about_experiment, named
 from metaplax.cli.parsing import UsageError, call, nearest, parse
 from metaplax.cli.rules import rules
@@ -237,7 +238,7 @@ def data(
 
 WITH_FIXED_OPTIONS = {
     "list": list_experiments, "resume": resume, "evaluate": evaluate, "report": report, "compare": compare,
-    "data": data, "rules": rules,
+    "data": data, "infer": infer_rule, "rules": rules,
 }  # fmt: skip
 VERBS: dict[str, Callable[[list[str]], int | None]] = {
     **{name: partial(call, function, f"metaplax {name}") for name, function in WITH_FIXED_OPTIONS.items()},

@@ -27,6 +27,7 @@ VERBS = (
     "compare",
     "compare-estimators",
     "data",
+    "infer",
     "rules",
     "bench",
 )

@@ -36,6 +36,16 @@ class AbstractLearner(eqx.Module):
     def init(self, key: Key[Array, ""]) -> PyTree:
         """State at the start of an episode."""
 
+    def first_state(self, episode: Episode, key: Key[Array, ""]) -> PyTree:
+        """State at the start of this episode: by default ``init``.
+
+        Raises:
+            IncompatibleError: the episode says where to start, and this learner takes no such start.
+        """
+        if episode.start is not None:
+            raise IncompatibleError(f"{type(self).__name__} does not take the start that the episodes come with")
+        return self.init(key)
+
     @abstractmethod
     def update(self, state: PyTree, example: PyTree, key: Key[Array, ""]) -> PyTree:
         """State after one more example, in the form that ``precompute`` gives it."""
@@ -79,7 +89,7 @@ class AbstractLearner(eqx.Module):
     def run(self, episode: Episode, key: Key[Array, ""], loop: Loop | None = None) -> tuple[Float[Array, ""], Metrics]:
         """One whole episode: init, adapt, evaluate."""
         init_key, adapt_key = jax.random.split(key)
-        state = self.adapt(self.init(init_key), episode.support, adapt_key, loop)
+        state = self.adapt(self.first_state(episode, init_key), episode.support, adapt_key, loop)
         loss, metrics = self.evaluate(state, episode.query)
         return loss, jax.lax.stop_gradient(metrics)
 

@@ -1,11 +1,12 @@
 """Any network that learns by a local plasticity rule, taught through any feedback pathway."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, Num, PyTree
+from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.feedback.base import forward
@@ -13,6 +14,7 @@ from metaplax.feedback.modulators import AbstractModulator, target_per_step
 from metaplax.learners.base import Loop, Metrics
 from metaplax.learners.examples import check_examples, check_rule
 from metaplax.learners.invertible import AbstractInvertibleLearner
+from metaplax.learners.plastic_changes import constrained, scaled
 from metaplax.learners.plastic_signals import (
     all_signals,
     positions_of,
@@ -22,59 +24,19 @@ from metaplax.learners.plastic_signals import (
     taught,
     teacher,
 )
+from metaplax.learners.plastic_state import PlasticState, Step
 from metaplax.networks import AbstractPlasticNetwork, Activity, Weights
 from metaplax.plasticity import (
     AbstractPenalty,
     Changes,
-    Decay,
     NoPenalty,
     Positions,
     PrintedTerm,
     Replace,
     Rule,
-    apply,
     total,
 )
 from metaplax.tasks import Episode, Examples
-
-
-class PlasticState(eqx.Module):
-    """What changes within an episode, or the changes of it.
-
-    Attributes:
-        weights: one matrix per connection.
-        feedback: state of the feedback pathway.
-        memory: of the terms of the rule, for every connection; ``()`` if they have none.
-        modulator: what the modulator remembers.
-        pathway: what the feedback pathway remembers from step to step.
-        dynamics: of the network, where weights change at every step of time.
-        largest: sizes of the rule's coefficients, where it limits its steps; they do not change.
-    """
-
-    weights: PyTree
-    feedback: PyTree
-    memory: PyTree = ()
-    modulator: PyTree = ()
-    pathway: PyTree = ()
-    dynamics: PyTree = ()
-    largest: PyTree = ()
-
-
-class Step(eqx.Module):
-    """One step of time of one sequence.
-
-    Attributes:
-        x: the input.
-        y: the target.
-        is_first: whether a sequence begins.
-        scored: 1 if the output is scored and taught at this step, else 0.
-    """
-
-    x: Num[Array, "..."]
-    y: Num[Array, "..."]
-    is_first: Bool[Array, "..."]
-    scored: Float[Array, "..."]
-
 
 Probe = Callable[[AbstractPlasticNetwork, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
@@ -96,13 +58,17 @@ class PlasticLearner(AbstractInvertibleLearner):
         rule: the plasticity rule.
         feedback: the feedback pathway; by default ``RandomFixed``.
         modulator: makes a signal that is broadcast to all synapses, such as a reward.
-        start: weights at the start of every episode, which are then meta-learned; by default they are drawn anew.
+        start: weights at the start of every episode, which are then meta-learned; by default they are drawn anew. With
+            a leading axis there are several starts, and every episode says which is its own.
         penalty: penalty on the coefficients, added to the outer loss (Eq. 6 of Shervani-Tabar & Rosenbaum, 2023).
         probes: further measurements on the query set after adaptation.
         scored: how many steps at the end of a sequence are scored and taught; 0 for all.
         every_step: whether weights change at every step of time, not after a sequence.
         minibatch: whether the support set holds minibatches: ``(steps, batch, ...)`` in place of ``(steps, ...)``.
         outer_loss: replaces the loss of the readout in the outer loss.
+        prequential: whether the outer loss is that of what the network says to every example of the support set before
+            it learns from it, a mean over examples, in place of the query set. Examples whose target is all NaN are
+            left out.
         key: randomness of what is meta-learned and not given: ``Learned`` feedback.
         frozen: paths of arrays that are not meta-learned; ``freeze`` finds them.
 
@@ -125,6 +91,7 @@ class PlasticLearner(AbstractInvertibleLearner):
     every_step: bool = eqx.field(static=True)
     minibatch: bool = eqx.field(static=True)
     outer_loss: OuterLoss | None = eqx.field(static=True)
+    prequential: bool = eqx.field(static=True, default=False)
 
     def __init__(
         self,
@@ -140,6 +107,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         every_step: bool = False,
         minibatch: bool = False,
         outer_loss: OuterLoss | None = None,
+        prequential: bool = False,
         key: Key[Array, ""] | None = None,
         frozen: tuple[str, ...] = (),
     ):
@@ -155,11 +123,11 @@ class PlasticLearner(AbstractInvertibleLearner):
         jax.eval_shape(lambda: self.feedback.init(jax.random.key(0), network))  # refuses what has no weights
         self.penalty = NoPenalty() if penalty is None else penalty
         self.probes, self.scored, self.every_step, self.minibatch = tuple(probes), scored, every_step, minibatch
-        self.outer_loss, self.frozen = outer_loss, frozen
+        self.outer_loss, self.prequential, self.frozen = outer_loss, prequential, frozen
 
     def redrawn(self, key: Key[Array, ""]) -> "PlasticLearner":
         start_key, feedback_key, network_key = jax.random.split(key, 3)
-        start = None if self.start is None else self.network.init(start_key)
+        start = None if self.start is None else self._redrawn_start(start_key)
         where = lambda learner: (learner.network, learner.start, learner.feedback)  # noqa: E731
         fresh = (self.network.redrawn(network_key), start, self.feedback.drawn(feedback_key, self.network))
         return eqx.tree_at(where, self, fresh, is_leaf=lambda leaf: leaf is None)
@@ -167,24 +135,44 @@ class PlasticLearner(AbstractInvertibleLearner):
     def untrained(self) -> tuple[str, ...]:
         return (".rule.constants",)
 
+    @property
+    def _starts(self) -> int | None:
+        """How many starts there are; ``None`` for one that all episodes share, or none."""
+        return None if self.start is None or self.start[0].ndim == 2 else len(self.start[0])
+
+    def _redrawn_start(self, key: Key[Array, ""]) -> Weights:
+        draw = self.network.init
+        return draw(key) if self._starts is None else jax.vmap(draw)(jax.random.split(key, self._starts))
+
+    def first_state(self, episode: Episode, key: Key[Array, ""]) -> PlasticState:
+        """State at the start of this episode: with its own weights, or with those of its number."""
+        state, start = self.init(key), episode.start
+        if start is None:
+            return state
+        if self._starts is not None:
+            start = jax.tree.map(lambda leaf: leaf[start], self.start)
+        return eqx.tree_at(lambda it: it.weights, state, self.network.allowed(start))
+
     def init(self, key: Key[Array, ""]) -> PlasticState:
         weight_key, feedback_key = jax.random.split(key)
-        weights = self.network.init(weight_key) if self.start is None else self.network.allowed(self.start)
+        start = self.start if self._starts is None else jax.tree.map(lambda leaf: leaf[0], self.start)
+        weights = self.network.init(weight_key) if start is None else self.network.allowed(start)
         feedback = self.feedback.init(feedback_key, self.network)
         memory, pathway = self._memory(), self.feedback.memory(self.network)
         modulator = () if self.modulator is None else self.modulator.init()
         memory = self._kept(memory)
         layers = range(1, len(weights) + 1)
         largest = () if self.rule.limit is None else tuple(map(self.rule.largest, layers))
+        said = (jnp.zeros(()), jnp.zeros(())) if self.prequential else ()
         if self.every_step:
-            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start(), largest)
+            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start(), largest, said)
         # Within a sequence there is more to remember than from one to the next.
         pathway = () if self.network.has_time else pathway
-        return PlasticState(weights, feedback, memory, modulator, pathway, largest=largest)
+        return PlasticState(weights, feedback, memory, modulator, pathway, largest=largest, said=said)
 
     def precompute(self, support: Examples) -> PyTree:
         """Features of all inputs; with an update at every step of time, all steps of all sequences in a row."""
-        support = Examples(self.network.features(support.x), support.y)
+        support = replace(support, x=self.network.features(support.x))
         if not self.every_step:
             return support
         count, steps = support.x.shape[:2]
@@ -193,7 +181,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         is_first, scored = jnp.arange(steps) == 0, scored_steps(steps, self.scored)
         return jax.tree.map(
             lambda leaf: leaf.reshape(count * steps, *leaf.shape[2:]),
-            Step(support.x, y, each(is_first), each(scored)),
+            Step(support.x, y, each(is_first), each(scored), support.learns, support.modulators),
         )
 
     def updates(self, state: PlasticState, example: PyTree, key: Key[Array, ""]) -> PlasticState:
@@ -231,9 +219,12 @@ class PlasticLearner(AbstractInvertibleLearner):
             targets = example.y[None]
             error = self.network.readout.error(activity.y[-1], example.y)
         logits = activity.logits if has_time else activity.logits[None]
-        modulators, modulator = self._modulators(state, *self._window(logits, targets))
+        logits, targets = self._window(logits, targets)
+        modulators, modulator = self._modulators(state, example, logits, targets)
         asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=has_time)
-        return asked, PlasticState((), (), self._kept(memory), modulator, () if has_time else pathway)
+        said, pathway = self._said(state, logits, targets), () if has_time else pathway
+        after = PlasticState((), (), self._kept(memory), modulator, pathway, said=said)
+        return scaled(asked, example.learns), after
 
     def _learn_a_step(
         self, state: PlasticState, step: Step, key: Key[Array, ""]
@@ -245,15 +236,20 @@ class PlasticLearner(AbstractInvertibleLearner):
         pathway = fresh(self.feedback.memory(self.network), state.pathway)
         dynamics = fresh(self.network.start(), state.dynamics)
         dynamics, activity = self.network.step(state.weights, dynamics, step.x)
-        modulators, modulator = self._modulators(state, activity.logits[None], step.y[None])
-        if modulators is not None:
+        logits, target = activity.logits[None], step.y[None]
+        modulators, modulator = self._modulators(state, step, logits, target)
+        if modulators is not None and step.modulators is None:
             # A step that is not scored brings no reward, and none is expected of it.
             scored = lambda new, old: jnp.where(step.scored > 0, new, old)  # noqa: E731
             modulators = scored(modulators, jnp.zeros_like(modulators))
             modulator = jax.tree.map(scored, modulator, state.modulator)
         error = self.network.readout.error(activity.y[-1], step.y) * step.scored
         asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=False)
-        return asked, PlasticState((), (), self._kept(memory), modulator, pathway, dynamics)
+        said = jax.tree.map(
+            lambda n, o: jnp.where(step.scored > 0, n, o), self._said(state, logits, target), state.said
+        )
+        after = PlasticState((), (), self._kept(memory), modulator, pathway, dynamics, said=said)
+        return scaled(asked, step.learns), after
 
     def _ask(
         self,
@@ -287,34 +283,21 @@ class PlasticLearner(AbstractInvertibleLearner):
         feedback, carried = self.feedback.learn(state.feedback, forward(self.network, changes))
         changed = dict(zip(numbers, carried, strict=True))
         weights = tuple(
-            self._constrained(number, weight, changed.get(number, updates))
+            constrained(self.network.connections[number], weight, changed.get(number, updates))
             for number, (weight, updates) in enumerate(zip(state.weights, changes, strict=True))
         )
-        replace = lambda old, new: (Replace(new),)  # noqa: E731
+        replaced = lambda old, new: (Replace(new),)  # noqa: E731
         memory = jax.tree.map(
             lambda old, new, per_synapse: (Replace(new, per_synapse),),
             state.memory,
             after.memory,
             self._per_synapse() if state.memory else (),
         )
-        others = [
-            jax.tree.map(replace, getattr(state, name), getattr(after, name))
-            for name in ("modulator", "pathway", "dynamics")
-        ]
-        return PlasticState(weights, feedback, memory, *others, largest=jax.tree.map(lambda _: (), state.largest))
-
-    def _constrained(self, number: int, weight: Float[Array, "post pre"], updates: Changes) -> Changes:
-        """The updates of one connection, such that its constraint holds after them."""
-        connection = self.network.connections[number]
-        constraint = connection.constraint
-        if constraint is None:
-            return updates
-        mask = constraint.mask(connection.wiring.shape)
-        if mask is None:
-            return (Replace(constraint(apply(weight, updates)), per_synapse=True),)
-        exists = jnp.asarray(mask, weight.dtype)
-        # What is absent is zero, and a decay leaves it so.
-        return tuple(update if isinstance(update, Decay) else update.scaled(exists) for update in updates)
+        others = {
+            name: jax.tree.map(replaced, getattr(state, name), getattr(after, name))
+            for name in ("modulator", "pathway", "dynamics", "said")
+        }
+        return PlasticState(weights, feedback, memory, **others, largest=jax.tree.map(lambda _: (), state.largest))
 
     def _memory(self) -> PyTree:
         """Memory of all terms in all connections, at the start."""
@@ -342,12 +325,26 @@ class PlasticLearner(AbstractInvertibleLearner):
         return memory if jax.tree.leaves(memory) else ()
 
     def _modulators(
-        self, state: PlasticState, logits: Float[Array, "time outputs"], targets: Num[Array, "time ..."]
+        self,
+        state: PlasticState,
+        example: Examples | Step,
+        logits: Float[Array, "time outputs"],
+        targets: Num[Array, "time ..."],
     ) -> tuple[Float[Array, " modulators"] | None, PyTree]:
-        """The modulators, if there are any, and what they remember."""
+        """The modulators, recorded or made, if there are any, and what they remember."""
         if self.modulator is None:
-            return None, ()
+            return example.modulators, ()
         return self.modulator(state.modulator, self.network.readout, logits, targets)
+
+    def _said(
+        self, state: PlasticState, logits: Float[Array, "time outputs"], targets: Num[Array, "time ..."]
+    ) -> PyTree:
+        """Where the outer loss is prequential, the sum of losses and the number of them, with one more example."""
+        if not self.prequential:
+            return ()
+        (total, count), loss = state.said, self.outer_loss or self.network.readout.loss
+        known = jnp.any(~jnp.isnan(targets)) if jnp.issubdtype(targets.dtype, jnp.floating) else jnp.bool_(True)
+        return total + jnp.where(known, loss(logits, targets), 0.0), count + known
 
     def _targets(self, y: Num[Array, "..."], steps: int) -> Num[Array, "time ..."]:
         return target_per_step(self.network.readout, y, steps, self.network.outputs)
@@ -366,16 +363,24 @@ class PlasticLearner(AbstractInvertibleLearner):
         return super().adapt(state, support, key, loop)
 
     def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        loss, metrics = self._prequential(state) if self.prequential else self._of_query(state, query)
+        for probe in self.probes:
+            metrics |= probe(self.network, self.feedback, state, query)
+        return loss + self.penalty(self.rule.coefficients), metrics
+
+    def _prequential(self, state: PlasticState) -> tuple[Float[Array, ""], Metrics]:
+        total, count = state.said
+        misfit = total / jnp.maximum(count, 1)
+        return misfit, {"misfit": misfit}
+
+    def _of_query(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
         outputs = jax.vmap(lambda x: self.network(state.weights, x))(self.network.features(query.x))
         logits, targets = outputs, query.y
         if self.network.has_time:
             logits, targets = scored_examples(self.network.readout, outputs, query.y, self.scored)
         readout = self.network.readout
         loss = readout.loss(logits, targets) if self.outer_loss is None else self.outer_loss(outputs, query.y)
-        metrics = readout.metrics(logits, targets)
-        for probe in self.probes:
-            metrics |= probe(self.network, self.feedback, state, query)
-        return loss + self.penalty(self.rule.coefficients), metrics
+        return loss, readout.metrics(logits, targets)
 
     def output_size(self, episode: Episode) -> int:
         return self.network.outputs

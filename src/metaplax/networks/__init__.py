@@ -2,7 +2,7 @@
 
 from metaplax.networks import constraints
 from metaplax.networks._kernels import convolve
-from metaplax.networks.activations import AbstractActivation, ReLU, Softplus, Tanh
+from metaplax.networks.activations import AbstractActivation, ReLU, Sigmoid, Softplus, Tanh
 from metaplax.networks.conv_blocks import ConvBlocks
 from metaplax.networks.encoded import Encoded
 from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, EncoderMLP, EncoderWeights, NoEncoder
@@ -22,8 +22,10 @@ from metaplax.networks.populations import (
 )
 from metaplax.networks.readouts import (
     AbstractReadout,
+    BinaryChoices,
     MeanSquaredError,
     PartialSquaredError,
+    RecordedActivity,
     SoftmaxCrossEntropy,
     SquaredError,
 )
@@ -41,10 +43,10 @@ from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyC
 __all__ = [
     "LIF", "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractNeurons",
     "AbstractPlasticNetwork", "AbstractReadout", "AbstractSurrogate", "AbstractWiring", "Activity", "Affine",
-    "BatchNormLeNet", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense", "DenseEncoder",
-    "Dynamics", "Encoded", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout", "FastSigmoid", "Full",
-    "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError", "NoEncoder",
-    "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "Recording", "Recurrent", "RecurrentLIF",
-    "Sequential", "SoftmaxCrossEntropy", "Softplus", "Spiking", "SpikingWeights", "SquaredError", "Tanh",
-    "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
+    "BatchNormLeNet", "BinaryChoices", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense",
+    "DenseEncoder", "Dynamics", "Encoded", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout",
+    "FastSigmoid", "Full", "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError",
+    "NoEncoder", "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "RecordedActivity", "Recording",
+    "Recurrent", "RecurrentLIF", "Sequential", "Sigmoid", "SoftmaxCrossEntropy", "Softplus", "Spiking",
+    "SpikingWeights", "SquaredError", "Tanh", "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
 ]  # fmt: skip

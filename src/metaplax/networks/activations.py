@@ -56,3 +56,13 @@ class Tanh(AbstractActivation):
 
     def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return 1.0 - y * y
+
+
+class Sigmoid(AbstractActivation):
+    """``sigma(z) = 1 / (1 + exp(-z))``."""
+
+    def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jax.nn.sigmoid(z)
+
+    def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return y * (1.0 - y)

@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Bool, Float, Num
+
+from metaplax.networks.activations import AbstractActivation, Sigmoid
 
 
 class AbstractReadout(eqx.Module):
@@ -103,3 +105,50 @@ class PartialSquaredError(AbstractReadout):
 
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         return jnp.mean(jnp.sum(jax.vmap(self.error)(logits, target) ** 2, axis=1))
+
+
+class RecordedActivity(AbstractReadout):
+    """Output neurons whose activity was recorded, with the mean squared error of those that were.
+
+    Activity that was not recorded is NaN in the targets and contributes no error.
+
+    Args:
+        activation: of the output neurons; ``None`` for linear ones.
+    """
+
+    activation: AbstractActivation | None = Sigmoid()
+
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        return logits if self.activation is None else self.activation(logits)
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        missed = _known_part(output - target)[0]
+        return missed if self.activation is None else missed * self.activation.derivative(output)
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        missed, known = _known_part(self(logits) - target)
+        return jnp.sum(missed**2) / jnp.maximum(jnp.sum(known), 1)
+
+
+class BinaryChoices(AbstractReadout):
+    """Choices, 1 or 0, with the probability ``sigmoid(logit)`` of a 1, and their cross-entropy (natural logarithm).
+
+    A choice that is not known is NaN and contributes no error.
+    """
+
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        return jax.nn.sigmoid(logits)
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        return _known_part(output - target)[0]
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        choice, known = _known_part(target)
+        misfit = jnp.where(known, jax.nn.softplus(logits) - choice * logits, 0.0)
+        return jnp.sum(misfit) / jnp.maximum(jnp.sum(known), 1)
+
+
+def _known_part(values: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Bool[Array, "*shape"]]:
+    """The values with 0 in place of NaN, and which of them are known."""
+    known = ~jnp.isnan(values)
+    return jnp.where(known, values, 0.0), known
