@@ -5,15 +5,17 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, Num, PyTree
+from jaxtyping import Array, Float, Key, Num, PyTree
 
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.feedback.base import forward
 from metaplax.feedback.modulators import AbstractModulator, target_per_step
+from metaplax.learners.answers import Answers, no_answers
 from metaplax.learners.base import Loop, Metrics
 from metaplax.learners.examples import check_examples, check_rule
 from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.learners.plastic_signals import all_signals, positions_of, scored_examples, scored_steps, taught, teacher
+from metaplax.learners.plastic_state import PlasticState, Step
 from metaplax.networks import AbstractPlasticNetwork, Activity, Weights
 from metaplax.plasticity import (
     AbstractPenalty,
@@ -28,45 +30,6 @@ from metaplax.plasticity import (
     total,
 )
 from metaplax.tasks import Episode, Examples
-
-
-class PlasticState(eqx.Module):
-    """What changes within an episode, or the changes of it.
-
-    Attributes:
-        weights: one matrix per connection.
-        feedback: state of the feedback pathway.
-        memory: of the terms of the rule, for every connection; ``()`` if they have none.
-        modulator: what the modulator remembers.
-        pathway: what the feedback pathway remembers from step to step.
-        dynamics: of the network, where weights change at every step of time.
-        largest: sizes of the rule's coefficients, where it limits its steps; they do not change.
-    """
-
-    weights: PyTree
-    feedback: PyTree
-    memory: PyTree = ()
-    modulator: PyTree = ()
-    pathway: PyTree = ()
-    dynamics: PyTree = ()
-    largest: PyTree = ()
-
-
-class Step(eqx.Module):
-    """One step of time of one sequence.
-
-    Attributes:
-        x: the input.
-        y: the target.
-        is_first: whether a sequence begins.
-        scored: 1 if the output is scored and taught at this step, else 0.
-    """
-
-    x: Num[Array, "..."]
-    y: Num[Array, "..."]
-    is_first: Bool[Array, "..."]
-    scored: Float[Array, "..."]
-
 
 Probe = Callable[[AbstractPlasticNetwork, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
@@ -95,6 +58,8 @@ class PlasticLearner(AbstractInvertibleLearner):
         every_step: whether weights change at every step of time, not after a sequence.
         minibatch: whether the support set holds minibatches: ``(steps, batch, ...)`` in place of ``(steps, ...)``.
         outer_loss: replaces the loss of the readout in the outer loss.
+        online: whether the outer loss is the mean over the support set, of answers that are given before the example
+            is learned from, in place of that on the query set.
         key: randomness of what is meta-learned and not given: ``Learned`` feedback.
         frozen: paths of arrays that are not meta-learned; ``freeze`` finds them.
 
@@ -117,6 +82,7 @@ class PlasticLearner(AbstractInvertibleLearner):
     every_step: bool = eqx.field(static=True)
     minibatch: bool = eqx.field(static=True)
     outer_loss: OuterLoss | None = eqx.field(static=True)
+    online: bool = eqx.field(static=True, default=False)
 
     def __init__(
         self,
@@ -132,6 +98,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         every_step: bool = False,
         minibatch: bool = False,
         outer_loss: OuterLoss | None = None,
+        online: bool = False,
         key: Key[Array, ""] | None = None,
         frozen: tuple[str, ...] = (),
     ):
@@ -147,7 +114,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         jax.eval_shape(lambda: self.feedback.init(jax.random.key(0), network))  # refuses what has no weights
         self.penalty = NoPenalty() if penalty is None else penalty
         self.probes, self.scored, self.every_step, self.minibatch = tuple(probes), scored, every_step, minibatch
-        self.outer_loss, self.frozen = outer_loss, frozen
+        self.outer_loss, self.online, self.frozen = outer_loss, online, frozen
 
     def redrawn(self, key: Key[Array, ""]) -> "PlasticLearner":
         start_key, feedback_key, network_key = jax.random.split(key, 3)
@@ -168,11 +135,11 @@ class PlasticLearner(AbstractInvertibleLearner):
         memory = self._kept(memory)
         layers = range(1, len(weights) + 1)
         largest = () if self.rule.limit is None else tuple(map(self.rule.largest, layers))
-        if self.every_step:
-            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start(), largest)
         # Within a sequence there is more to remember than from one to the next.
-        pathway = () if self.network.has_time else pathway
-        return PlasticState(weights, feedback, memory, modulator, pathway, largest=largest)
+        pathway = () if self.network.has_time and not self.every_step else pathway
+        dynamics = self.network.start() if self.every_step else ()
+        answers = no_answers(self.network.readout, self.network.outputs) if self.online else ()
+        return PlasticState(weights, feedback, memory, modulator, pathway, dynamics, largest, answers)
 
     def precompute(self, support: Examples) -> PyTree:
         """Features of all inputs; with an update at every step of time, all steps of all sequences in a row."""
@@ -223,9 +190,11 @@ class PlasticLearner(AbstractInvertibleLearner):
             targets = example.y[None]
             error = self.network.readout.error(activity.y[-1], example.y)
         logits = activity.logits if has_time else activity.logits[None]
-        modulators, modulator = self._modulators(state, *self._window(logits, targets))
+        answer = self._window(logits, targets)
+        modulators, modulator = self._modulators(state, *answer)
         asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=has_time)
-        return asked, PlasticState((), (), self._kept(memory), modulator, () if has_time else pathway)
+        pathway, answers = () if has_time else pathway, self._answered(state, *answer, activity.logits, example.y)
+        return asked, PlasticState((), (), self._kept(memory), modulator, pathway, answers=answers)
 
     def _learn_a_step(
         self, state: PlasticState, step: Step, key: Key[Array, ""]
@@ -245,7 +214,9 @@ class PlasticLearner(AbstractInvertibleLearner):
             modulator = jax.tree.map(scored, modulator, state.modulator)
         error = self.network.readout.error(activity.y[-1], step.y) * step.scored
         asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=False)
-        return asked, PlasticState((), (), self._kept(memory), modulator, pathway, dynamics)
+        answer = activity.logits[None], step.y[None]
+        answers = self._answered(state, *answer, *answer, step.scored)
+        return asked, PlasticState((), (), self._kept(memory), modulator, pathway, dynamics, answers=answers)
 
     def _ask(
         self,
@@ -291,9 +262,10 @@ class PlasticLearner(AbstractInvertibleLearner):
         )
         others = [
             jax.tree.map(replace, getattr(state, name), getattr(after, name))
-            for name in ("modulator", "pathway", "dynamics")
+            for name in ("modulator", "pathway", "dynamics", "answers")
         ]
-        return PlasticState(weights, feedback, memory, *others, largest=jax.tree.map(lambda _: (), state.largest))
+        largest = jax.tree.map(lambda _: (), state.largest)
+        return PlasticState(weights, feedback, memory, others[0], others[1], others[2], largest, others[3])
 
     def _constrained(self, number: int, weight: Float[Array, "post pre"], updates: Changes) -> Changes:
         """The updates of one connection, such that its constraint holds after them."""
@@ -341,12 +313,30 @@ class PlasticLearner(AbstractInvertibleLearner):
             return None, ()
         return self.modulator(state.modulator, self.network.readout, logits, targets)
 
+    def _answered(
+        self,
+        state: PlasticState,
+        logits: Float[Array, "time outputs"],
+        targets: Num[Array, "time ..."],
+        outputs: Float[Array, "..."],
+        y: Num[Array, "..."],
+        weight: Float[Array, ""] | float = 1.0,
+    ) -> Answers | tuple[()]:
+        """The sums over answers with one more; its own loss, if there is one, sees all outputs of the example."""
+        if not self.online:
+            return ()
+        own, readout = self.outer_loss, self.network.readout
+        loss = readout.loss if own is None else lambda *_: own(outputs[None], y[None])
+        return state.answers.and_of(readout, loss, logits, targets, weight)
+
     def _targets(self, y: Num[Array, "..."], steps: int) -> Num[Array, "time ..."]:
         return target_per_step(self.network.readout, y, steps, self.network.outputs)
 
-    def _window(self, *of_every_step: Num[Array, "time ..."]) -> tuple[Num[Array, "scored ..."], ...]:
+    def _window(
+        self, logits: Float[Array, "time outputs"], targets: Num[Array, "time ..."]
+    ) -> tuple[Float[Array, "scored outputs"], Num[Array, "scored ..."]]:
         """Only the steps that are scored."""
-        return tuple(each[-self.scored :] for each in of_every_step)
+        return logits[-self.scored :], targets[-self.scored :]
 
     def adapt(
         self, state: PlasticState, support: Examples, key: Key[Array, ""], loop: Loop | None = None
@@ -358,16 +348,20 @@ class PlasticLearner(AbstractInvertibleLearner):
         return super().adapt(state, support, key, loop)
 
     def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        loss, metrics = state.answers.means() if self.online else self._score(state, query)
+        for probe in self.probes:
+            metrics |= probe(self.network, self.feedback, state, query)
+        return loss + self.penalty(self.rule.coefficients), metrics
+
+    def _score(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        """Outer loss on the query set, without the penalty, and the metrics of the readout."""
         outputs = jax.vmap(lambda x: self.network(state.weights, x))(self.network.features(query.x))
         logits, targets = outputs, query.y
         if self.network.has_time:
             logits, targets = scored_examples(self.network.readout, outputs, query.y, self.scored)
         readout = self.network.readout
         loss = readout.loss(logits, targets) if self.outer_loss is None else self.outer_loss(outputs, query.y)
-        metrics = readout.metrics(logits, targets)
-        for probe in self.probes:
-            metrics |= probe(self.network, self.feedback, state, query)
-        return loss + self.penalty(self.rule.coefficients), metrics
+        return loss, readout.metrics(logits, targets)
 
     def output_size(self, episode: Episode) -> int:
         return self.network.outputs

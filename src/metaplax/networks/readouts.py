@@ -103,3 +103,28 @@ class PartialSquaredError(AbstractReadout):
 
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         return jnp.mean(jnp.sum(jax.vmap(self.error)(logits, target) ** 2, axis=1))
+
+
+class BinaryCrossEntropy(AbstractReadout):
+    """Logistic outputs with the cross-entropy loss (natural logarithm, summed over outputs, mean over the batch).
+
+    Targets are 0.0 or 1.0. An output is a yes if it is above one half. The rates of true and of false positives are
+    NaN where no target is a one, or none a zero.
+    """
+
+    def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
+        return jax.nn.sigmoid(logits)
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        return output - target
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        return jnp.mean(jnp.sum(jax.nn.softplus(logits) - target * logits, axis=1))
+
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        said_yes, is_yes = (logits > 0).astype(logits.dtype), (target > 0.5).astype(logits.dtype)
+        return {
+            "accuracy": jnp.mean(said_yes == is_yes, dtype=logits.dtype),
+            "true_positive_rate": jnp.sum(said_yes * is_yes) / jnp.sum(is_yes),
+            "false_positive_rate": jnp.sum(said_yes * (1 - is_yes)) / jnp.sum(1 - is_yes),
+        }

@@ -1,0 +1,8 @@
+"""Tyulmankov, Yang & Abbott (2022): meta-learned synaptic plasticity for continual familiarity detection."""
+
+from metaplax.experiments.base import AbstractExperiment
+from metaplax.experiments.tyulmankov2022.familiarity_streams import Curriculum, OneInterval, WhichTerms
+
+EXPERIMENTS: tuple[type[AbstractExperiment], ...] = (OneInterval, Curriculum, WhichTerms)
+
+__all__ = ["EXPERIMENTS"]
