@@ -1,5 +1,6 @@
 """Measurements on adapted networks, and statistics over trials."""
 
+from metaplax.analysis.addressed_memory import AddressedMemory
 from metaplax.analysis.alignment import alignment_angles, angle, feedback_cosines, orthonormality_error
 from metaplax.analysis.differences import Difference, paired_difference, unpaired_difference
 from metaplax.analysis.intervals import interval, mean_and_interval, nan_mean
@@ -16,8 +17,7 @@ from metaplax.analysis.quantities import (
 )
 
 __all__ = [
-    "Difference", "Published", "Quantity", "alignment_angles", "angle", "by_study", "cost_per_step", "episodes_of",
-    "feedback_cosines",
-    "interval", "mean_and_interval", "nan_mean", "orthonormality_error", "over_trials", "paired_difference",
-    "per_trial", "quantities", "spent_until", "unpaired_difference",
+    "AddressedMemory", "Difference", "Published", "Quantity", "alignment_angles", "angle", "by_study", "cost_per_step",
+    "episodes_of", "feedback_cosines", "interval", "mean_and_interval", "nan_mean", "orthonormality_error",
+    "over_trials", "paired_difference", "per_trial", "quantities", "spent_until", "unpaired_difference",
 ]  # fmt: skip

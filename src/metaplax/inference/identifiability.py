@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from metaplax.inference.replay import misfit, replay, unlearned
 from metaplax.learners import PlasticLearner
-from metaplax.networks import BinaryChoices
+from metaplax.networks import BinaryCrossEntropy
 from metaplax.tasks import Episode, Recordings
 
 ALIKE = 0.95
@@ -98,7 +98,7 @@ def profile(
 @eqx.filter_jit
 def _of_all(learner: PlasticLearner, episodes: Episode) -> tuple[Array, Array, Array]:
     """For every trajectory the curvature of the misfit, its gradient, and the misfit without plasticity."""
-    is_choice = isinstance(learner.network.readout, BinaryChoices)
+    is_choice = isinstance(learner.network.readout, BinaryCrossEntropy)
 
     def one(episode: Episode) -> tuple[Array, Array, Array]:
         said = lambda values: (out := replay(_moved(learner, values), episode).activity[-1], out)  # noqa: E731

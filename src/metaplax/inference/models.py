@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from metaplax.feedback import Symmetric
 from metaplax.learners import PlasticLearner, freeze
-from metaplax.networks import MLP, AbstractActivation, BinaryChoices, RecordedActivity, Sigmoid, Tanh, Weights
+from metaplax.networks import MLP, AbstractActivation, BinaryCrossEntropy, RecordedActivity, Sigmoid, Tanh, Weights
 from metaplax.plasticity import AbstractPenalty, GlobalCoefficients, Rule, monomials, named_rules, shared
 from metaplax.plasticity.general_terms import Seen
 
@@ -107,7 +107,7 @@ def replaying_choices(
 
     Source: Mehta et al. (2024), code.
     """
-    network = MLP((inputs, hidden, 1), Tanh(), readout=BinaryChoices())
+    network = MLP((inputs, hidden, 1), Tanh(), readout=BinaryCrossEntropy())
     return _replaying(network, _placed(rule, (1 / inputs, 1.0)), start, penalty)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key, Num, PyTree
 from metaplax.feedback import AbstractFeedback, RandomFixed
 from metaplax.feedback.base import forward
 from metaplax.feedback.modulators import AbstractModulator, target_per_step
+from metaplax.learners.answers import OuterLoss, answered, no_answers
 from metaplax.learners.base import Loop, Metrics
 from metaplax.learners.examples import check_examples, check_rule
 from metaplax.learners.invertible import AbstractInvertibleLearner
@@ -40,9 +41,6 @@ from metaplax.tasks import Episode, Examples
 
 Probe = Callable[[AbstractPlasticNetwork, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
-
-OuterLoss = Callable[[Float[Array, "examples ..."], Num[Array, "examples ..."]], Float[Array, ""]]
-"""A loss of one's own: of the logits of the query set, with an axis of time in sequences, and its targets."""
 
 
 class PlasticLearner(AbstractInvertibleLearner):
@@ -163,12 +161,11 @@ class PlasticLearner(AbstractInvertibleLearner):
         memory = self._kept(memory)
         layers = range(1, len(weights) + 1)
         largest = () if self.rule.limit is None else tuple(map(self.rule.largest, layers))
-        said = (jnp.zeros(()), jnp.zeros(())) if self.prequential else ()
-        if self.every_step:
-            return PlasticState(weights, feedback, memory, modulator, pathway, self.network.start(), largest, said)
         # Within a sequence there is more to remember than from one to the next.
-        pathway = () if self.network.has_time else pathway
-        return PlasticState(weights, feedback, memory, modulator, pathway, largest=largest, said=said)
+        pathway = () if self.network.has_time and not self.every_step else pathway
+        dynamics = self.network.start() if self.every_step else ()
+        answers = no_answers(self.network.readout, self.network.outputs) if self.prequential else ()
+        return PlasticState(weights, feedback, memory, modulator, pathway, dynamics, largest, answers)
 
     def precompute(self, support: Examples) -> PyTree:
         """Features of all inputs; with an update at every step of time, all steps of all sequences in a row."""
@@ -219,11 +216,12 @@ class PlasticLearner(AbstractInvertibleLearner):
             targets = example.y[None]
             error = self.network.readout.error(activity.y[-1], example.y)
         logits = activity.logits if has_time else activity.logits[None]
-        logits, targets = self._window(logits, targets)
-        modulators, modulator = self._modulators(state, example, logits, targets)
+        answer = self._window(logits, targets)
+        modulators, modulator = self._modulators(state, example, *answer)
         asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=has_time)
-        said, pathway = self._said(state, logits, targets), () if has_time else pathway
-        after = PlasticState((), (), self._kept(memory), modulator, pathway, said=said)
+        pathway = () if has_time else pathway
+        said = answered(self.network.readout, self.outer_loss, state.answers, *answer, activity.logits, example.y)
+        after = PlasticState((), (), self._kept(memory), modulator, pathway, answers=said)
         return scaled(asked, example.learns), after
 
     def _learn_a_step(
@@ -245,10 +243,9 @@ class PlasticLearner(AbstractInvertibleLearner):
             modulator = jax.tree.map(scored, modulator, state.modulator)
         error = self.network.readout.error(activity.y[-1], step.y) * step.scored
         asked, memory, pathway = self._ask(state, activity, error, modulators, memory, pathway, key, has_time=False)
-        said = jax.tree.map(
-            lambda n, o: jnp.where(step.scored > 0, n, o), self._said(state, logits, target), state.said
-        )
-        after = PlasticState((), (), self._kept(memory), modulator, pathway, dynamics, said=said)
+        answer = logits, target, logits[0], step.y
+        said = answered(self.network.readout, self.outer_loss, state.answers, *answer, step.scored)
+        after = PlasticState((), (), self._kept(memory), modulator, pathway, dynamics, answers=said)
         return scaled(asked, step.learns), after
 
     def _ask(
@@ -295,7 +292,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         )
         others = {
             name: jax.tree.map(replaced, getattr(state, name), getattr(after, name))
-            for name in ("modulator", "pathway", "dynamics", "said")
+            for name in ("modulator", "pathway", "dynamics", "answers")
         }
         return PlasticState(weights, feedback, memory, **others, largest=jax.tree.map(lambda _: (), state.largest))
 
@@ -336,22 +333,14 @@ class PlasticLearner(AbstractInvertibleLearner):
             return example.modulators, ()
         return self.modulator(state.modulator, self.network.readout, logits, targets)
 
-    def _said(
-        self, state: PlasticState, logits: Float[Array, "time outputs"], targets: Num[Array, "time ..."]
-    ) -> PyTree:
-        """Where the outer loss is prequential, the sum of losses and the number of them, with one more example."""
-        if not self.prequential:
-            return ()
-        (total, count), loss = state.said, self.outer_loss or self.network.readout.loss
-        known = jnp.any(~jnp.isnan(targets)) if jnp.issubdtype(targets.dtype, jnp.floating) else jnp.bool_(True)
-        return total + jnp.where(known, loss(logits, targets), 0.0), count + known
-
     def _targets(self, y: Num[Array, "..."], steps: int) -> Num[Array, "time ..."]:
         return target_per_step(self.network.readout, y, steps, self.network.outputs)
 
-    def _window(self, *of_every_step: Num[Array, "time ..."]) -> tuple[Num[Array, "scored ..."], ...]:
+    def _window(
+        self, logits: Float[Array, "time outputs"], targets: Num[Array, "time ..."]
+    ) -> tuple[Float[Array, "scored outputs"], Num[Array, "scored ..."]]:
         """Only the steps that are scored."""
-        return tuple(each[-self.scored :] for each in of_every_step)
+        return logits[-self.scored :], targets[-self.scored :]
 
     def adapt(
         self, state: PlasticState, support: Examples, key: Key[Array, ""], loop: Loop | None = None
@@ -363,17 +352,18 @@ class PlasticLearner(AbstractInvertibleLearner):
         return super().adapt(state, support, key, loop)
 
     def evaluate(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
-        loss, metrics = self._prequential(state) if self.prequential else self._of_query(state, query)
+        loss, metrics = self._along_the_way(state) if self.prequential else self._of_query(state, query)
         for probe in self.probes:
             metrics |= probe(self.network, self.feedback, state, query)
         return loss + self.penalty(self.rule.coefficients), metrics
 
-    def _prequential(self, state: PlasticState) -> tuple[Float[Array, ""], Metrics]:
-        total, count = state.said
-        misfit = total / jnp.maximum(count, 1)
-        return misfit, {"misfit": misfit}
+    def _along_the_way(self, state: PlasticState) -> tuple[Float[Array, ""], Metrics]:
+        """Mean loss and metrics of what was said to the support set, without the penalty."""
+        misfit, metrics = state.answers.means()
+        return misfit, {"misfit": misfit, **metrics}
 
     def _of_query(self, state: PlasticState, query: Examples) -> tuple[Float[Array, ""], Metrics]:
+        """Outer loss on the query set, without the penalty, and the metrics of the readout."""
         outputs = jax.vmap(lambda x: self.network(state.weights, x))(self.network.features(query.x))
         logits, targets = outputs, query.y
         if self.network.has_time:

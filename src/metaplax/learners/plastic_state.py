@@ -15,7 +15,7 @@ class PlasticState(eqx.Module):
         pathway: what the feedback pathway remembers from step to step.
         dynamics: of the network, where weights change at every step of time.
         largest: sizes of the rule's coefficients, where it limits its steps; they do not change.
-        said: where the outer loss is prequential, the sum of the losses so far, and the number of examples in it.
+        answers: sums over what was said to the examples so far, where the outer loss is prequential.
     """
 
     weights: PyTree
@@ -25,7 +25,7 @@ class PlasticState(eqx.Module):
     pathway: PyTree = ()
     dynamics: PyTree = ()
     largest: PyTree = ()
-    said: PyTree = ()
+    answers: PyTree = ()
 
 
 class Step(eqx.Module):

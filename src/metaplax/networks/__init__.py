@@ -2,7 +2,7 @@
 
 from metaplax.networks import constraints
 from metaplax.networks._kernels import convolve
-from metaplax.networks.activations import AbstractActivation, ReLU, Sigmoid, Softplus, Tanh
+from metaplax.networks.activations import AbstractActivation, Heaviside, ReLU, Sigmoid, Softplus, Tanh
 from metaplax.networks.conv_blocks import ConvBlocks
 from metaplax.networks.encoded import Encoded
 from metaplax.networks.encoders import AbstractEncoder, ConvEncoder, DenseEncoder, EncoderMLP, EncoderWeights, NoEncoder
@@ -22,7 +22,7 @@ from metaplax.networks.populations import (
 )
 from metaplax.networks.readouts import (
     AbstractReadout,
-    BinaryChoices,
+    BinaryCrossEntropy,
     MeanSquaredError,
     PartialSquaredError,
     RecordedActivity,
@@ -38,15 +38,16 @@ from metaplax.networks.recurrent_lif import (
     Triangular,
 )
 from metaplax.networks.sequential import LIF, Conv, Dense, Layer, LeakyReadout, Local, Recurrent, Sequential
-from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected
+from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected, Summed
 
 __all__ = [
     "LIF", "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractNeurons",
     "AbstractPlasticNetwork", "AbstractReadout", "AbstractSurrogate", "AbstractWiring", "Activity", "Affine",
-    "BatchNormLeNet", "BinaryChoices", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense",
+    "BatchNormLeNet", "BinaryCrossEntropy", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense",
     "DenseEncoder", "Dynamics", "Encoded", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout",
-    "FastSigmoid", "Full", "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError",
-    "NoEncoder", "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "RecordedActivity", "Recording",
-    "Recurrent", "RecurrentLIF", "Sequential", "Sigmoid", "SoftmaxCrossEntropy", "Softplus", "Spiking",
-    "SpikingWeights", "SquaredError", "Tanh", "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
+    "FastSigmoid", "Full", "Heaviside", "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected",
+    "MeanSquaredError", "NoEncoder", "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "RecordedActivity",
+    "Recording", "Recurrent", "RecurrentLIF", "Sequential", "Sigmoid", "SoftmaxCrossEntropy", "Softplus", "Spiking",
+    "SpikingWeights", "SquaredError", "Summed", "Tanh", "TemplateBlocks", "Triangular", "Weights", "constraints",
+    "convolve",
 ]  # fmt: skip

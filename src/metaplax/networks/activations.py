@@ -66,3 +66,13 @@ class Sigmoid(AbstractActivation):
 
     def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return y * (1.0 - y)
+
+
+class Heaviside(AbstractActivation):
+    """``sigma(z) = 1`` for ``z > 0``, else 0; its derivative is zero everywhere."""
+
+    def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return (z > 0).astype(z.dtype)
+
+    def derivative(self, y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jnp.zeros_like(y)

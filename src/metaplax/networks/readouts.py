@@ -130,10 +130,11 @@ class RecordedActivity(AbstractReadout):
         return jnp.sum(missed**2) / jnp.maximum(jnp.sum(known), 1)
 
 
-class BinaryChoices(AbstractReadout):
-    """Choices, 1 or 0, with the probability ``sigmoid(logit)`` of a 1, and their cross-entropy (natural logarithm).
+class BinaryCrossEntropy(AbstractReadout):
+    """Logistic outputs with the cross-entropy loss (natural logarithm, summed over outputs, mean over the batch).
 
-    A choice that is not known is NaN and contributes no error.
+    Targets are 0.0 or 1.0; a target that is not known is NaN and contributes no error. An output is a yes if it is
+    above one half. The rates of true and of false positives are NaN where no target is a one, or none a zero.
     """
 
     def __call__(self, logits: Float[Array, "... n"]) -> Float[Array, "... n"]:
@@ -145,7 +146,17 @@ class BinaryChoices(AbstractReadout):
     def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
         choice, known = _known_part(target)
         misfit = jnp.where(known, jax.nn.softplus(logits) - choice * logits, 0.0)
-        return jnp.sum(misfit) / jnp.maximum(jnp.sum(known), 1)
+        return jnp.sum(misfit) / jnp.maximum(jnp.sum(jnp.any(known, axis=1)), 1)
+
+    def metrics(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> dict[str, Float[Array, ""]]:
+        known = ~jnp.isnan(target)
+        said_yes, is_yes, is_no = logits > 0, target > 0.5, known & ~(target > 0.5)
+        mean = lambda found, among: jnp.sum(found & among, dtype=logits.dtype) / jnp.sum(among)  # noqa: E731
+        return {
+            "accuracy": mean(said_yes == is_yes, known),
+            "true_positive_rate": mean(said_yes, is_yes),
+            "false_positive_rate": mean(said_yes, is_no),
+        }
 
 
 def _known_part(values: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"], Bool[Array, "*shape"]]:

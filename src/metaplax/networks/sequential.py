@@ -1,13 +1,17 @@
 """Networks made of layers, one after the other: dense, convolutional, recurrent or spiking."""
 
 import itertools
+from typing import Literal
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from metaplax.networks.activations import AbstractActivation, Softplus, Tanh
 from metaplax.networks.constraints import AbstractConstraint
 from metaplax.networks.neurons import AbstractNeurons, Instant, Leak, Leaky, Spiking
-from metaplax.networks.populations import AbstractPlasticNetwork, Connection, Population
+from metaplax.networks.populations import AbstractPlasticNetwork, Connection, Population, Weights
 from metaplax.networks.readouts import AbstractReadout, SoftmaxCrossEntropy
 from metaplax.networks.recurrent_lif import AbstractSurrogate, FastSigmoid
 from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected, Shape
@@ -15,6 +19,7 @@ from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyC
 SOFTPLUS = Softplus()
 """The activation of a layer that is given none: the output layer then has the readout alone."""
 TANH = Tanh()
+Drawn = Literal["glorot", "normal"]
 FAST_SIGMOID = FastSigmoid()
 
 
@@ -29,6 +34,9 @@ class Layer(eqx.Module):
         constraint: on the weights from the layer before.
         recurrent_constraint: on the weights among the neurons.
         delayed: whether the synapses from the layer before carry the activity of the last step of time, too.
+        fast: of further synapses from the layer before, beside the others; ``None`` for none. They start at zero, so
+            that a rule can change them while the others stay as they were meta-learned.
+        fast_constraint: on the weights of those.
     """
 
     wiring: AbstractWiring
@@ -37,6 +45,8 @@ class Layer(eqx.Module):
     constraint: AbstractConstraint | None = None
     recurrent_constraint: AbstractConstraint | None = None
     delayed: bool = eqx.field(static=True, default=False)
+    fast: AbstractWiring | None = None
+    fast_constraint: AbstractConstraint | None = None
 
 
 def Dense(
@@ -46,6 +56,7 @@ def Dense(
     *,
     bias: bool = False,
     constraint: AbstractConstraint | None = None,
+    fast: bool = False,
 ) -> Layer:
     """All neurons of the layer before reach every neuron; an image is flattened.
 
@@ -55,8 +66,10 @@ def Dense(
         activation: the nonlinearity; by default softplus, and none in the output layer, which has the readout.
         bias: whether there are biases.
         constraint: on the weights.
+        fast: whether they reach every neuron by fast synapses, too, see ``Layer``.
     """
-    return Layer(Full(inputs=inputs, outputs=outputs, bias=bias), Instant(activation), constraint=constraint)
+    wiring, beside = Full(inputs=inputs, outputs=outputs, bias=bias), Full(inputs=inputs, outputs=outputs)
+    return Layer(wiring, Instant(activation), constraint=constraint, fast=beside if fast else None)
 
 
 def Conv(
@@ -158,11 +171,13 @@ def LeakyReadout(
 class Sequential(AbstractPlasticNetwork):
     """Layers, one after the other; the last one is the output.
 
-    The weights of a layer from the one before come first, then those among its own neurons, if it has any.
+    The weights of a layer from the one before come first, then fast ones, then those among its own neurons, if any.
 
     Args:
         layers: made by ``Dense``, ``Conv``, ``Local``, ``Recurrent``, ``LIF``, ``LeakyReadout``, or ``Layer`` itself.
         readout: nonlinearity and loss of the output layer.
+        drawn: distribution of the weights: Glorot uniform, with biases of zero; or normal, of variance one over the
+            number of inputs of a neuron, with standard normal biases.
 
     Raises:
         ValueError: there is no layer, one does not fit the layer before, or the output is not a vector or has a
@@ -171,8 +186,9 @@ class Sequential(AbstractPlasticNetwork):
 
     layers: tuple[Layer, ...]
     readout: AbstractReadout
+    drawn: Drawn = eqx.field(static=True, default="glorot")
 
-    def __init__(self, *layers: Layer, readout: AbstractReadout | None = None):
+    def __init__(self, *layers: Layer, readout: AbstractReadout | None = None, drawn: Drawn = "glorot"):
         if not layers:
             raise ValueError("a network needs at least one layer")
         for number, (before, after) in enumerate(itertools.pairwise(layers), start=2):
@@ -193,7 +209,10 @@ class Sequential(AbstractPlasticNetwork):
                 f"the output layer has a nonlinearity of its own, {last.neurons}: the readout takes its place, so end"
                 " with Dense without an activation, or with LeakyReadout"
             )
-        self.layers = (*hidden, last)
+        for layer in layers:
+            if layer.fast is not None and (layer.fast.pre, layer.fast.post) != (layer.wiring.pre, layer.wiring.post):
+                raise ValueError("fast synapses join the same neurons as the slow ones beside them")
+        self.layers, self.drawn = (*hidden, last), drawn
         self.readout = SoftmaxCrossEntropy() if readout is None else readout
 
     @property
@@ -205,10 +224,36 @@ class Sequential(AbstractPlasticNetwork):
 
     @property
     def connections(self) -> tuple[Connection, ...]:
+        return tuple(connection for connection, _ in self._pairs())
+
+    @property
+    def fast_connections(self) -> tuple[int, ...]:
+        """Numbers of the connections by fast synapses."""
+        return tuple(number for number, (_, is_fast) in enumerate(self._pairs()) if is_fast)
+
+    def _pairs(self) -> list[tuple[Connection, bool]]:
+        """Every connection, and whether it is by fast synapses."""
         found = []
         for number, layer in enumerate(self.layers):
-            found.append(Connection(number, number + 1, layer.wiring, layer.delayed, layer.constraint))
+            found.append((Connection(number, number + 1, layer.wiring, layer.delayed, layer.constraint), False))
+            if layer.fast is not None:
+                beside = Connection(number, number + 1, layer.fast, layer.delayed, layer.fast_constraint)
+                found.append((beside, True))
             if layer.recurrent is not None:
                 among = Connection(number + 1, number + 1, layer.recurrent, True, layer.recurrent_constraint)
-                found.append(among)
+                found.append((among, False))
+        return found
+
+    def init(self, key: Key[Array, ""]) -> Weights:
+        drawn = super().init(key) if self.drawn == "glorot" else self._normal(key)
+        fast = self.fast_connections
+        return tuple(jnp.zeros_like(weight) if k in fast else weight for k, weight in enumerate(drawn))
+
+    def _normal(self, key: Key[Array, ""]) -> Weights:
+        found = []
+        for each, connection in zip(jax.random.split(key, len(self.connections)), self.connections, strict=True):
+            weight, wiring = jax.random.normal(each, connection.wiring.shape), connection.wiring
+            columns = wiring.shape[1] - wiring.bias
+            weight = weight.at[:, :columns].divide(columns**0.5)
+            found.append(weight if connection.constraint is None else connection.constraint.start(weight))
         return tuple(found)

@@ -120,6 +120,49 @@ class Full(AbstractWiring):
         return weight @ self.columns(y, 1.0)
 
 
+class Summed(AbstractWiring):
+    """Every neuron sees the summed activity of a population, through one synapse: ``z = w sum(y)``, with bias ``+ b``.
+
+    Args:
+        inputs: number of pre-synaptic neurons.
+        outputs: number of post-synaptic neurons.
+        bias: whether there are biases.
+    """
+
+    inputs: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
+    bias: bool = eqx.field(static=True, default=False)
+
+    @property
+    def pre(self) -> Shape:
+        return (self.inputs,)
+
+    @property
+    def post(self) -> Shape:
+        return (self.outputs,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.outputs, 1 + self.bias
+
+    @property
+    def positions(self) -> None:
+        return None
+
+    @property
+    def shares_weights(self) -> bool:
+        return False
+
+    def seen(self, y):
+        return jnp.sum(y, keepdims=True)
+
+    def back(self, weight, error):
+        return jnp.broadcast_to(error @ self.synapses(weight), self.pre)
+
+    def __call__(self, weight, y):
+        return weight @ self.columns(y, 1.0)
+
+
 class AbstractPatches(AbstractWiring):
     """Every position of the output sees a patch of an image with channels last.
 

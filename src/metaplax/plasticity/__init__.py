@@ -18,6 +18,7 @@ from metaplax.plasticity.library import LearnedRule, UnknownRuleError
 from metaplax.plasticity.memory import BCM, AbstractMemoryTerm, Eligibility, SynapticScaling, Taught, Traced
 from metaplax.plasticity.penalties import L1, L2, AbstractPenalty, ElasticNet, NoPenalty
 from metaplax.plasticity.rule import Rule
+from metaplax.plasticity.scaled import Scaled
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.spike_terms import STDP, AdaptiveSensitivity
 from metaplax.plasticity.step_limit import StepLimit
@@ -72,8 +73,8 @@ __all__ = [
     "ErrorHebb", "FunctionTerm", "Gated", "GlobalCoefficients", "Hebb", "LayerCoefficients", "LearnedRule", "MLPTerm",
     "Monomial", "NeuronCoefficients", "NeuronOja", "NoPenalty", "NormalisedGradient", "Oja", "Outer",
     "PopulationGatedGradient", "Positions", "PreError", "PreactivationErrorActivity", "PrintedTerm",
-    "ProjectedErrorActivity", "ProjectedErrorGradient", "PseudoGradient", "Replace", "Rule", "Sensitivity", "Sharing",
-    "Signals", "Sizes", "StepLimit", "Sum", "SynapseCoefficients", "SynapticScaling", "Taught", "Traced",
+    "ProjectedErrorActivity", "ProjectedErrorGradient", "PseudoGradient", "Replace", "Rule", "Scaled", "Sensitivity",
+    "Sharing", "Signals", "Sizes", "StepLimit", "Sum", "SynapseCoefficients", "SynapticScaling", "Taught", "Traced",
     "UnknownRuleError", "WeightDecay", "Weighted", "apply", "as_latex", "as_text", "is_replaced", "merge", "monomials",
     "pull_back", "rules", "shared", "term", "total", "undo", "why_not_undone",
 ]  # fmt: skip

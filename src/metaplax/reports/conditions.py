@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import RIGHT, beside, dots, level, plain, plots
+from metaplax.reports.style import GREY, RIGHT, beside, dots, level, plain, plots
 
 
 def transfers(run: Recorded) -> Figure | None:
@@ -31,7 +31,7 @@ def scan(run: Recorded) -> Figure | None:
     """Coefficients against the scanned number, accuracy against the number of terms left; ``None`` without a scan."""
     scanned = {study: run.studies[study].scanned for study in run.labels if f"accuracy.{study}" in run.quantities}
     values = {study: value for study, value in scanned.items() if value is not None}
-    if not values:
+    if not values or run.options.curve:
         return None
     figure, (path, price) = plots(2, 2, (4.8, 4.0), width_ratios=(3, 2))
     for number, term in enumerate(run.terms(next(iter(values)))):
@@ -49,6 +49,27 @@ def scan(run: Recorded) -> Figure | None:
         place = (left, accuracy["mean"])
         price.annotate(plain(run.labels[study]), place, xytext=(6, 4), textcoords="offset points", fontsize=8)
     price.set(xlabel="terms left", ylabel="accuracy", ylim=(0, 1))
+    return figure
+
+
+def growth(run: Recorded) -> Figure | None:
+    """A quantity of every arm against the scanned number, and what was published; ``None`` without such a quantity."""
+    name = run.options.curve
+    known = [study for study in run.labels if name and f"{name}.{study}" in run.quantities]
+    if not known:
+        return None
+    x, found = [run.studies[study].scanned for study in known], run.found(name, known)
+    figure, (axes,) = plots(1, 1, (5.6, 4.2))
+    dots(axes, x, found, 0, "measured")
+    published = [(place, one["published"]) for place, one in zip(x, found, strict=True) if one["published"] is not None]
+    if published:
+        axes.plot(*zip(*published, strict=True), "D", ms=5, mfc="none", color=GREY, label="published")
+    for study, place, one in zip(known, x, found, strict=True):
+        axes.annotate(
+            plain(run.labels[study]), (place, one["mean"]), xytext=(6, -8), textcoords="offset points", fontsize=7
+        )
+    axes.set(xscale="log", yscale="log", xlabel=run.options.scanned, ylabel=name.replace("_", " "))
+    axes.legend()
     return figure
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from metaplax.analysis import nan_mean
-from metaplax.reports.conditions import scan, transfers, updates
+from metaplax.reports.conditions import growth, scan, transfers, updates
 from metaplax.reports.example_tasks import curves, spikes, wheels
 from metaplax.reports.recorded import Recorded
 from metaplax.reports.series import costs, errors, progress, regrets, streams
@@ -92,6 +92,7 @@ FAMILIES = {
 OF_ONE_RUN: Mapping[str, Callable[[Recorded], Figure | None]] = {
     "costs": costs, "progress": progress, "curves": curves, "spikes": spikes, "errors": errors, "streams": streams,
     "updates": updates, "regrets": regrets, "wheels": wheels, "transfers": transfers, "path": scan,
+    "growth": growth,
 }  # fmt: skip
 """Figures of a single run: functions that return ``None`` for runs without such data."""
 

@@ -17,6 +17,7 @@ class ReportOptions:
         loss_unit: unit of outer losses.
         by_cost: whether reports also plot outer losses against processor time.
         scanned: if arms differ in one number, what that number is called; else empty.
+        curve: the quantity that is drawn against that number, both on logarithmic axes, in place of coefficients.
         validation: quantities of main studies that are measured on data which are kept for choosing settings.
     """
 
@@ -28,6 +29,7 @@ class ReportOptions:
     loss_unit: str = "nats"
     by_cost: bool = False
     scanned: str = ""
+    curve: str = ""
     validation: tuple[str, ...] = ()
 
 

@@ -3,6 +3,7 @@
 from metaplax.tasks.class_bank import ClassBank
 from metaplax.tasks.continual import AbstractContinualTask, ContinualImages, Order, Sinusoids
 from metaplax.tasks.episode import AbstractTask, Episode, Examples
+from metaplax.tasks.familiarity import Familiarity
 from metaplax.tasks.few_shot import FewShot
 from metaplax.tasks.hold_out import HoldOut, Table
 from metaplax.tasks.image_stream import ImageStream
@@ -13,6 +14,6 @@ from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns
 
 __all__ = [
     "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",
-    "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Recordings", "Sinusoids",
-    "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function", "simulated",
+    "Examples", "Familiarity", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Recordings",
+    "Sinusoids", "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function", "simulated",
 ]  # fmt: skip

@@ -1,0 +1,175 @@
+"""Familiarity by hand-made memories: an idealised one against its formula, and one that new items overwrite in time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from metaplax.analysis import AddressedMemory, Published
+from metaplax.data import ImageSet
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load, config_errors
+from metaplax.experiments.presets import load_presets, load_tables
+from metaplax.experiments.studies.meta_training import Untrained
+from metaplax.experiments.studies.transfer import Transfer
+from metaplax.experiments.studies.trials import conduct_trials, size_of
+from metaplax.experiments.tyulmankov2022.model import PAPER, learner
+from metaplax.learners import PlasticLearner, freeze
+from metaplax.networks import BinaryCrossEntropy, Full, Heaviside, Instant, Layer, Sequential, Summed
+from metaplax.plasticity import Outer, WeightDecay, term
+from metaplax.runs import ReportOptions, StudyDescription, fingerprint
+from metaplax.tasks import Examples, Familiarity
+
+
+def addressed(memory: AddressedMemory) -> PlasticLearner:
+    """The idealised memory as a plastic learner with all weights set by hand: the first bits are the address."""
+    bits, units = memory.address, 2**memory.address
+    size = bits + memory.stored
+    first, beside = Full(inputs=size, outputs=units, bias=True), Full(inputs=size, outputs=units)
+    network = Sequential(
+        Layer(first, Instant(Heaviside()), fast=beside),
+        Layer(Summed(inputs=units, outputs=1, bias=True), Instant()),
+        readout=BinaryCrossEntropy(),
+    )
+    is_stored = np.arange(size) >= bits
+    store = term("stored", lambda s: Outer(s.post, jnp.where(is_stored, s.pre, 0.0)), "yₗ xₗ₋₁ᵀ")
+    made = learner(network, (store, WeightDecay()), (-1.0, 1 - memory.decay))
+    signs = np.asarray(list(product((-1.0, 1.0), repeat=bits)))
+    bias = np.full((units, 1), memory.bias)
+    slow = memory.stored * np.concatenate([signs, np.zeros((units, memory.stored)), bias], axis=1)
+    weights = jnp.asarray(slow, float), made.start[1], jnp.array([[-1.0, 0.5]])  # pyright: ignore
+    return freeze(eqx.tree_at(lambda it: it.start, made, weights), lambda it: it.start)
+
+
+def anti_hebbian(weight: Float[Array, "n n"], x: Float[Array, " n"], rate: float) -> tuple[Array, Array]:
+    """One item of the network of Bogacz & Brown: the weights after it, and how novel it was.
+
+    The half of the units with the largest input is active; the rows of the weights have mean 0 and a sum of squares of
+    1. It is novel to the extent that active units have more input than the others.
+    """
+    h = weight @ x
+    active = h > jnp.median(h)
+    weight = weight - rate / len(h) * jnp.outer(active.astype(h.dtype), x)
+    weight = weight - jnp.mean(weight, axis=1, keepdims=True)
+    weight = weight / (jnp.std(weight, axis=1, keepdims=True) * len(h) ** 0.5)
+    return weight, jnp.sum(jnp.where(active, h, -h))
+
+
+@dataclass(frozen=True)
+class Overwritten(AbstractStudy):
+    """The network of Bogacz & Brown sees a stream; as many items as are familiar are called so, the least novel ones.
+
+    Attributes:
+        task: streams.
+        rate: size of a change of the weights.
+    """
+
+    task: Familiarity
+    rate: float
+
+    @property
+    def steps(self) -> int:
+        return 1
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{fingerprint(self.task)} {self.rate}"
+
+    def check(self) -> None: ...
+
+    def memory(self, trials: int) -> int:
+        return trials * size_of(lambda: self.task.sample(jax.random.key(0)))
+
+    def conduct(self, conditions: Conditions) -> None:
+        def one_trial(task, index, state, key):
+            weight_key, task_key = jax.random.split(key)
+            stream: Examples = task.sample(task_key).support
+            weight = jax.random.normal(weight_key, (task.inputs, task.inputs)) / task.inputs**0.5
+            novelty = jax.lax.scan(lambda w, x: anti_hebbian(w, x, self.rate), weight, stream.x)[1]
+            is_familiar = stream.y[:, 0] > 0
+            rank = jnp.argsort(jnp.argsort(novelty))
+            said = rank < jnp.sum(is_familiar)
+            rate_among = lambda those: jnp.sum(said & those) / jnp.sum(those)  # noqa: E731
+            rates = {"true_positive_rate": rate_among(is_familiar), "false_positive_rate": rate_among(~is_familiar)}
+            return state, {"accuracy": jnp.mean(said == is_familiar, dtype=float), **rates}
+
+        conduct_trials(conditions, one_trial, self.task, jnp.zeros(conditions.trials), 1)
+        conditions.recorder.finish(1, {})
+
+
+@dataclass(frozen=True)
+class ClosedForm(AbstractExperiment):
+    """The idealised memory against its formula at several intervals, and a rival against the length of a stream.
+
+    Attributes:
+        stored: bits that the idealised memory stores.
+        address: bits of its address.
+        intervals: at which it is tested.
+        items: items in a stream of it.
+        inputs: units of the rival, the anti-Hebbian network of Bogacz and Brown.
+        rival_interval: the interval of its streams.
+        lengths: items in a stream of it.
+        rate: size of a change of its weights.
+    """
+
+    name = "tyulmankov2022/closed-form"
+    title = "An idealised familiarity memory keeps to its formula, and a network without decay is overwritten"
+    source: ClassVar[str] = PAPER
+    labels: ClassVar[Mapping[str, str]] = load_tables(__file__, "labels.toml", "closed-form")
+    presets = load_presets(__file__, "closed-form")
+
+    trials: int = 5
+    data: str = "none"
+    stored: int = 50
+    address: int = 6
+    intervals: tuple[int, ...] = (1, 10, 30, 60, 100, 200)
+    items: int = 20_000
+    inputs: int = 100
+    rival_interval: int = 5
+    lengths: tuple[int, ...] = (50, 170, 300, 525, 920, 5000)
+    rate: float = 0.7
+
+    def __post_init__(self):
+        super().__post_init__()
+        if min(*self.intervals, *self.lengths, self.rate, 1) <= 0 or not 1 <= self.address <= 12:
+            raise ConfigError("intervals, lengths and the rate must be positive, and the address has 1 to 12 bits")
+        self.memory()
+
+    def memory(self) -> AddressedMemory:
+        """The idealised memory."""
+        with config_errors():
+            return AddressedMemory(self.stored, self.address)
+
+    def report_options(self) -> ReportOptions:
+        return ReportOptions(1, "stream", headline=("accuracy", "true_positive_rate"))
+
+    def describe(self, study: str) -> StudyDescription:
+        found, what = super().describe(study), {"R": "interval", "T": "stream of"}
+        return replace(found, group=f"{what[found.condition[0]]} {found.condition[1:]}")
+
+    def published_values(self) -> Mapping[str, Published]:
+        formula = self.memory().true_positives
+        found = {f"true_positive_rate.addressed.R{R}": Published(formula(R), "formula") for R in self.intervals}
+        known: dict[str, Any] = load_tables(__file__, "published.toml", "bogacz")
+        is_theirs = (self.inputs, self.rival_interval, self.rate) == (100, 5, 0.7)
+        return found | {
+            name: Published(value, "stored result of the paper") for name, value in known.items() if is_theirs
+        }
+
+    def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
+        del data, load
+        with config_errors():
+            made, size, found = addressed(self.memory()), self.stored + self.address, {}
+            for interval in self.intervals:
+                task = Familiarity(size, interval, self.items)
+                name = f"addressed.R{interval}"
+                found[name] = Transfer(name, Untrained(made), made, task, 1)
+            for length in self.lengths:
+                task = Familiarity(self.inputs, self.rival_interval, length)
+                found[f"bogacz.T{length}"] = Overwritten(task, self.rate)
+        return found
