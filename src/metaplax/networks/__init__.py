@@ -20,12 +20,14 @@ from metaplax.networks.populations import (
     Population,
     Weights,
 )
+from metaplax.networks.rate_network import RateNetwork
 from metaplax.networks.readouts import (
     AbstractReadout,
     MeanSquaredError,
     PartialSquaredError,
     SoftmaxCrossEntropy,
     SquaredError,
+    TargetLevels,
 )
 from metaplax.networks.recurrent_lif import (
     AbstractSurrogate,
@@ -36,7 +38,7 @@ from metaplax.networks.recurrent_lif import (
     Triangular,
 )
 from metaplax.networks.sequential import LIF, Conv, Dense, Layer, LeakyReadout, Local, Recurrent, Sequential
-from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected
+from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected, Perturbed
 
 __all__ = [
     "LIF", "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractNeurons",
@@ -44,7 +46,7 @@ __all__ = [
     "BatchNormLeNet", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense", "DenseEncoder",
     "Dynamics", "Encoded", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout", "FastSigmoid", "Full",
     "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected", "MeanSquaredError", "NoEncoder",
-    "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "Recording", "Recurrent", "RecurrentLIF",
-    "Sequential", "SoftmaxCrossEntropy", "Softplus", "Spiking", "SpikingWeights", "SquaredError", "Tanh",
-    "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
+    "PartialSquaredError", "Perturbed", "PlasticFunction", "Population", "RateNetwork", "ReLU", "Recording",
+    "Recurrent", "RecurrentLIF", "Sequential", "SoftmaxCrossEntropy", "Softplus", "Spiking", "SpikingWeights",
+    "SquaredError", "Tanh", "TargetLevels", "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
 ]  # fmt: skip

@@ -72,6 +72,11 @@ class AbstractWiring(eqx.Module):
         """A post-synaptic signal, for every position."""
         return y if self.positions is None else y.reshape(self.positions, -1)
 
+    def injected(self, y: Float[Array, "*pre"]) -> Float[Array, "*post"] | None:
+        """The part of the input current that comes through no synapse; ``None`` if there is none."""
+        del y
+        return None
+
     def synapses(self, weight: Float[Array, "rows columns"]) -> Float[Array, "rows inputs"]:
         """The weights without the biases."""
         return weight[:, :-1] if self.bias else weight
@@ -118,6 +123,53 @@ class Full(AbstractWiring):
 
     def __call__(self, weight, y):
         return weight @ self.columns(y, 1.0)
+
+
+class Perturbed(AbstractWiring):
+    """Every neuron is reached by the first inputs, and perturbed by one of the further ones: ``z = W y[:k] + y[k:]``.
+
+    Random numbers that a task draws come in this way, so that terms see them as ``signals.perturbation``.
+
+    Args:
+        inputs: number of pre-synaptic neurons, ``k``.
+        outputs: number of post-synaptic neurons, each of which has one more input.
+    """
+
+    inputs: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
+    bias: bool = eqx.field(static=True, default=False, init=False)
+
+    @property
+    def pre(self) -> Shape:
+        return (self.inputs + self.outputs,)
+
+    @property
+    def post(self) -> Shape:
+        return (self.outputs,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.outputs, self.inputs
+
+    @property
+    def positions(self) -> None:
+        return None
+
+    @property
+    def shares_weights(self) -> bool:
+        return False
+
+    def seen(self, y):
+        return y[: self.inputs]
+
+    def injected(self, y):
+        return y[self.inputs :]
+
+    def back(self, weight, error):
+        return jnp.concatenate([error @ weight, error])
+
+    def __call__(self, weight, y):
+        return weight @ y[: self.inputs] + y[self.inputs :]
 
 
 class AbstractPatches(AbstractWiring):

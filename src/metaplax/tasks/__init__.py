@@ -9,9 +9,11 @@ from metaplax.tasks.image_stream import ImageStream
 from metaplax.tasks.online_classification import OnlineClassification
 from metaplax.tasks.own_data import from_arrays, from_function
 from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
+from metaplax.tasks.working_memory import AbstractTrials, DelayedNonMatch, Perturbations, SelectiveIntegration
 
 __all__ = [
-    "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",
-    "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Sinusoids", "SpikingPatterns",
-    "SpikingSinusoids", "Table", "from_arrays", "from_function",
+    "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "AbstractTrials", "ClassBank", "ContinualImages",
+    "DelayedNonMatch", "Episode", "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order",
+    "Perturbations", "SelectiveIntegration", "Sinusoids", "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays",
+    "from_function",
 ]  # fmt: skip
