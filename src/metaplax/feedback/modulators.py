@@ -56,16 +56,18 @@ class ErrorSize(AbstractModulator):
 class RewardPrediction(AbstractModulator):
     """Reward minus the reward that is expected, a running mean for every type of trial.
 
-    ``m = R - mean``, then ``mean <- mean + (R - mean) / tau``.
+    ``m = R - mean``, then ``mean <- mean + (R - mean) / tau``. With a ``power`` it is ``m = |mean|^power (R - mean)``.
 
     Args:
         tau: time constant of the mean in trials; 1 for the last reward.
         reward: of a trial; by default minus its loss.
         types: how many types of trials there are.
         type_of: which type a trial is of; needed if there are several.
+        power: of the size of the expected reward; with 1, learning slows down as an error that is the reward falls.
+        silent: number of trials at the start that only shape the expectation: their modulator is zero.
 
     Raises:
-        ValueError: ``tau`` is below one, or there are several types that cannot be told.
+        ValueError: ``tau`` is below one, a number is negative, or there are several types that cannot be told.
 
     Source: Miconi (2017), section "Learning rule".
     """
@@ -74,6 +76,8 @@ class RewardPrediction(AbstractModulator):
     reward: Reward | None = eqx.field(static=True, default=None)
     types: int = eqx.field(static=True, default=1)
     type_of: Type | None = eqx.field(static=True, default=None)
+    power: int = eqx.field(static=True, default=0)
+    silent: int = eqx.field(static=True, default=0)
 
     def __check_init__(self):
         if not self.tau >= 1:
@@ -81,14 +85,24 @@ class RewardPrediction(AbstractModulator):
         if self.types < 1 or (self.types > 1 and self.type_of is None):
             raise ValueError(f"with {self.types} types of trials, type_of must say which type a trial is of")
 
+        if min(self.power, self.silent) < 0:
+            raise ValueError(f"power and silent trials must not be negative, but are {self.power} and {self.silent}")
+
     def init(self):
-        return jnp.zeros(self.types)
+        # Where some trials are silent, the last number counts them.
+        return jnp.zeros(self.types + (self.silent > 0))
 
     def __call__(self, memory, readout, logits, target):
         reward = -trial_loss(readout, logits, target) if self.reward is None else self.reward(logits, target)
         which = jnp.int32(0) if self.type_of is None else self.type_of(target)
-        surprise = reward - memory[which]
-        return surprise[None], memory.at[which].add(surprise / self.tau)
+        expected = memory[which]
+        surprise = reward - expected
+        memory = memory.at[which].add(surprise / self.tau)
+        signal = surprise * jnp.abs(expected) ** self.power if self.power else surprise
+        if self.silent:
+            signal = jnp.where(memory[-1] < self.silent, 0.0, signal)
+            memory = memory.at[-1].add(1.0)
+        return signal[None], memory
 
 
 def trial_loss(

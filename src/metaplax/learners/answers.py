@@ -58,10 +58,9 @@ class Answers(eqx.Module):
         return Answers(self.loss + lost, self.count + weight, add(self.metrics, values), add(self.counts, known))
 
     def means(self) -> tuple[Float[Array, ""], Numbers]:
-        """The mean loss, 0 if nothing was scored, and the mean of every metric; NaN where it was defined for no answer."""
-        return self.loss / jnp.maximum(self.count, 1), {
-            name: self.metrics[name] / self.counts[name] for name in self.metrics
-        }
+        """The mean loss, 0 if nothing was scored, and the mean of every metric, NaN where no answer defined it."""
+        means = {name: self.metrics[name] / self.counts[name] for name in self.metrics}
+        return self.loss / jnp.maximum(self.count, 1), means
 
 
 def no_answers(readout: AbstractReadout, outputs: int) -> Answers:

@@ -39,6 +39,7 @@ def seen_by(
     """What the synapses of one connection see in one step of time; see ``Signals``."""
     wiring, pre, post = connection.wiring, connection.pre, connection.post
     before = activity.before[pre] if connection.delayed else activity.y[pre]
+    injected = injected_into(network, post, activity)
     return {
         "pre": wiring.columns(before, 1.0),
         "post": wiring.rows(activity.y[post]),
@@ -48,7 +49,16 @@ def seen_by(
         "post_slope": wiring.rows(network.slope(activity, post)),
         "post_signal": wiring.rows(errors.signals[post]),
         "key": jax.random.fold_in(key, post),
+        **({} if injected is None else {"perturbation": wiring.rows(injected)}),
     }
+
+
+def injected_into(network: AbstractPlasticNetwork, population: int, activity: Activity) -> Float[Array, "..."] | None:
+    """The input current of a population that comes through no synapse; ``None`` if there is none."""
+    into = [it for it in network.connections if it.post == population]
+    found = [it.wiring.injected((activity.before if it.delayed else activity.y)[it.pre]) for it in into]
+    found = [current for current in found if current is not None]
+    return sum(found[1:], start=found[0]) if found else None
 
 
 def teacher(feedback: AbstractFeedback, state: PyTree, network: AbstractPlasticNetwork, weights: Weights) -> Teach:

@@ -20,6 +20,7 @@ from metaplax.networks.populations import (
     Population,
     Weights,
 )
+from metaplax.networks.rate_network import RateNetwork
 from metaplax.networks.readouts import (
     AbstractReadout,
     BinaryCrossEntropy,
@@ -28,6 +29,7 @@ from metaplax.networks.readouts import (
     RecordedActivity,
     SoftmaxCrossEntropy,
     SquaredError,
+    TargetLevels,
 )
 from metaplax.networks.recurrent_lif import (
     AbstractSurrogate,
@@ -38,7 +40,7 @@ from metaplax.networks.recurrent_lif import (
     Triangular,
 )
 from metaplax.networks.sequential import LIF, Conv, Dense, Layer, LeakyReadout, Local, Recurrent, Sequential
-from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected, Summed
+from metaplax.networks.wiring import AbstractWiring, Convolution, Full, LocallyConnected, Perturbed, Summed
 
 __all__ = [
     "LIF", "MLP", "AbstractActivation", "AbstractEncoder", "AbstractFunctionalNetwork", "AbstractNeurons",
@@ -46,8 +48,8 @@ __all__ = [
     "BatchNormLeNet", "BinaryCrossEntropy", "Connection", "Conv", "ConvBlocks", "ConvEncoder", "Convolution", "Dense",
     "DenseEncoder", "Dynamics", "Encoded", "EncoderMLP", "EncoderWeights", "EquinoxNetwork", "FastReadout",
     "FastSigmoid", "Full", "Heaviside", "Instant", "Layer", "Leaky", "LeakyReadout", "Local", "LocallyConnected",
-    "MeanSquaredError", "NoEncoder", "PartialSquaredError", "PlasticFunction", "Population", "ReLU", "RecordedActivity",
-    "Recording", "Recurrent", "RecurrentLIF", "Sequential", "Sigmoid", "SoftmaxCrossEntropy", "Softplus", "Spiking",
-    "SpikingWeights", "SquaredError", "Summed", "Tanh", "TemplateBlocks", "Triangular", "Weights", "constraints",
-    "convolve",
+    "MeanSquaredError", "NoEncoder", "PartialSquaredError", "Perturbed", "PlasticFunction", "Population", "RateNetwork",
+    "ReLU", "RecordedActivity", "Recording", "Recurrent", "RecurrentLIF", "Sequential", "Sigmoid",
+    "SoftmaxCrossEntropy", "Softplus", "Spiking", "SpikingWeights", "SquaredError", "Summed", "Tanh", "TargetLevels",
+    "TemplateBlocks", "Triangular", "Weights", "constraints", "convolve",
 ]  # fmt: skip

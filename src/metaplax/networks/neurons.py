@@ -69,18 +69,26 @@ class Leaky(AbstractNeurons):
         activation: the nonlinearity; ``None`` for the identity.
         tau: time constant in steps; 1 for no memory.
         leak: what decays, and how.
+        held: neurons whose potential is a constant, whatever their input: numbers of neurons and their potentials.
 
     Raises:
-        ValueError: ``tau`` is below one.
+        ValueError: ``tau`` is below one, or neurons are held that are named twice or whose activity decays.
     """
 
     activation: AbstractActivation | None = Tanh()
     tau: float = 10.0
     leak: Leak = "potential"
+    held: tuple[tuple[int, float], ...] = eqx.field(static=True, default=())
 
     def __check_init__(self):
         if not self.tau >= 1:
             raise ValueError(f"the time constant of leaky neurons is at least one step, not {self.tau}")
+        if self.held and self.leak == "activity":
+            raise ValueError(
+                "neurons are held at a potential, so their potential must be what decays, not the activity"
+            )
+        if len(dict(self.held)) < len(self.held) or min(dict(self.held), default=0) < 0:
+            raise ValueError(f"neurons that are held are numbered from 0 and named once, not {self.held}")
 
     def start(self, shape):
         return jnp.zeros(shape)
@@ -90,13 +98,19 @@ class Leaky(AbstractNeurons):
             activity = memory + (self._activation(current) - memory) / self.tau
             return activity, current, activity
         gain = 1.0 if self.leak == "sum" else 1 / self.tau
-        potential = (1 - 1 / self.tau) * memory + gain * current
+        potential = self._held((1 - 1 / self.tau) * memory + gain * current)
         return potential, potential, self._activation(potential)
 
     def slope(self, potential, activity):
         if self.activation is None:
-            return jnp.ones_like(potential)
-        return self.activation.derivative(self.activation(potential))
+            return self._held(jnp.ones_like(potential), instead=0.0)
+        return self._held(self.activation.derivative(self.activation(potential)), instead=0.0)
+
+    def _held(self, values: Float[Array, "*shape"], instead: float | None = None) -> Float[Array, "*shape"]:
+        """The values, with those of held neurons in place: their potentials, or another number for all of them."""
+        for neuron, potential in self.held:
+            values = values.at[neuron].set(potential if instead is None else instead)
+        return values
 
     def _activation(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return z if self.activation is None else self.activation(z)

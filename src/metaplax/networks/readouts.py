@@ -93,6 +93,35 @@ class MeanSquaredError(AbstractReadout):
         return jnp.mean((logits - target) ** 2)
 
 
+class TargetLevels(AbstractReadout):
+    """One linear output that shall be at the level of the class, with the mean distance from it as the loss.
+
+    Classes may be more than there are levels, such as types of trials, two of which ask for the same answer.
+
+    Args:
+        levels: the level of every class.
+
+    Raises:
+        ValueError: there is no level.
+    """
+
+    takes: ClassVar[Literal["classes", "numbers"]] = "classes"
+    levels: tuple[float, ...] = eqx.field(static=True, default=(-1.0, 1.0))
+
+    def __check_init__(self):
+        if not self.levels:
+            raise ValueError("at least one class needs a level")
+
+    def encode_target(self, target: Num[Array, "..."], outputs: int) -> Float[Array, " n"]:
+        return jnp.asarray(self.levels, float)[target][None]
+
+    def error(self, output: Float[Array, " n"], target: Num[Array, "..."]) -> Float[Array, " n"]:
+        return jnp.sign(output - self.encode_target(target, 1))
+
+    def loss(self, logits: Float[Array, "batch n"], target: Num[Array, "batch ..."]) -> Float[Array, ""]:
+        return jnp.mean(jnp.abs(logits - jnp.asarray(self.levels, float)[target][:, None]))
+
+
 class PartialSquaredError(AbstractReadout):
     """Linear output with the squared error of the known targets, summed over outputs, mean over the batch.
 

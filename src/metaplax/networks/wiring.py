@@ -72,12 +72,35 @@ class AbstractWiring(eqx.Module):
         """A post-synaptic signal, for every position."""
         return y if self.positions is None else y.reshape(self.positions, -1)
 
+    def injected(self, y: Float[Array, "*pre"]) -> Float[Array, "*post"] | None:
+        """The part of the input current that comes through no synapse; ``None`` if there is none."""
+        del y
+        return None
+
     def synapses(self, weight: Float[Array, "rows columns"]) -> Float[Array, "rows inputs"]:
         """The weights without the biases."""
         return weight[:, :-1] if self.bias else weight
 
 
-class Full(AbstractWiring):
+class AbstractDense(AbstractWiring):
+    """Synapses onto a plain population of neurons, each with a row of weights of its own."""
+
+    outputs: eqx.AbstractVar[int]
+
+    @property
+    def post(self) -> Shape:
+        return (self.outputs,)
+
+    @property
+    def positions(self) -> None:
+        return None
+
+    @property
+    def shares_weights(self) -> bool:
+        return False
+
+
+class Full(AbstractDense):
     """Every neuron reaches every neuron: ``z = W y``, or ``z = W [y, 1]`` with biases.
 
     Args:
@@ -95,20 +118,8 @@ class Full(AbstractWiring):
         return (self.inputs,) if isinstance(self.inputs, int) else self.inputs
 
     @property
-    def post(self) -> Shape:
-        return (self.outputs,)
-
-    @property
     def shape(self) -> tuple[int, int]:
         return self.outputs, prod(self.pre) + self.bias
-
-    @property
-    def positions(self) -> None:
-        return None
-
-    @property
-    def shares_weights(self) -> bool:
-        return False
 
     def seen(self, y):
         return y.reshape(-1)
@@ -120,7 +131,7 @@ class Full(AbstractWiring):
         return weight @ self.columns(y, 1.0)
 
 
-class Summed(AbstractWiring):
+class Summed(AbstractDense):
     """Every neuron sees the summed activity of a population, through one synapse: ``z = w sum(y)``, with bias ``+ b``.
 
     Args:
@@ -138,20 +149,8 @@ class Summed(AbstractWiring):
         return (self.inputs,)
 
     @property
-    def post(self) -> Shape:
-        return (self.outputs,)
-
-    @property
     def shape(self) -> tuple[int, int]:
         return self.outputs, 1 + self.bias
-
-    @property
-    def positions(self) -> None:
-        return None
-
-    @property
-    def shares_weights(self) -> bool:
-        return False
 
     def seen(self, y):
         return jnp.sum(y, keepdims=True)
@@ -161,6 +160,41 @@ class Summed(AbstractWiring):
 
     def __call__(self, weight, y):
         return weight @ self.columns(y, 1.0)
+
+
+class Perturbed(AbstractDense):
+    """Every neuron is reached by the first inputs, and perturbed by one of the further ones: ``z = W y[:k] + y[k:]``.
+
+    Random numbers that a task draws come in this way, so that terms see them as ``signals.perturbation``.
+
+    Args:
+        inputs: number of pre-synaptic neurons, ``k``.
+        outputs: number of post-synaptic neurons, each of which has one more input.
+    """
+
+    inputs: int = eqx.field(static=True)
+    outputs: int = eqx.field(static=True)
+    bias: bool = eqx.field(static=True, default=False, init=False)
+
+    @property
+    def pre(self) -> Shape:
+        return (self.inputs + self.outputs,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.outputs, self.inputs
+
+    def seen(self, y):
+        return y[: self.inputs]
+
+    def injected(self, y):
+        return y[self.inputs :]
+
+    def back(self, weight, error):
+        return jnp.concatenate([error @ weight, error])
+
+    def __call__(self, weight, y):
+        return weight @ y[: self.inputs] + y[self.inputs :]
 
 
 class AbstractPatches(AbstractWiring):

@@ -13,6 +13,7 @@ from metaplax.plasticity.coefficients import (
     shared,
 )
 from metaplax.plasticity.equation import PrintedTerm, as_latex, as_text
+from metaplax.plasticity.fluctuations import Fluctuation, FluctuationPolynomial, NodePerturbation
 from metaplax.plasticity.general_terms import MLPTerm, Monomial, monomials
 from metaplax.plasticity.library import LearnedRule, UnknownRuleError
 from metaplax.plasticity.memory import BCM, AbstractMemoryTerm, Eligibility, SynapticScaling, Taught, Traced
@@ -50,6 +51,7 @@ from metaplax.plasticity.updates import (
     BatchOuter,
     BlockOuter,
     Changes,
+    Clipped,
     Coefficient,
     Decay,
     Dense,
@@ -69,12 +71,13 @@ from metaplax.plasticity.updates import (
 __all__ = [
     "ALL_TERMS", "BCM", "FURTHER_TERMS", "L1", "L2", "STDP", "AbstractCoefficients", "AbstractMemoryTerm",
     "AbstractPenalty", "AbstractTerm", "AbstractUpdate", "ActivityErrorHebb", "AdaptiveSensitivity", "BatchOuter",
-    "BlockOuter", "CentredGradient", "Changes", "Coefficient", "Decay", "Dense", "ElasticNet", "Eligibility",
-    "ErrorHebb", "FunctionTerm", "Gated", "GlobalCoefficients", "Hebb", "LayerCoefficients", "LearnedRule", "MLPTerm",
-    "Monomial", "NeuronCoefficients", "NeuronOja", "NoPenalty", "NormalisedGradient", "Oja", "Outer",
-    "PopulationGatedGradient", "Positions", "PreError", "PreactivationErrorActivity", "PrintedTerm",
-    "ProjectedErrorActivity", "ProjectedErrorGradient", "PseudoGradient", "Replace", "Rule", "Scaled", "Sensitivity",
-    "Sharing", "Signals", "Sizes", "StepLimit", "Sum", "SynapseCoefficients", "SynapticScaling", "Taught", "Traced",
-    "UnknownRuleError", "WeightDecay", "Weighted", "apply", "as_latex", "as_text", "is_replaced", "merge", "monomials",
-    "pull_back", "rules", "shared", "term", "total", "undo", "why_not_undone",
+    "BlockOuter", "CentredGradient", "Changes", "Clipped", "Coefficient", "Decay", "Dense", "ElasticNet", "Eligibility",
+    "ErrorHebb", "Fluctuation", "FluctuationPolynomial", "FunctionTerm", "Gated", "GlobalCoefficients", "Hebb",
+    "LayerCoefficients", "LearnedRule", "MLPTerm", "Monomial", "NeuronCoefficients", "NeuronOja", "NoPenalty",
+    "NodePerturbation", "NormalisedGradient", "Oja", "Outer", "PopulationGatedGradient", "Positions", "PreError",
+    "PreactivationErrorActivity", "PrintedTerm", "ProjectedErrorActivity", "ProjectedErrorGradient", "PseudoGradient",
+    "Replace", "Rule", "Scaled", "Sensitivity", "Sharing", "Signals", "Sizes", "StepLimit", "Sum",
+    "SynapseCoefficients", "SynapticScaling", "Taught", "Traced", "UnknownRuleError", "WeightDecay", "Weighted",
+    "apply", "as_latex", "as_text", "is_replaced", "merge", "monomials", "pull_back", "rules", "shared", "term",
+    "total", "undo", "why_not_undone",
 ]  # fmt: skip

@@ -156,7 +156,8 @@ class Rule(eqx.Module):
         if self.limit is not None:
             factor = self.limit.factor(asked, self.largest(layer) if largest is None else largest, gain)
         changes = changes if factor is None else [change.scaled(factor) for change in changes]
-        return tuple(part for change in changes for part in parts(change))
+        found = tuple(part for change in changes for part in parts(change))
+        return found if self.limit is None else self.limit.cut(found)
 
     def largest(self, layer: int) -> tuple[Array, ...]:
         """For every active term the largest size of its coefficients in a layer, one number or one per neuron."""

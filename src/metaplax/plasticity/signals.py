@@ -30,6 +30,8 @@ class Signals(eqx.Module):
         modulator: signals that are broadcast to all synapses, such as a reward, if there are any. What a whole sequence
             is rewarded with arrives at its last step; before that it is zero.
         key: randomness of this step.
+        perturbation: the part of the input current of the post-synaptic neurons that comes through no synapse, such as
+            noise that a task draws, if there is such a part.
     """
 
     pre: Float[Array, "*axes pre"]
@@ -42,6 +44,7 @@ class Signals(eqx.Module):
     post_signal: Float[Array, "*axes post"] | None = None
     modulator: Float[Array, "... modulators"] | None = None
     key: Key[Array, "..."] | None = None
+    perturbation: Float[Array, "*axes post"] | None = None
 
     def project(self, v: Float[Array, " pre"]) -> Float[Array, " post"]:
         """``W v``: a pre-synaptic vector sent forward through the synapses."""

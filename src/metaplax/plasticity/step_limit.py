@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metaplax.plasticity.updates import AbstractUpdate, BatchOuter, Changes, Decay, Outer, parts
+from metaplax.plasticity.updates import AbstractUpdate, BatchOuter, Changes, Clipped, Decay, Outer, parts
 
 TINY = 1e-12
 """Lower limit of what a limit is divided by."""
@@ -21,10 +21,13 @@ class StepLimit(eqx.Module):
     once, or above 2 where errors are fed back, activity grows without end. Both are known to the neuron; the second is
     the step size of normalised LMS (Nagumo & Noda, 1967). In a minibatch they are sums over its examples.
 
+    A third limit is of another kind: ``entry`` cuts the change of every single weight.
+
     Args:
         forgetting: largest fraction of a weight that one step may remove; ``None`` for no limit.
         response: largest change of the response of a neuron to its input, in units of the post-synaptic factor;
             ``None`` for no limit.
+        entry: largest change of a weight in one step, whatever the others do; ``None`` for no limit.
 
     Raises:
         ValueError: a limit is not positive.
@@ -32,9 +35,10 @@ class StepLimit(eqx.Module):
 
     forgetting: float | None = eqx.field(static=True, default=0.5)
     response: float | None = eqx.field(static=True, default=None)
+    entry: float | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        for limit in (self.forgetting, self.response):
+        for limit in (self.forgetting, self.response, self.entry):
             if limit is not None and not limit > 0:
                 raise ValueError(f"the limits of a step must be positive, not {limit}")
 
@@ -56,6 +60,10 @@ class StepLimit(eqx.Module):
                 reached = gain * sum(size * strength(part) for update, size in pairs for part in parts(update))
                 factor = jnp.minimum(factor, gain * limit / jnp.maximum(reached, TINY))
         return factor
+
+    def cut(self, changes: Changes) -> Changes:
+        """The changes of a layer, cut at the limit of every single weight."""
+        return changes if self.entry is None or not changes else (Clipped(jnp.asarray(self.entry), changes),)
 
 
 def _forgotten(update: AbstractUpdate) -> Array | float:

@@ -174,6 +174,28 @@ class Sum(AbstractUpdate):
         return tuple(matrix for part in self.parts for matrix in part.matrices())
 
 
+class Clipped(AbstractUpdate):
+    """The sum of several updates, no entry of which is larger than a limit.
+
+    Attributes:
+        limit: largest size of a change: one for all, one per post-synaptic neuron or one per synapse.
+        parts: the updates.
+    """
+
+    limit: Coefficient
+    parts: tuple[AbstractUpdate, ...]
+
+    def scaled(self, coefficient: Coefficient) -> "Clipped":
+        return Clipped(multiply(jnp.abs(coefficient), self.limit), Sum(self.parts).scaled(coefficient).parts)
+
+    def dense(self, weight: Float[Array, "post pre"]) -> Float[Array, "post pre"]:
+        limit = self.limit[:, None] if self.limit.ndim == 1 else self.limit
+        return jnp.clip(Sum(self.parts).dense(weight), -limit, limit)
+
+    def matrices(self) -> tuple[Float[Array, "post pre"], ...]:
+        return Sum(self.parts).matrices()
+
+
 class Replace(AbstractUpdate):
     """Another array takes the place of the old one, whatever that was; the only update of an array that is no matrix.
 

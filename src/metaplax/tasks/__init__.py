@@ -11,9 +11,11 @@ from metaplax.tasks.online_classification import OnlineClassification
 from metaplax.tasks.own_data import from_arrays, from_function
 from metaplax.tasks.recordings import Recordings, simulated
 from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
+from metaplax.tasks.working_memory import AbstractTrials, DelayedNonMatch, Perturbations, SelectiveIntegration
 
 __all__ = [
-    "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",
-    "Examples", "Familiarity", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Recordings",
-    "Sinusoids", "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function", "simulated",
+    "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "AbstractTrials", "ClassBank", "ContinualImages",
+    "DelayedNonMatch", "Episode", "Examples", "Familiarity", "FewShot", "HoldOut", "ImageStream",
+    "OnlineClassification", "Order", "Perturbations", "Recordings", "SelectiveIntegration", "Sinusoids",
+    "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function", "simulated",
 ]  # fmt: skip
