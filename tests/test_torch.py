@@ -274,3 +274,12 @@ def test_without_pytorch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"pip install 'metaplax\[torch\]'"):
         mp.rules.f_bio().to_torch(None)
+
+
+def test_the_example_with_fashion_mnist_runs(shared_data, capsys):
+    from examples import fashion_mnist_in_torch  # needs PyTorch
+
+    found = fashion_mnist_in_torch.main(["--data-dir", str(shared_data), "--images", "100"])
+    assert found.keys() == {"backprop", "feedback alignment", "F_bio"}
+    assert found["backprop"] > 0.15, "chance is 0.1"
+    assert "after 100" in capsys.readouterr().out
