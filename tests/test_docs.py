@@ -128,7 +128,8 @@ def test_every_command_in_the_documentation_exists(page):
             known = {*mp.rules.available()}
             assert {argument for argument in arguments if "/" in argument} <= known
             continue
-        named = [argument for argument in arguments if re.match(r"(shervani|lindsey|zucchet)\d|quickstart$", argument)]
+        known = r"(shervani|lindsey|zucchet|tyulmankov)\d|quickstart$"
+        named = [argument for argument in arguments if re.match(known, argument)]
         for name in named:
             assert name in EXPERIMENTS
             further = (SweepOptions, Engine) if verb == "sweep" else (RunOptions, Processes)

@@ -64,8 +64,20 @@ class AddressedMemory:
 
     def true_positives(self, interval: float) -> float:
         """Probability that an item is called familiar when it comes again after so many items."""
-        margin = self.address + self.bias - self.decay ** (interval - 1)
-        return (1 - erf(self.alpha * margin / sqrt(2))) / 2
+        return self._familiar(self.alpha, self.decay ** (interval - 1))
+
+    def corrected_true_positives(self, interval: float) -> float:
+        """The same, taking into account that only items that are called new are written, and so make noise."""
+        alpha, before = self.alpha, 0.0
+        while abs(alpha - before) > 1e-6:
+            wrong, right = self._familiar(alpha, 0.0), self._familiar(alpha, self.decay ** (interval - 1))
+            written = (1 - wrong) * self.new + (1 - right) * (1 - self.new)
+            alpha, before = self.alpha * sqrt(self.new / written), alpha
+        return self._familiar(alpha, self.decay ** (interval - 1))
+
+    def _familiar(self, alpha: float, left: float) -> float:
+        """Probability of being called familiar, where so much is left of what was written."""
+        return (1 - erf(alpha * (self.address + self.bias - left) / sqrt(2))) / 2
 
 
 def _erfcinv(value: float) -> float:

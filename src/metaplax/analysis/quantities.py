@@ -13,6 +13,9 @@ from metaplax.runs.run_folder import finite
 
 UNITS = {
     "accuracy": "fraction",
+    "true_positive_rate": "fraction",
+    "false_positive_rate": "fraction",
+    "solved": "fraction",
     "angle": "degrees",
     "orthonormality": "squared activity",
     "onset": "images",

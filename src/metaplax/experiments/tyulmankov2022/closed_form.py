@@ -154,7 +154,7 @@ class ClosedForm(AbstractExperiment):
 
     def published_values(self) -> Mapping[str, Published]:
         formula = self.memory().true_positives
-        found = {f"true_positive_rate.addressed.R{R}": Published(formula(R), "formula") for R in self.intervals}
+        found = {f"true_positive_rate.addressed.R{R}": Published(formula(float(R)), "formula") for R in self.intervals}
         known: dict[str, Any] = load_tables(__file__, "published.toml", "bogacz")
         is_theirs = (self.inputs, self.rival_interval, self.rate) == (100, 5, 0.7)
         return found | {

@@ -1,7 +1,7 @@
 """Familiarity of items that come again after some interval: at one interval, at growing ones, and by other terms."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from typing import Any, ClassVar
@@ -21,15 +21,15 @@ from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Familiarity
 
 SIGNS = {"anti": -1, "hebb": 1, "free": 0}
-TERMS: dict[str, tuple[AbstractTerm, ...]] = {
-    "hebb": (Hebb(), WeightDecay()),
-    "undecayed": (Hebb(),),
-    "oja": (NeuronOja(), WeightDecay()),
-    "bcm": (BCM(), WeightDecay()),
-    "scaling": (Hebb(), WeightDecay(), SynapticScaling()),
-    "post_trace": (Traced(Hebb(), post=2.0), WeightDecay()),
-    "pre_trace": (Traced(Hebb(), pre=2.0), WeightDecay()),
-    "pool": (Hebb(), WeightDecay(), NeuronOja(), BCM(), SynapticScaling(), Traced(Hebb(), post=2.0)),
+TERMS: dict[str, Callable[[], tuple[AbstractTerm, ...]]] = {
+    "hebb": lambda: (Hebb(), WeightDecay()),
+    "undecayed": lambda: (Hebb(),),
+    "oja": lambda: (NeuronOja(), WeightDecay()),
+    "bcm": lambda: (BCM(), WeightDecay()),
+    "scaling": lambda: (Hebb(), WeightDecay(), SynapticScaling()),
+    "post_trace": lambda: (Traced(Hebb(), post=2.0), WeightDecay()),
+    "pre_trace": lambda: (Traced(Hebb(), pre=2.0), WeightDecay()),
+    "pool": lambda: (Hebb(), WeightDecay(), NeuronOja(), BCM(), SynapticScaling(), Traced(Hebb(), post=2.0)),
 }
 """Every arm with its terms. The first term starts as anti-Hebbian as HebbFF does, and all but the decay at zero."""
 
@@ -236,7 +236,7 @@ class WhichTerms(AbstractFamiliarity):
         return self.arms
 
     def training(self, arm: str) -> Stages:
-        terms = TERMS[arm]
+        terms = TERMS[arm]()
         initial = [DECAY if isinstance(term, WeightDecay) else 0.0 for term in terms]
         initial[0] = -STRENGTH / self.inputs
         return self.stages(learner(network(self.inputs, self.hidden), terms, initial), 1, self.longest)
