@@ -170,7 +170,7 @@ def test_every_way_to_learn_is_scored_before_it_learns(when):
     own = (lambda logits, y: jnp.mean(jnp.abs(logits - y))) if when == "own loss" else None
     every_step, minibatch = when == "step", when == "minibatch"
     made = PlasticLearner(
-        RNN, rule, mp.feedback.Symmetric(), every_step=every_step, minibatch=minibatch, scored=2, online=True,
+        RNN, rule, mp.feedback.Symmetric(), every_step=every_step, minibatch=minibatch, scored=2, prequential=True,
         outer_loss=own,
     )  # fmt: skip
     shape = (3, 2, 5, 2) if minibatch else (3, 5, 2)
