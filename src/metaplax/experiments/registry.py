@@ -11,6 +11,7 @@ from typing import TypeVar
 from metaplax.experiments.base import AbstractExperiment, ConfigError, did_you_mean
 from metaplax.experiments.from_file import checked_kind, is_in_file, load_from_file, told
 from metaplax.experiments.lindsey2020 import EXPERIMENTS as LINDSEY2020
+from metaplax.experiments.maoutsa2025 import EXPERIMENTS as MAOUTSA2025
 from metaplax.experiments.miconi2017 import EXPERIMENTS as MICONI2017
 from metaplax.experiments.presets import checked
 from metaplax.experiments.shervani2023 import EXPERIMENTS as SHERVANI2023
@@ -19,7 +20,7 @@ from metaplax.experiments.zucchet2022 import EXPERIMENTS as ZUCCHET2022
 GROUP = "metaplax.experiments"
 
 EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
-    kind.name: kind for kind in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022, *MICONI2017)
+    kind.name: kind for kind in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022, *MICONI2017, *MAOUTSA2025)
 }
 """Experiments that are built in or registered in code, by name."""
 
