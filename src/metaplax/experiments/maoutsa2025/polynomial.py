@@ -81,7 +81,7 @@ class Immediate(AbstractEstimator):
 
             def changed(parameters: PyTree) -> tuple[Array, PyTree]:
                 after = learner_of(parameters).update(state, example, jax.random.fold_in(adapt_key, index))
-                return -sum(jnp.sum(weight) for weight in after.weights), after
+                return -sum((jnp.sum(weight) for weight in after.weights), start=jnp.zeros(())), after
 
             found, after = jax.grad(changed, has_aux=True)(parameters)
             return (after, jax.tree.map(jnp.add, total, found)), None
