@@ -118,9 +118,8 @@ def test_list(capsys, monkeypatch):
         "fewshot-miniimagenet", "wheel-bandit",
     )  # fmt: skip
     tyulmankov = ("familiarity", "curriculum", "closed-form", "terms")
-    papers = {
-        "shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet, "tyulmankov2022": tyulmankov,
-    }  # fmt: skip
+    papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet}
+    papers |= {"miconi2017": ("dnms", "gradient"), "maoutsa2025": ("dnms",), "tyulmankov2022": tyulmankov}
     published = (f"{paper}/{name}" for paper, names in papers.items() for name in names)
     assert names == [
         "quickstart",

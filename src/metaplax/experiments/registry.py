@@ -11,6 +11,7 @@ from typing import TypeVar
 from metaplax.experiments.base import AbstractExperiment, ConfigError, did_you_mean
 from metaplax.experiments.from_file import checked_kind, is_in_file, load_from_file, told
 from metaplax.experiments.lindsey2020 import EXPERIMENTS as LINDSEY2020
+from metaplax.experiments.maoutsa2025 import EXPERIMENTS as MAOUTSA2025
 from metaplax.experiments.mehta2024 import EXPERIMENTS as MEHTA2024
 from metaplax.experiments.miconi2017 import EXPERIMENTS as MICONI2017
 from metaplax.experiments.presets import checked
@@ -21,7 +22,8 @@ from metaplax.experiments.zucchet2022 import EXPERIMENTS as ZUCCHET2022
 GROUP = "metaplax.experiments"
 
 EXPERIMENTS: dict[str, type[AbstractExperiment]] = {
-    kind.name: kind for kind in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022, *MICONI2017, *TYULMANKOV2022, *MEHTA2024)
+    kind.name: kind
+    for kind in (*SHERVANI2023, *LINDSEY2020, *ZUCCHET2022, *MICONI2017, *MAOUTSA2025, *TYULMANKOV2022, *MEHTA2024)
 }
 """Experiments that are built in or registered in code, by name."""
 
