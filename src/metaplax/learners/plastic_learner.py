@@ -30,6 +30,9 @@ from metaplax.plasticity import (
 )
 from metaplax.tasks import Episode, Examples
 
+Starts = tuple[Float[Array, "starts _ _"], ...]
+"""Several initial weights: one array per connection."""
+
 Probe = Callable[[AbstractPlasticNetwork, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
 
@@ -76,7 +79,7 @@ class PlasticLearner(AbstractInvertibleLearner):
     rule: Rule
     feedback: AbstractFeedback
     modulator: AbstractModulator | None
-    start: Weights | None
+    start: Weights | Starts | None
     penalty: AbstractPenalty
     probes: tuple[Probe, ...] = eqx.field(static=True)
     scored: int = eqx.field(static=True)
@@ -92,7 +95,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         feedback: AbstractFeedback | None = None,
         *,
         modulator: AbstractModulator | None = None,
-        start: Weights | None = None,
+        start: Weights | Starts | None = None,
         penalty: AbstractPenalty | None = None,
         probes: tuple[Probe, ...] = (),
         scored: int = 0,
@@ -129,10 +132,10 @@ class PlasticLearner(AbstractInvertibleLearner):
 
     @property
     def _starts(self) -> int | None:
-        """How many starts there are; ``None`` for one that all episodes share, or none."""
+        """How many starts there are; ``None`` for one that all share, or none."""
         return None if self.start is None or self.start[0].ndim == 2 else len(self.start[0])
 
-    def _redrawn_start(self, key: Key[Array, ""]) -> Weights:
+    def _redrawn_start(self, key: Key[Array, ""]) -> Weights | Starts:
         draw = self.network.init
         return draw(key) if self._starts is None else jax.vmap(draw)(jax.random.split(key, self._starts))
 

@@ -8,11 +8,11 @@ from metaplax.tasks.hold_out import HoldOut, Table
 from metaplax.tasks.image_stream import ImageStream
 from metaplax.tasks.online_classification import OnlineClassification
 from metaplax.tasks.own_data import from_arrays, from_function
-from metaplax.tasks.recordings import Recordings, simulated
+from metaplax.tasks.recordings import Recordings, Simulations
 from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 
 __all__ = [
     "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "ClassBank", "ContinualImages", "Episode",
-    "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Recordings", "Sinusoids",
-    "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function", "simulated",
+    "Examples", "FewShot", "HoldOut", "ImageStream", "OnlineClassification", "Order", "Recordings",
+    "Simulations", "Sinusoids", "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function",
 ]  # fmt: skip
