@@ -70,9 +70,9 @@ def infer_rule(
         raise UsageError(f"the rule is written into a new file that ends with .json, which {out} is not")
     try:
         found = infer(
-            arrays.pop("inputs", None), **arrays, rule=rule, degree=degree, model=model, learn_from=learn_from, window=window,
-            hidden=hidden, held_out=held_out, bootstrap=bootstrap, meta_steps=meta_steps, rate=rate, penalty=penalty,
-            key=jax.random.key(seed),
+            arrays.pop("inputs", None), **arrays, rule=rule, degree=degree, model=model, learn_from=learn_from,
+            window=window, hidden=hidden, held_out=held_out, bootstrap=bootstrap, meta_steps=meta_steps, rate=rate,
+            penalty=penalty, key=jax.random.key(seed),
         )  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from error
