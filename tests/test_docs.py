@@ -36,7 +36,8 @@ OUTPUT = {
 PAGE_NEEDS = {"pytorch.md": "torch"}
 """What the code of a page needs that is not always installed."""
 VERBS = {
-    "list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "rules", "bench",
+    "list", "run", "resume", "sweep", "evaluate", "report", "compare", "compare-estimators", "data", "infer", "rules",
+    "bench",
 }  # fmt: skip
 HOW_TO = ROOT / "docs" / "how-to"
 EXAMPLES = HOW_TO / "examples.md"
@@ -128,7 +129,7 @@ def test_every_command_in_the_documentation_exists(page):
             known = {*mp.rules.available()}
             assert {argument for argument in arguments if "/" in argument} <= known
             continue
-        known = r"(shervani|lindsey|zucchet|tyulmankov)\d|quickstart$"
+        known = r"(shervani|lindsey|zucchet|tyulmankov|miconi|maoutsa|mehta)\d|quickstart$"
         named = [argument for argument in arguments if re.match(known, argument)]
         for name in named:
             assert name in EXPERIMENTS

@@ -13,7 +13,7 @@ from metaplax import experiments, reports
 from metaplax.cli import tables
 from metaplax.cli.bench import bench
 from metaplax.cli.console import Json, answer, show, to_json
-from metaplax.cli.infer import infer_rule
+from metaplax.cli.inferring import infer_rule
 from metaplax.cli.named import about_experiment, named
 from metaplax.cli.parsing import UsageError, call, nearest, parse
 from metaplax.cli.rules import rules

@@ -17,7 +17,7 @@ from metaplax.inference.models import (
     with_coefficients,
 )
 from metaplax.inference.readers import read_array, read_nwb
-from metaplax.inference.recorded import Recorded, recorded
+from metaplax.inference.recorded_arrays import Recorded, recorded
 from metaplax.inference.replay import Replay, explained, misfit, pooled_r2, replay, unlearned
 
 __all__ = [

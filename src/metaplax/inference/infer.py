@@ -24,7 +24,7 @@ from metaplax.inference.models import (
     replaying_activity,
     replaying_choices,
 )
-from metaplax.inference.recorded import LearnFrom, Recorded, recorded
+from metaplax.inference.recorded_arrays import LearnFrom, Recorded, recorded
 from metaplax.inference.replay import explained
 from metaplax.learners import PlasticLearner, split
 from metaplax.networks import AbstractActivation, Sigmoid
@@ -100,6 +100,7 @@ def infer(
     choices: Any = None,
     rewards: Any = None,
     rule: Family | Rule = "taylor",
+    degree: int = 2,
     model: Model | None = None,
     start: Any = None,
     activation: AbstractActivation | None = Sigmoid(),  # noqa: B008
@@ -125,6 +126,7 @@ def infer(
         choices: in place of activity.
         rewards: that followed the choices.
         rule: a polynomial (taylor), a small network (mlp), or any rule whose terms see what there is.
+        degree: largest power in a polynomial, of each signal; of the weight one where choices were recorded.
         model: what is fitted: the rule and the initial weights (full), one of them (rule, weights), or nothing (null).
             By default the rule alone, and with activity whose initial weights are not known both.
         start: initial weights, where they are known, of shape ``(neurons, inputs)``, or one such matrix for each
@@ -154,7 +156,7 @@ def infer(
     key = jax.random.key(0) if key is None else key
     model = model or ("full" if choices is None and weights is None else "rule")
     strength = penalty if penalty is not None else (1e-6 if choices is None else 3e-3)
-    learner = as_model(_learner(seen, rule, strength, weights, activation, hidden, key), model)
+    learner = as_model(_learner(seen, rule, degree, strength, weights, activation, hidden, key), model)
     fit = lambda tasks, trials: meta_train(  # noqa: E731
         learner, tasks, estimator or Reverse(), _optimizer(learner, rate, meta_steps), meta_steps, key=key,
         trials=trials, resample=False,
@@ -178,6 +180,7 @@ def infer(
 def _learner(
     seen: Recorded,
     rule: Family | Rule,
+    degree: int,
     penalty: float,
     weights: np.ndarray | None,
     activation: AbstractActivation | None,
@@ -192,7 +195,7 @@ def _learner(
         if rule not in ("taylor", "mlp"):
             raise ValueError(f"the rule is taylor, mlp or a Rule, not {rule!r}")
         highest: Any = {"weight": 1} if is_choice else None
-        rule = network_rule(of, rule_key) if rule == "mlp" else polynomial(of, highest=highest)
+        rule = network_rule(of, rule_key) if rule == "mlp" else polynomial(of, degree, highest=highest)
     penalised = L1(penalty) if penalty and not rule.held else None
     if is_choice:
         start = choosing_start(start_key, inputs, hidden)

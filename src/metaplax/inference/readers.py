@@ -35,13 +35,13 @@ def read_array(place: str, name: str) -> Any:
     try:
         with open(path, "rb") as stream:
             found = np.load(stream, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return found
-            if name not in found.files:
-                raise ValueError(f"{path} has no array {name!r}: there are {', '.join(found.files) or 'none'}")
-            return found[name]
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+            arrays = {"": found} if isinstance(found, np.ndarray) else {each: found[each] for each in found.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    name = "" if "" in arrays else name
+    if name not in arrays:
+        raise ValueError(f"{path} has no array {name!r}: there are {', '.join(arrays) or 'none'}")
+    return arrays[name]
 
 
 def read_nwb(path: str | Path, name: str) -> list[np.ndarray]:

@@ -39,6 +39,9 @@ from metaplax.plasticity import (
 )
 from metaplax.tasks import Episode, Examples
 
+Starts = tuple[Float[Array, "starts _ _"], ...]
+"""Several initial weights: one array per connection."""
+
 Probe = Callable[[AbstractPlasticNetwork, AbstractFeedback, PlasticState, Examples], Metrics]
 """A measurement on the adapted network and the query set."""
 
@@ -82,7 +85,7 @@ class PlasticLearner(AbstractInvertibleLearner):
     rule: Rule
     feedback: AbstractFeedback
     modulator: AbstractModulator | None
-    start: Weights | None
+    start: Weights | Starts | None
     penalty: AbstractPenalty
     probes: tuple[Probe, ...] = eqx.field(static=True)
     scored: int = eqx.field(static=True)
@@ -98,7 +101,7 @@ class PlasticLearner(AbstractInvertibleLearner):
         feedback: AbstractFeedback | None = None,
         *,
         modulator: AbstractModulator | None = None,
-        start: Weights | None = None,
+        start: Weights | Starts | None = None,
         penalty: AbstractPenalty | None = None,
         probes: tuple[Probe, ...] = (),
         scored: int = 0,
@@ -125,7 +128,9 @@ class PlasticLearner(AbstractInvertibleLearner):
 
     def redrawn(self, key: Key[Array, ""]) -> "PlasticLearner":
         start_key, feedback_key, network_key = jax.random.split(key, 3)
-        start = None if self.start is None else self._redrawn_start(start_key)
+        keys = start_key if self._starts is None else jax.random.split(start_key, self._starts)
+        draw = self.network.init if self._starts is None else jax.vmap(self.network.init)
+        start = None if self.start is None else draw(keys)
         where = lambda learner: (learner.network, learner.start, learner.feedback)  # noqa: E731
         fresh = (self.network.redrawn(network_key), start, self.feedback.drawn(feedback_key, self.network))
         return eqx.tree_at(where, self, fresh, is_leaf=lambda leaf: leaf is None)
@@ -135,12 +140,8 @@ class PlasticLearner(AbstractInvertibleLearner):
 
     @property
     def _starts(self) -> int | None:
-        """How many starts there are; ``None`` for one that all episodes share, or none."""
+        """How many starts there are; ``None`` for one that all share, or none."""
         return None if self.start is None or self.start[0].ndim == 2 else len(self.start[0])
-
-    def _redrawn_start(self, key: Key[Array, ""]) -> Weights:
-        draw = self.network.init
-        return draw(key) if self._starts is None else jax.vmap(draw)(jax.random.split(key, self._starts))
 
     def first_state(self, episode: Episode, key: Key[Array, ""]) -> PlasticState:
         """State at the start of this episode: with its own weights, or with those of its number."""

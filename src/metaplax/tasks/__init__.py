@@ -9,13 +9,13 @@ from metaplax.tasks.hold_out import HoldOut, Table
 from metaplax.tasks.image_stream import ImageStream
 from metaplax.tasks.online_classification import OnlineClassification
 from metaplax.tasks.own_data import from_arrays, from_function
-from metaplax.tasks.recordings import Recordings, simulated
+from metaplax.tasks.recordings import Recordings, Simulations
 from metaplax.tasks.spike_regression import AbstractSpikingTask, SpikingPatterns, SpikingSinusoids
 from metaplax.tasks.working_memory import AbstractTrials, DelayedNonMatch, Perturbations, SelectiveIntegration
 
 __all__ = [
     "AbstractContinualTask", "AbstractSpikingTask", "AbstractTask", "AbstractTrials", "ClassBank", "ContinualImages",
     "DelayedNonMatch", "Episode", "Examples", "Familiarity", "FewShot", "HoldOut", "ImageStream",
-    "OnlineClassification", "Order", "Perturbations", "Recordings", "SelectiveIntegration", "Sinusoids",
-    "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function", "simulated",
+    "OnlineClassification", "Order", "Perturbations", "Recordings", "SelectiveIntegration", "Simulations",
+    "Sinusoids", "SpikingPatterns", "SpikingSinusoids", "Table", "from_arrays", "from_function",
 ]  # fmt: skip

@@ -1,31 +1,27 @@
 """Recorded experiments as episodes: one trajectory each, which a learner replays step by step."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from metaplax.tasks.episode import AbstractTask, Episode
 
 
 class Recordings(AbstractTask):
-    """Trajectories of recorded, or simulated, experiments; an episode is one of them, drawn at random.
+    """Trajectories of recorded experiments; an episode is one of them, drawn at random.
 
     Its support set are the steps of the trajectory in order, and its query set the same steps: a learner with
     ``prequential=True`` is scored on every step before it learns from it.
 
     Args:
         episodes: all trajectories, with a leading axis that counts them.
-        simulate: draws a trajectory; then every trial of meta-training has simulations of its own, as many as there are
-            in ``episodes``.
-        part: simulations of parts with different numbers are different ones, such as those that are held out.
-        bootstrap: whether every trial draws as many of the trajectories as there are, with replacement.
+        bootstrap: whether every trial of meta-training draws as many trajectories as there are, with replacement.
     """
 
     episodes: Episode
-    simulate: Callable[[Key[Array, ""]], Episode] | None = None
-    part: int = eqx.field(static=True, default=0)
     bootstrap: bool = eqx.field(static=True, default=False)
 
     @property
@@ -34,31 +30,42 @@ class Recordings(AbstractTask):
         return jax.tree.leaves(self.episodes)[0].shape[0]
 
     def resample(self, key: Key[Array, ""]) -> "Recordings":
-        if self.simulate is not None:
-            return simulated(self.simulate, self.count, key, self.part)
         if not self.bootstrap:
             return self
         rows = jax.random.randint(key, (self.count,), 0, self.count)
-        return Recordings(jax.tree.map(lambda leaf: leaf[rows], self.episodes), None, self.part, True)
+        return Recordings(jax.tree.map(lambda leaf: leaf[rows], self.episodes), True)
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         return self.at(jax.random.randint(key, (), 0, self.count))
 
-    def at(self, number: Array | int) -> Episode:
+    def at(self, number: Int[Array, ""] | int) -> Episode:
         """One trajectory by its number."""
         return jax.tree.map(lambda leaf: leaf[number], self.episodes)
 
 
-def simulated(
-    simulate: Callable[[Key[Array, ""]], Episode], count: int, key: Key[Array, ""], part: int = 0
-) -> Recordings:
-    """So many simulated trajectories.
+class Simulations(AbstractTask):
+    """Trajectories of simulated experiments, a number of them that is the same throughout a trial.
+
+    A trajectory is simulated when it is drawn, and is the same whenever it is drawn again.
 
     Args:
-        simulate: draws one; if it is a module, its arrays are not compiled into programs.
-        count: how many.
-        key: randomness.
-        part: see ``Recordings``.
+        simulate: draws a trajectory; if it is a module, its arrays are not compiled into programs.
+        count: how many trajectories there are.
+        part: those of fitting and those that are held out have nothing in common.
+        key: of the trial.
     """
-    keys = jax.random.split(jax.random.fold_in(key, part), count)
-    return Recordings(eqx.filter_vmap(simulate)(keys), simulate, part)
+
+    simulate: Callable[[Key[Array, ""]], Episode]
+    count: int = eqx.field(static=True)
+    part: Literal["fitted", "held out"] = eqx.field(static=True, default="fitted")
+    key: Key[Array, ""] = eqx.field(default_factory=lambda: jax.random.key(0))
+
+    def resample(self, key: Key[Array, ""]) -> "Simulations":
+        return Simulations(self.simulate, self.count, self.part, key)
+
+    def sample(self, key: Key[Array, ""]) -> Episode:
+        return self.at(jax.random.randint(key, (), 0, self.count))
+
+    def at(self, number: Int[Array, ""] | int) -> Episode:
+        """One trajectory by its number."""
+        return self.simulate(jax.random.fold_in(self.key, 2 * number + (self.part == "fitted")))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import jax
 import optax
 
 from metaplax.estimators import Reverse
@@ -13,7 +12,7 @@ from metaplax.experiments.studies.replay_scores import ReplayScores
 from metaplax.learners import PlasticLearner
 from metaplax.optim import full_matrix_adam
 from metaplax.runs import ReportOptions
-from metaplax.tasks import Recordings
+from metaplax.tasks import Simulations
 
 PAPER = "Mehta et al., Model based inference of synaptic plasticity rules, NeurIPS 2024"
 
@@ -50,19 +49,14 @@ class AbstractInference(AbstractExperiment):
         headline = ("explained", "r2_weights", "r2_activity", "loss")
         return ReportOptions(1, axis="meta-step", headline=headline, loss_unit="squared activity")
 
-    def fitted(self, learner: PlasticLearner, task: Recordings) -> MetaTraining:
+    def fitted(self, learner: PlasticLearner, task: Simulations) -> MetaTraining:
         """The fit of a rule to experiments."""
         schedule = optax.cosine_decay_schedule(self.rate, self.meta_steps)
         optimizer = full_matrix_adam(schedule) if self.optimizer == "full-matrix" else optax.adam(schedule)
         return MetaTraining(learner, task, Reverse(), optimizer, self.meta_steps, meta_batch=self.meta_batch)
 
     def scored(
-        self, arm: str, training: AbstractTraining, learner: PlasticLearner, task: Recordings, teacher: PlasticLearner
+        self, arm: str, training: AbstractTraining, learner: PlasticLearner, task: Simulations, teacher: PlasticLearner
     ) -> dict[str, AbstractStudy]:
         """The fit of one arm, and its scores on further experiments."""
         return {arm: training, f"{arm}.held_out": ReplayScores(arm, training, learner, task, teacher)}
-
-
-def key_of_shapes() -> jax.Array:
-    """A key for trajectories whose shapes matter only: every trial simulates its own."""
-    return jax.random.key(0)

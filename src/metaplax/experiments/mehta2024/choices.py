@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from metaplax.analysis import Quantity, over_trials
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Load
-from metaplax.experiments.mehta2024.base import AbstractInference, key_of_shapes
+from metaplax.experiments.mehta2024.base import AbstractInference
 from metaplax.experiments.mehta2024.oja import recovered
 from metaplax.experiments.mehta2024.simulated import Fly
 from metaplax.experiments.presets import load_presets, load_tables
@@ -25,7 +25,7 @@ from metaplax.inference import (
 )
 from metaplax.learners import PlasticLearner, freeze
 from metaplax.plasticity import L1, Rule
-from metaplax.tasks import Recordings, simulated
+from metaplax.tasks import Simulations
 
 ARMS = ("taylor", "no_decay", "mlp", "true", "null")
 PAIRS = (("taylor", "no_decay"), ("taylor", "mlp"), ("true", "taylor"))
@@ -56,8 +56,10 @@ class Choices(AbstractInference):
     presets = load_presets(__file__, "choices")
 
     trials: int = 5
-    meta_steps: int = 300
-    penalty: float = 3e-3
+    meta_steps: int = 800
+    rate: float = 5e-3
+    optimizer: Literal["full-matrix", "adam"] = "adam"
+    penalty: float = 0.03
     held_out: int = 8
     arms: tuple[str, ...] = ARMS
     flies: int = 8
@@ -90,10 +92,10 @@ class Choices(AbstractInference):
         )
         return freeze(learner, lambda it: it.start)
 
-    def recordings(self, teacher: PlasticLearner, *, held_out: bool = False) -> Recordings:
+    def recordings(self, teacher: PlasticLearner, *, held_out: bool = False) -> Simulations:
         """Flies that learn like the teacher; those that are held out come with their weights and inputs."""
         fly = Fly(teacher, self.block, self.offers, self.window, known=held_out)
-        return simulated(fly, self.held_out if held_out else self.flies, key_of_shapes(), int(held_out))
+        return Simulations(fly, *((self.held_out, "held out") if held_out else (self.flies, "fitted")))
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load

@@ -10,14 +10,14 @@ import jax
 from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
-from metaplax.experiments.mehta2024.base import AbstractInference, key_of_shapes
+from metaplax.experiments.mehta2024.base import AbstractInference
 from metaplax.experiments.mehta2024.simulated import RecordedLayer
 from metaplax.experiments.presets import load_presets
 from metaplax.inference import OF_ACTIVITY, network_rule, polynomial, replaying_activity, with_coefficients
 from metaplax.learners import PlasticLearner
 from metaplax.plasticity import L1
 from metaplax.runs import StudyDescription
-from metaplax.tasks import Recordings, simulated
+from metaplax.tasks import Simulations
 
 OJA = {"p110": 1.0, "p021": -1.0}
 """``x y - y^2 w``: coefficients by the powers of what is before and behind the synapse, and of its weight."""
@@ -53,14 +53,14 @@ class AbstractOja(AbstractInference):
         penalty = L1(self.penalty) if family == "taylor" and self.penalty else None
         return replaying_activity(self.neurons, self.neurons, rule, penalty=penalty)
 
-    def recordings(self, noise: float, recorded: float, steps: int, *, held_out: bool = False) -> Recordings:
+    def recordings(self, noise: float, recorded: float, steps: int, *, held_out: bool = False) -> Simulations:
         """Simulated experiments; those that are held out are recorded in full and without noise."""
         seen = self.neurons if held_out else max(1, round(recorded * self.neurons))
         layer = RecordedLayer(
             self.learner("taylor", is_teacher=True), steps, self.weight_sd, 0.0 if held_out else noise, (seen, seen)
         )
         count = self.held_out if held_out else self.trajectories
-        return simulated(layer, count, key_of_shapes(), int(held_out))
+        return Simulations(layer, count, "held out" if held_out else "fitted")
 
     def arm(self, name: str, family: str, noise: float, recorded: float, steps: int) -> dict[str, AbstractStudy]:
         """The studies of one arm."""

@@ -10,7 +10,7 @@ from metaplax.experiments.studies.learned import AbstractLearnedStudy
 from metaplax.experiments.studies.trials import conduct_trials
 from metaplax.inference import explained, misfit, pooled_r2, replay
 from metaplax.learners import PlasticLearner
-from metaplax.tasks import Recordings
+from metaplax.tasks import Simulations
 from metaplax.training import trial_learner
 
 
@@ -24,7 +24,7 @@ class ReplayScores(AbstractLearnedStudy):
     """
 
     learner: PlasticLearner
-    task: Recordings
+    task: Simulations
     teacher: PlasticLearner
 
     @property
@@ -37,7 +37,8 @@ class ReplayScores(AbstractLearnedStudy):
             start, task, teacher = given
             learner = trial_learner(start, parameters, key, resample=True)
 
-            def score(episode):
+            def score(number):
+                episode = task.at(number)
                 truth, found = replay(teacher, episode), replay(learner, episode)
                 valid = ~jnp.all(jnp.isnan(episode.support.y), axis=-1)[:, None]
                 # Behind the plastic synapses, at steps that are part of the experiment.
@@ -49,7 +50,7 @@ class ReplayScores(AbstractLearnedStudy):
                     "r2_activity": pooled_r2(seen, found.activity[0]),
                 }
 
-            found = jax.lax.map(score, task.episodes)
+            found = jax.lax.map(score, jnp.arange(task.count))
             return parameters, {name: jnp.mean(values) for name, values in found.items()}
 
         given = (self.learner, self.task, self.teacher)

@@ -27,6 +27,7 @@ def infer_rule(
     rewards: str = "",
     start: str = "",
     rule: Literal["taylor", "mlp"] = "taylor",
+    degree: int = 2,
     model: Literal["full", "rule", "weights", "null"] | None = None,
     learn_from: Literal["accepted", "all"] = "accepted",
     window: int = 10,
@@ -52,6 +53,7 @@ def infer_rule(
         rewards: that followed the choices, (trajectories, steps)
         start: initial weights, where they are known, (neurons, inputs) or (trajectories, neurons, inputs)
         rule: a polynomial, or a small network
+        degree: largest power in a polynomial
         model: fit rule and initial weights (full), one of them, or nothing; by default as much as is unknown
         learn_from: whether synapses change after choices of 1 only (accepted), or after all
         window: the expected reward is the mean of so many rewards
@@ -68,9 +70,9 @@ def infer_rule(
         raise UsageError(f"the rule is written into a new file that ends with .json, which {out} is not")
     try:
         found = infer(
-            arrays.pop("inputs", None), **arrays, rule=rule, model=model, learn_from=learn_from, window=window,
-            hidden=hidden, held_out=held_out, bootstrap=bootstrap, meta_steps=meta_steps, rate=rate, penalty=penalty,
-            key=jax.random.key(seed),
+            arrays.pop("inputs", None), **arrays, rule=rule, degree=degree, model=model, learn_from=learn_from,
+            window=window, hidden=hidden, held_out=held_out, bootstrap=bootstrap, meta_steps=meta_steps, rate=rate,
+            penalty=penalty, key=jax.random.key(seed),
         )  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from error
