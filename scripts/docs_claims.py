@@ -157,6 +157,7 @@ PAPERS = {
     "lindsey2020": "Lindsey & Litwin-Kumar (2020)",
     "zucchet2022": "Zucchet et al. (2022)",
     "miconi2017": "Miconi (2017)",
+    "maoutsa2025": "Maoutsa (2025)",
     "tyulmankov2022": "Tyulmankov et al. (2022)",
 }
 

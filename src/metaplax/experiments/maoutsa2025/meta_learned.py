@@ -6,7 +6,7 @@ arXiv:2512.09366, 2025.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -213,7 +213,7 @@ class Polynomial(AbstractExperiment):
         return tuple(found)
 
 
-def theta_of(learner: PlasticLearner) -> dict[str, Array]:
+def theta_of(learner: PlasticLearner) -> dict[str, Any]:
     """The coefficients of the polynomial by their powers."""
     polynomial = learner.rule.terms[0].term  # pyright: ignore[reportAttributeAccessIssue]
     assert isinstance(polynomial, FluctuationPolynomial)
