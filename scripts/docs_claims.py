@@ -159,6 +159,7 @@ PAPERS = {
     "miconi2017": "Miconi (2017)",
     "maoutsa2025": "Maoutsa (2025)",
     "tyulmankov2022": "Tyulmankov et al. (2022)",
+    "mehta2024": "Mehta et al. (2024)",
 }
 
 
