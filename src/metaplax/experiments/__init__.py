@@ -6,7 +6,7 @@ from metaplax.experiments.estimator_comparison import EstimatorComparison
 from metaplax.experiments.evaluate import Evaluation, evaluate
 from metaplax.experiments.hard_to_differentiate import LongInnerLoop, SampledActions
 from metaplax.experiments.leaderboard import Leaderboard
-from metaplax.experiments.meta_learned import meta_learned
+from metaplax.experiments.learned_from_run import meta_learned
 from metaplax.experiments.presets import preset_times
 from metaplax.experiments.registry import EXPERIMENTS, configure, lookup, names, register
 from metaplax.experiments.runner import RunOptions, preset, resume, run

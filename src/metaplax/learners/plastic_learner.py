@@ -157,9 +157,8 @@ class PlasticLearner(AbstractInvertibleLearner):
         start = self.start if self._starts is None else jax.tree.map(lambda leaf: leaf[0], self.start)
         weights = self.network.init(weight_key) if start is None else self.network.allowed(start)
         feedback = self.feedback.init(feedback_key, self.network)
-        memory, pathway = self._memory(), self.feedback.memory(self.network)
+        memory, pathway = self._kept(self._memory()), self.feedback.memory(self.network)
         modulator = () if self.modulator is None else self.modulator.init()
-        memory = self._kept(memory)
         layers = range(1, len(weights) + 1)
         largest = () if self.rule.limit is None else tuple(map(self.rule.largest, layers))
         # Within a sequence there is more to remember than from one to the next.
