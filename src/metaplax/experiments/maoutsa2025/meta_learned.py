@@ -123,7 +123,7 @@ class Polynomial(AbstractExperiment):
 
     name = "maoutsa2025/dnms"
     title = "Polynomial three-factor rules by three meta-gradients"
-    source: ClassVar[str] = "Maoutsa (2025), arXiv:2512.09366"
+    source: ClassVar[str] = "Maoutsa (2025)"
     labels: ClassVar[Mapping[str, str]] = LABELS
     condition_labels: ClassVar[Mapping[str, str]] = {"test": "further episodes"}
     presets = load_presets(__file__, "dnms")

@@ -14,7 +14,7 @@ from metaplax.optim import full_matrix_adam
 from metaplax.runs import ReportOptions
 from metaplax.tasks import Simulations
 
-PAPER = "Mehta et al., Model based inference of synaptic plasticity rules, NeurIPS 2024"
+PAPER = "Mehta et al. (2024)"
 
 
 @dataclass(frozen=True)

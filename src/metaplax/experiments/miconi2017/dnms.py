@@ -20,7 +20,7 @@ from metaplax.runs import ReportOptions
 from metaplax.tasks import AbstractTrials, DelayedNonMatch, Perturbations, SelectiveIntegration
 from metaplax.tasks.working_memory import TYPES
 
-PAPER = "Miconi (2017), eLife 6:e20899"
+PAPER = "Miconi (2017)"
 
 ARMS: dict[str, tuple[str, AbstractTerm, float]] = {
     "cube": ("cubic eligibility", Fluctuation(3.0), 1.0),

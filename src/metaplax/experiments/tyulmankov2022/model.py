@@ -18,10 +18,7 @@ from metaplax.learners import PlasticLearner, freeze
 from metaplax.networks import BinaryCrossEntropy, Dense, Full, Instant, Layer, Sequential, Sigmoid, Summed
 from metaplax.plasticity import AbstractTerm, Hebb, Rule, Scaled, WeightDecay, shared
 
-PAPER = (
-    "Tyulmankov, Yang & Abbott, Meta-learning synaptic plasticity and memory addressing for continual familiarity"
-    " detection, Neuron 110 (2022)"
-)
+PAPER = "Tyulmankov, Yang & Abbott (2022)"
 DECAY = 0.01
 """``1 - lambda`` at the start."""
 STRENGTH = 5.0
