@@ -156,6 +156,7 @@ PAPERS = {
     "shervani2023": "Shervani-Tabar & Rosenbaum (2023)",
     "lindsey2020": "Lindsey & Litwin-Kumar (2020)",
     "zucchet2022": "Zucchet et al. (2022)",
+    "mehta2024": "Mehta et al. (2024)",
 }
 
 

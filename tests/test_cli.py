@@ -117,7 +117,8 @@ def test_list(capsys, monkeypatch):
         "error-bound", "metaopt-mnist", "metaopt-cifar10", "spiking-sinusoid", "spiking-pattern", "fewshot-omniglot",
         "fewshot-miniimagenet", "wheel-bandit",
     )  # fmt: skip
-    papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet}
+    mehta = ("oja", "oja-grid", "choices")
+    papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet, "mehta2024": mehta}
     published = (f"{paper}/{name}" for paper, names in papers.items() for name in names)
     assert names == [
         "quickstart",

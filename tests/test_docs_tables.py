@@ -13,7 +13,7 @@ from scripts.docs_claims import VERDICTS, decided, faults
 from scripts.kept_results import Kept, SpecError, kept
 
 WRITES = bool(os.environ.get("METAPLAX_WRITE_DOCS"))
-PAPERS = ("shervani2023", "lindsey2020", "zucchet2022")
+PAPERS = ("shervani2023", "lindsey2020", "zucchet2022", "mehta2024")
 TABLE = """<!-- table
 results = ["shervani2023-fig3-paper"]
 rows = {bp = "BP", fa = "FA"}
