@@ -120,6 +120,7 @@ def test_list(capsys, monkeypatch):
     tyulmankov = ("familiarity", "curriculum", "closed-form", "terms")
     papers = {"shervani2023": shervani, "lindsey2020": lindsey, "zucchet2022": zucchet}
     papers |= {"miconi2017": ("dnms", "gradient"), "maoutsa2025": ("dnms",), "tyulmankov2022": tyulmankov}
+    papers["mehta2024"] = ("oja", "oja-grid", "choices")
     published = (f"{paper}/{name}" for paper, names in papers.items() for name in names)
     assert names == [
         "quickstart",
