@@ -56,7 +56,7 @@ def test_a_rule_that_is_fitted_is_printed_and_kept(files, tmp_path, capsys):
 def test_choices_are_told_in_words(files, capsys):
     assert main(["infer", "--choices", str(files / "flies.npz"), "--model", "null", "--held-out", "0"]) == 0
     said = capsys.readouterr().out
-    assert "explained   0.0 % of the misfit without plasticity (fitted, n = 3)" in said
+    assert "explained   0.0 % of the misfit of the null model (fitted, n = 3)" in said
     assert "note: no trajectory is held out" in said
 
 

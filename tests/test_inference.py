@@ -316,3 +316,30 @@ def test_bootstrap_and_parts_draw_other_trajectories(oja):
     drawn = [float(one.at(number).support.x[0]) for one in both for number in (0, 1)]
     assert len(set(drawn)) == 4
     assert float(both[0].at(jnp.int32(1)).support.x[0]) == drawn[1]
+
+
+def test_the_profile_of_the_loss_is_lowest_at_the_rule_that_made_the_data(oja):
+    learner, episode = oja
+    recordings = Recordings(jax.tree.map(lambda leaf: leaf[None], episode))
+    for name in OJA:
+        found = mp.inference.profile(learner, recordings, name, (-0.2, -0.1, 0.0, 0.1, 0.2))
+        np.testing.assert_allclose(found[2], 0.0, atol=1e-12)
+        assert np.all(np.diff(found[:3]) < 0)
+        assert np.all(np.diff(found[2:]) > 0)
+    with pytest.raises(ValueError, match="the rule has no term 'p9'"):
+        mp.inference.profile(learner, recordings, "p9", (0.0,))
+
+
+def test_four_models_of_unknown_initial_weights_explain_what_they_can(oja):
+    learner, _ = oja
+    seen = trajectory(learner, steps=20).support
+    x, y = (np.asarray(one)[None].repeat(5, axis=0) for one in (seen.x, seen.y))  # from one start, which is unknown
+    options = {"activity": y, "meta_steps": 100, "rate": 0.05, "bootstrap": 2, "held_out": 0.2}
+    found = mp.inference.compare_models(x, ("full", "weights", "null"), **options)
+    explained = {model: one.explained.mean() for model, one in found.items()}
+    assert explained["null"] == pytest.approx(0.0, abs=1e-6)
+    assert 20 < explained["weights"] < explained["full"] <= 100
+    assert found["full"].explained_held_out == pytest.approx(found["full"].explained[:1])
+    assert all(value == 0 for value in found["weights"].coefficients.values())
+    assert {values.shape for values in found["full"].bootstrap.values()} == {(2,)}
+    assert found["null"].bootstrap == {}

@@ -85,7 +85,7 @@ def infer_rule(
         show(coefficient_table(found))
     for what, scores in (("fitted", found.explained), ("held out", found.explained_held_out)):
         if scores.size:
-            print(f"explained   {np.mean(scores):.1f} % of the misfit without plasticity ({what}, n = {scores.size})")
+            print(f"explained   {np.mean(scores):.1f} % of the misfit of the null model ({what}, n = {scores.size})")
     warnings = found.identifiability.warnings if found.identifiability else ()
     print(*(f"note: {sentence}" for sentence in (*found.notes, *warnings)), sep="\n", end="\n" if warnings else "")
 

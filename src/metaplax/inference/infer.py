@@ -45,7 +45,8 @@ class Inferred:
         learner: with the rule and the initial weights that were fitted.
         coefficients: of a polynomial rule, by name of the term: ``p`` and the powers of what a synapse sees.
         bootstrap: coefficients of every refit to trajectories drawn with replacement, by name; empty without any.
-        explained: percent of the misfit without plasticity that is explained, for every trajectory that was fitted.
+        explained: percent of the misfit of the null model, which has initial weights that are not fitted and no
+            plasticity, that is explained; for every trajectory that was fitted.
         explained_held_out: the same for those that were not.
         notes: what was missing in the recordings, and other reservations, in sentences.
     """
@@ -170,7 +171,8 @@ def infer(
         rows = [coefficients_of(it.rule) for it in learners]
         again = {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
     scores = [
-        np.asarray(_explained(found, part)) if n else np.zeros(0) for n, part in ((kept, task), (count - kept, further))
+        np.asarray(_explained(found, learner, part)) if n else np.zeros(0)
+        for n, part in ((kept, task), (count - kept, further))
     ]
     return Inferred(
         model, found, coefficients_of(found.rule), again, scores[0], scores[1], _reservations(seen, count - kept), task
@@ -225,8 +227,8 @@ def _optimizer(learner: PlasticLearner, rate: float, meta_steps: int) -> optax.G
 
 
 @eqx.filter_jit
-def _explained(learner: PlasticLearner, task: Recordings) -> Array:
-    return jax.lax.map(lambda episode: explained(learner, episode), task.episodes)
+def _explained(learner: PlasticLearner, null: PlasticLearner, task: Recordings) -> Array:
+    return jax.lax.map(lambda episode: explained(learner, episode, null), task.episodes)
 
 
 def _reservations(seen: Recorded, held_out: int) -> tuple[str, ...]:

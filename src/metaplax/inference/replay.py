@@ -18,7 +18,7 @@ class Replay(eqx.Module):
         weights: weights at every step, before the update, an array per connection.
     """
 
-    activity: tuple[Float[Array, "steps ..."], ...]
+    activity: tuple[Float[Array, "..."], ...]
     weights: Weights
 
 
@@ -55,12 +55,18 @@ def misfit(learner: PlasticLearner, episode: Episode) -> Float[Array, ""]:
     return learner.run(episode, jax.random.key(0))[1]["misfit"]
 
 
-def explained(learner: PlasticLearner, episode: Episode) -> Float[Array, ""]:
+def explained(learner: PlasticLearner, episode: Episode, null: PlasticLearner | None = None) -> Float[Array, ""]:
     """Percent of the misfit without plasticity that the rule explains; of choices, percent deviance explained.
 
     ``100 (1 - D / D_0)``: 100 for a perfect fit, 0 for a rule that changes nothing, negative for one that is worse.
+
+    Args:
+        learner: with the rule.
+        episode: the trajectory.
+        null: has the initial weights of ``D_0``; by default those of the learner.
     """
-    return 100 * (1 - misfit(learner, episode) / misfit(learner, unlearned(episode)))
+    without = misfit(learner if null is None else null, unlearned(episode))
+    return 100 * (1 - misfit(learner, episode) / without)
 
 
 def pooled_r2(truth: Float[Array, "..."], found: Float[Array, "..."]) -> Float[Array, ""]:
