@@ -19,6 +19,7 @@ ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELO
 PAGES = [*ROOT_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 OUTPUT = {
     "choosing.md": r"1\.1\d*e-04",
+    "familiarity.md": r"loss 0\.\d+",
     "few-shot.md": r"accuracy: \d",
     "networks.md": r"1 to 1 weights \(50, 50\) delayed",
     "energy-learners.md": r"Reverse: -3\.000\nConjugateGradient: -3\.000\nContrastive: -2\.9\d\d",
@@ -127,7 +128,7 @@ def test_every_command_in_the_documentation_exists(page):
         assert verb in VERBS
         if verb == "rules":
             known = {*mp.rules.available()}
-            assert {argument for argument in arguments if "/" in argument} <= known
+            assert {name for name in arguments if "/" in name and not name.startswith("runs/")} <= known
             continue
         known = r"(shervani|lindsey|zucchet|tyulmankov|miconi|maoutsa|mehta)\d|quickstart$"
         named = [argument for argument in arguments if re.match(known, argument)]

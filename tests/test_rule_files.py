@@ -29,6 +29,7 @@ from metaplax.plasticity import (
     NormalisedGradient,
     Outer,
     Rule,
+    Scaled,
     Sensitivity,
     StepLimit,
     SynapticScaling,
@@ -42,7 +43,7 @@ SIZES = (5, 4, 3)
 EVERY_TERM = (
     *(kind() for kind in (*ALL_TERMS, *FURTHER_TERMS)), Hebb(), NeuronOja(), Sensitivity(), BCM(7.0),
     STDP(3.0, 5.0, 0.7), SynapticScaling(0.3, 11.0), Traced(Hebb(), post=4.0), Taught(NeuronOja()),
-    Fluctuation(2.0, post_only=True), FluctuationPolynomial(jnp.eye(2)), NodePerturbation(),
+    Fluctuation(2.0, post_only=True), FluctuationPolynomial(jnp.eye(2)), NodePerturbation(), Scaled(Hebb(), 0.5),
     AdaptiveSensitivity(0.2, 0.9), Eligibility(Traced(Sensitivity(), pre=2.0), 9.0, "post_signal"),
 )  # fmt: skip
 

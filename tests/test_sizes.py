@@ -13,7 +13,7 @@ from metaplax.experiments import ConfigError, limits, runner
 from metaplax.experiments.operations import operations
 from metaplax.learners import IncompatibleError
 
-LEGAL_ZEROS = {"held_out", "inner_steps", "polyak_from"}
+LEGAL_ZEROS = {"held_out", "inner_steps", "polyak_from", "silent"}
 """Fields that may be 0; so may the ``meta_steps`` of a comparison of estimators."""
 
 

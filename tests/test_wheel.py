@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
-    "cuda12": {"jax_cuda12_plugin"}, "evolution": {"evosax"}, "search": {"optuna"}, "slurm": {"submitit"},
+    "cuda12": {"jax_cuda12_plugin"}, "evolution": {"evosax"}, "nwb": {"pynwb"}, "search": {"optuna"},
+    "slurm": {"submitit"},
     "sweep": {"ray"}, "theory": {"sklearn"}, "torch": {"torch"}, "tracking": {"tensorboardX", "wandb"},
 }  # fmt: skip
 """What is imported of every extra."""

@@ -33,7 +33,7 @@ PAIRS = (("taylor", "no_decay"), ("taylor", "mlp"), ("true", "taylor"))
 
 @dataclass(frozen=True)
 class Choices(AbstractInference):
-    """Flies learn by ``x (R - E[R]) - decay w`` which odour is rewarded; the rule is inferred from what they accept.
+    """Flies learn by x (R - E[R]) - decay w which odour is rewarded; the rule is inferred from what they accept.
 
     The model replays the choices and rewards of a fly; its initial weights and the noise of its inputs are unknown.
 
