@@ -16,7 +16,7 @@ import pytest
 from metaplax.cli import main
 
 TEXT = '''
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import optax
@@ -38,6 +38,15 @@ class Blobs(AbstractExperiment):
     def studies(self, data, load):
         learner = small.learner("random", mp.rules.ehebb())
         return {"one": MetaTraining(learner, small.Blobs(), Reverse(), optax.adam(1e-2), self.meta_steps, meta_batch=8)}
+
+
+@dataclass(frozen=True)
+class Pair(Blobs):
+    """Two arms that differ in one number."""
+
+    def studies(self, data, load):
+        one = super().studies(data, load)["one"]
+        return {"one": one, "other": replace(one, optimizer=optax.adam(1e-3))}
 '''
 
 
@@ -130,6 +139,21 @@ def test_two_processes_stopped_resumed_killed_and_resumed_by_one_equal_one(place
         for name in ("loss", "accuracy", "theta0", "theta2"):
             if name in expected:
                 np.testing.assert_allclose(ours[name], expected[name], rtol=1e-6)
+
+
+def test_arms_share_a_launch_over_two_processes(place):
+    options = ["run", "blobs.py:Pair", "--meta-steps", "4", "--out"]
+    apart = command(place, *options, "alone", "--together", "no")
+    said = ended([apart])
+    assert apart.returncode == 0, said
+    processes = two(place, *options, "runs", "--together", "yes")
+    said = ended(processes)
+    assert [process.returncode for process in processes] == [0, 0], said
+    ours, expected = (lines(next((place / name).iterdir())) for name in ("runs", "alone"))
+    losses = lambda rows: {(row["study"], row["step"]): row["loss"] for row in rows if "loss" in row}  # noqa: E731
+    assert losses(ours).keys() == losses(expected).keys()
+    for key, loss in losses(expected).items():
+        np.testing.assert_allclose(losses(ours)[key], loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -53,6 +54,16 @@ def test_all_files_of_the_package_are_in_the_wheel(wheel):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == {name for name in ours if "__pycache__" not in name}
     assert "metaplax/py.typed" in held
+
+
+def test_the_description_leads_to_nothing_that_only_a_checkout_has(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("dist-info/METADATA"))
+        description = archive.read(name).decode()
+    assert "# metaplax" in description
+    assert "mp.meta_train(" in description
+    assert "<!--" not in description
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", description) == []
 
 
 def test_every_extra_is_one_that_is_known():
