@@ -14,6 +14,8 @@ from metaplax.experiments import ConfigError, EstimatorComparison, RunOptions, p
 from metaplax.experiments.zucchet2022.spiking import SpikingPattern, SpikingSinusoid
 from metaplax.learners import BPTT, Descent, EProp, SpikingLearner
 from metaplax.networks import RecurrentLIF
+from metaplax.reports.example_tasks import curves
+from metaplax.reports.hover import hover_values
 from metaplax.tasks import Episode, SpikingSinusoids
 
 KEY = jax.random.key(0)
@@ -41,6 +43,9 @@ def test_from_configuration_to_report(tmp_path):
     assert example_task["axis"] == "input"
     assert len(example_task["x_values"]) == len(example_task["after"]["said"]) == 101
     assert example_task["before"]["said"] != example_task["after"]["said"]
+    shown = hover_values(curves(found))[0]["curves"]
+    assert [curve["label"] for curve in shown] == ["target", "before adaptation", "after adaptation"]
+    np.testing.assert_allclose(shown[2]["y"], example_task["after"]["said"], rtol=1e-3)
     page = mp.reports.write([folder.path], tmp_path / "report.html").read_text()
     for figure in ("progress", "curves", "spikes"):
         assert f'id="{figure}"' in page

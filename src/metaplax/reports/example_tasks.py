@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from metaplax.reports.recorded import Recorded
-from metaplax.reports.style import COLOURS, GREY, colour, level, plain, plots
+from metaplax.reports.style import COLOURS, GREY, colour, level, next_curve, plain, plots
 
 ACTION_COLOURS = (*COLOURS[:4], "#bbbbbb")
 BLACK = "#222222"
@@ -18,9 +18,12 @@ def curves(run: Recorded) -> Figure | None:
         return None
     figure, grid = plots(len(drawn), min(2, len(drawn)), (4.4, 2.9), sharex=True, sharey=True)
     for number, (axes, (study, task)) in enumerate(zip(grid, drawn.items(), strict=True)):
-        axes.plot(task["x_values"], task["target"], color=GREY, linewidth=2.5, alpha=0.6)
-        axes.plot(task["x_values"], task["before"]["said"], color=colour(number), linewidth=1.0, linestyle=":")
-        axes.plot(task["x_values"], task["after"]["said"], color=colour(number), linewidth=1.6)
+        for label, values, look in (
+            ("target", task["target"], {"color": GREY, "linewidth": 2.5, "alpha": 0.6}),
+            ("before adaptation", task["before"]["said"], {"color": colour(number), "linewidth": 1.0, "ls": ":"}),
+            ("after adaptation", task["after"]["said"], {"color": colour(number), "linewidth": 1.6}),
+        ):
+            axes.plot(task["x_values"], values, label=label, gid=next_curve(axes), **look)
         axes.plot(task["support_x_values"], task["support_target"], "o", color=BLACK, markersize=3.5)
         axes.set(title=plain(run.labels[study]), xlabel=task["axis"])
     grid[0].set_ylabel("output")

@@ -75,8 +75,13 @@ def band(
     x, values = np.asarray(x)[shown], values[shown]
     low, high = interval(values.T)
     axes.fill_between(x, low, high, color=colour(number), alpha=0.17, linewidth=0)
-    look = {"linewidth": 1.5, "gid": f"{CURVE}{axes.figure.axes.index(axes)}-{len(axes.lines)}", **line}
+    look = {"linewidth": 1.5, "gid": next_curve(axes), **line}
     axes.plot(x, nan_mean(values, axis=1), mark, color=colour(number), label=plain(label), **look)
+
+
+def next_curve(axes: Axes) -> str:
+    """The id of a curve that is about to be drawn, whose values a page shows under the pointer."""
+    return f"{CURVE}{axes.figure.axes.index(axes)}-{len(axes.lines)}"
 
 
 def thinned(count: int) -> np.ndarray:
@@ -102,5 +107,8 @@ def dots(
     ends = np.asarray([[quantity["ci_low"], quantity["ci_high"]] for quantity in quantities], float).reshape(-1, 2).T
     bars = np.abs(ends - means)
     places = (means, x, None, bars) if sideways else (x, means, bars, None)
+    name = next_curve(axes)
     axes.errorbar(*places, fmt=mark, ms=4, color=colour(number))
     axes.lines[-1].set_label(plain(label) if label else "_")
+    if label and not sideways:
+        axes.lines[-1].set_gid(name)
