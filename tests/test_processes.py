@@ -50,7 +50,10 @@ class Pair(Blobs):
 '''
 
 
-pytestmark = pytest.mark.skipif(which("taskset") is None, reason="there is no taskset, to choose cores by")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(which("taskset") is None, reason="there is no taskset, to choose cores by"),
+]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 import wandering
 from metaplax.cli import main
 from metaplax.runs import RunFolder
@@ -47,6 +49,7 @@ def test_an_unbroken_sweep_has_ordinary_runs(unbroken, capsys):
     assert states[names[1]]["setting"] == {"scale": 2.0}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_goes_on_as_if_nothing_had_happened(unbroken, tmp_path, capsys):
     out = tmp_path / "sweep"
     process = start(wandering.write(tmp_path), *wandering.VALUES, "--pause", "0.1", "--out", str(out))
@@ -62,6 +65,7 @@ def test_a_sweep_that_is_killed_goes_on_as_if_nothing_had_happened(unbroken, tmp
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.json*")} == before, "finished runs are left alone"
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_asked_to_stop_or_loses_its_head_goes_on_later(unbroken, tmp_path):
     out = tmp_path / "sweep"
     process = start(wandering.write(tmp_path), *wandering.VALUES, "--pause", "0.1", "--out", str(out))

@@ -55,6 +55,7 @@ print(*[job.result() for job in jobs], flush=True)
 
 
 @with_ray
+@pytest.mark.slow
 def test_a_node_that_goes_away_changes_nothing(unbroken, tmp_path):
     out = tmp_path / "sweep"
     command = [
