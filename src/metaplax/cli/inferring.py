@@ -87,7 +87,8 @@ def infer_rule(
         if scores.size:
             print(f"explained   {np.mean(scores):.1f} % of the misfit of the null model ({what}, n = {scores.size})")
     warnings = found.identifiability.warnings if found.identifiability else ()
-    print(*(f"note: {sentence}" for sentence in (*found.notes, *warnings)), sep="\n", end="\n" if warnings else "")
+    for sentence in (*found.notes, *warnings):
+        print(f"note: {sentence}")
 
 
 def coefficient_table(found: Inferred) -> Table:

@@ -168,7 +168,20 @@ class Traced(AbstractOverTerm):
         return update, (before, behind, inner)
 
 
-class Taught(AbstractOverTerm):
+class AbstractSameMemoryTerm(AbstractOverTerm):
+    """A term made of another term, which remembers what that does and nothing else."""
+
+    def init(self, post: int, pre: int) -> PyTree:
+        return started(self.term, post, pre)
+
+    def lasting(self, memory: PyTree) -> PyTree:
+        return lasting(self.term, memory)
+
+    def resumed(self, start: PyTree, lasting: PyTree) -> PyTree:
+        return resumed(self.term, start, lasting)
+
+
+class Taught(AbstractSameMemoryTerm):
     """Another term that sees the activity which feedback wants of the post-synaptic neurons, in place of their own.
 
     Args:
@@ -188,15 +201,6 @@ class Taught(AbstractOverTerm):
     @property
     def latex(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.term.latex.replace(r"y_\ell", r"\tilde{y}_\ell")
-
-    def init(self, post: int, pre: int) -> PyTree:
-        return started(self.term, post, pre)
-
-    def lasting(self, memory: PyTree) -> PyTree:
-        return lasting(self.term, memory)
-
-    def resumed(self, start: PyTree, lasting: PyTree) -> PyTree:
-        return resumed(self.term, start, lasting)
 
     def __call__(self, signals: Signals, memory: PyTree) -> tuple[AbstractUpdate, PyTree]:
         return called(self.term, eqx.tree_at(lambda s: s.post, signals, signals.taught), memory)

@@ -5,13 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from metaplax.plasticity.memory import AbstractOverTerm, called, lasting, logarithm, resumed, started
+from metaplax.plasticity.memory import AbstractSameMemoryTerm, called, logarithm
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import AbstractTerm
 from metaplax.plasticity.updates import AbstractUpdate
 
 
-class Scaled(AbstractOverTerm):
+class Scaled(AbstractSameMemoryTerm):
     """Another term times a positive number, which is meta-learned as its logarithm.
 
     Where the coefficient of the term is held at 1 or -1, see ``Rule.hold``, meta-learning finds how strong the term is
@@ -49,15 +49,6 @@ class Scaled(AbstractOverTerm):
     def size(self) -> Float[Array, ""]:
         """The number."""
         return jnp.exp(self.log_size)
-
-    def init(self, post: int, pre: int) -> PyTree:
-        return started(self.term, post, pre)
-
-    def lasting(self, memory: PyTree) -> PyTree:
-        return lasting(self.term, memory)
-
-    def resumed(self, start: PyTree, lasting: PyTree) -> PyTree:
-        return resumed(self.term, start, lasting)
 
     def __call__(self, signals: Signals, memory: PyTree) -> tuple[AbstractUpdate, Any]:
         update, memory = called(self.term, signals, memory)
