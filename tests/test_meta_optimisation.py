@@ -103,7 +103,7 @@ def test_no_regularisation_is_a_decay_of_zero(few_glyphs):
 def test_the_error_bound(tmp_path, monkeypatch):
     few = {name: error_bound.ESTIMATORS[name] for name in ("forward", "symmetric", "cg")}
     monkeypatch.setattr(error_bound, "ESTIMATORS", few)
-    experiment = ErrorBound(trials=2, points=7, misses=(1e-3,), real=False)
+    experiment = ErrorBound(trials=2, points=7, misses=(1e-3,), inner_steps=(30,), real=False)
     folder = run(experiment, RunOptions(out=tmp_path))
     found = mp.reports.read(folder.path)
     slopes = {arm: found.quantities[f"slope.quadratic_{arm}"]["mean"] for arm in ("forward", "symmetric")}
@@ -111,6 +111,9 @@ def test_the_error_bound(tmp_path, monkeypatch):
     missed = found.quantities["best_beta.quadratic_forward_miss0p001"]["mean"]
     assert missed > found.quantities["best_beta.quadratic_forward"]["mean"]
     assert len(found.series["quadratic_cg"]["error"]) == 1, "nothing to vary"
+    for arm in ("forward", "forward_miss0p001", "forward_steps30"):
+        margins = found.quantities[f"least_margin.quadratic_{arm}"]["values"]
+        assert 1 <= min(margins) < 100, "the error exceeds its bound, or the bound says nothing"
     assert 'id="errors"' in mp.reports.write([folder.path], tmp_path / "report.html").read_text()
     with pytest.raises(ConfigError, match="misses must be positive"):
         ErrorBound(misses=(0.0,))

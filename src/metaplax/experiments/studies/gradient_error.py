@@ -7,12 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from metaplax.estimators import AbstractEstimator, Contrastive, ImplicitDirect
 from metaplax.experiments.base import AbstractStudy, Conditions
+from metaplax.experiments.studies.contrastive_bound import contrastive_bound
 from metaplax.experiments.studies.trials import conduct_trials
-from metaplax.learners import AbstractEnergyLearner, AbstractMinimiser
+from metaplax.learners import AbstractEnergyLearner, AbstractMinimiser, Descent
 from metaplax.runs import Row, fingerprint
 from metaplax.tasks import AbstractTask
 from metaplax.training import resample_key
@@ -24,12 +26,13 @@ Problem = tuple[AbstractEnergyLearner, AbstractTask]
 class GradientError(AbstractStudy):
     """The relative error of an estimator, and its cosine to the exact meta-gradient, for several values of beta.
 
-    Everything is computed in double precision.
+    Everything is computed in double precision. Beside the error of the forward contrast stands its bound.
 
     Attributes:
         problem: makes a learner whose inner loop is solved exactly, and its task.
         minimiser: minimiser that the learner has when the estimator is used, such as an inexact one.
-        estimator: estimator that is measured.
+        estimator: estimator that is measured; the learning rate of a nudged descent of its own is divided by one plus
+            beta, by which the nudged energy may be steeper.
         betas: ascending nudging factors, one per step; an estimator that has none is measured once.
     """
 
@@ -62,16 +65,26 @@ class GradientError(AbstractStudy):
     def _with_minimiser(self, learner: AbstractEnergyLearner) -> AbstractEnergyLearner:
         return eqx.tree_at(lambda tree: tree.minimiser, learner, self.minimiser)
 
+    def _nudged_by(self, beta: Float[Array, ""]) -> AbstractEstimator:
+        """The estimator with this nudging factor, if it has one."""
+        if not isinstance(self.estimator, Contrastive):
+            return self.estimator
+        found = eqx.tree_at(lambda tree: tree.beta, self.estimator, beta)
+        if not isinstance(found.nudged, Descent):
+            return found
+        return eqx.tree_at(lambda tree: tree.nudged.rate, found, found.nudged.rate / (1 + beta))
+
     def conduct(self, conditions: Conditions) -> None:
         def one_trial(task, index, state, key):
-            episode, estimator = task.sample(key), self.estimator
-            if self.is_nudged:
-                estimator = eqx.tree_at(lambda tree: tree.beta, estimator, jnp.asarray(self.betas)[index])
-            found, target = (
-                one.value_and_grad(given.resample(resample_key(key)), episode, key).gradient
-                for one, given in ((estimator, self._with_minimiser(exact)), (ImplicitDirect(throw=False), exact))
-            )
-            return state, compared(found, target)
+            episode, estimator = task.sample(key), self._nudged_by(jnp.asarray(self.betas)[index])
+            learner, solved = (one.resample(resample_key(key)) for one in (self._with_minimiser(exact), exact))
+            found = estimator.value_and_grad(learner, episode, key).gradient
+            target = ImplicitDirect(throw=False).value_and_grad(solved, episode, key).gradient
+            row = compared(found, target)
+            if isinstance(estimator, Contrastive) and estimator.variant == "forward":
+                bound = contrastive_bound(learner, solved, estimator, episode, key)  # pyright: ignore[reportArgumentType]
+                row["bound"] = bound / jnp.linalg.norm(ravel_pytree(target)[0])
+            return state, row
 
         with jax.enable_x64(True):
             exact, task = self.problem()
@@ -79,7 +92,11 @@ class GradientError(AbstractStudy):
         conditions.recorder.finish(self.steps, self._summary(conditions.recorder.rows()))
 
     def _summary(self, rows: list[Row]) -> Row:
-        """For each trial: the least error, at which beta it is, and the slope of the error in logarithmic axes."""
+        """For each trial: the least error, at which beta it is, and the slope of the error in logarithmic axes.
+
+        The end slope is that between the two largest betas: near zero where the error saturates. The least margin is
+        the smallest ratio of the bound to the error: at least one where the bound holds.
+        """
         errors = np.asarray([row["error"] for row in rows], float)
         least = {"least_error": np.min(errors, axis=0)}
         if not self.is_nudged:
@@ -87,6 +104,10 @@ class GradientError(AbstractStudy):
         # Slopes are fitted from the smallest beta to about a hundred times that.
         near = max(2, sum(beta <= 101 * self.betas[0] for beta in self.betas))
         slope = np.polyfit(np.log(self.betas[:near]), np.log(errors[:near]), 1)[0]
+        least["end_slope"] = np.log(errors[-1] / errors[-2]) / np.log(self.betas[-1] / self.betas[-2])
+        if "bound" in rows[0]:
+            bounds = np.asarray([row["bound"] for row in rows], float)
+            least["least_margin"] = np.min(bounds / errors, axis=0)
         return {**least, "best_beta": np.asarray(self.betas)[np.argmin(errors, axis=0)], "slope": slope}
 
 

@@ -5,15 +5,16 @@ term that grows with beta and one that grows with the distance to the solution o
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from metaplax.analysis import Published
 from metaplax.data import ImageSet
@@ -23,7 +24,7 @@ from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.gradient_error import GradientError, Problem
 from metaplax.experiments.zucchet2022.quadratic import Quadratic, RandomBowls
 from metaplax.experiments.zucchet2022.settings import PAPER
-from metaplax.learners import Inexact, MetaRegularised, Newton
+from metaplax.learners import AbstractMinimiser, Descent, Inexact, MetaRegularised, Newton
 from metaplax.networks import AbstractReadout, EquinoxNetwork, SoftmaxCrossEntropy, SquaredError
 from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Table
@@ -33,6 +34,9 @@ SIZE = 20
 
 DECAY = 0.05
 """Decay of every weight in the problems with real data."""
+
+DESCENT_RATE = 0.1
+"""Learning rate of the descents, at which all three problems converge."""
 
 ESTIMATORS: dict[str, tuple[str, AbstractEstimator]] = {
     "forward": ("contrastive", Contrastive(1.0)),
@@ -50,13 +54,15 @@ class ErrorBound(AbstractExperiment):
     """Relative error of every estimator against the exact meta-gradient.
 
     Arms are named "problem_estimator", with "_miss" and a distance where the inner loop ends at that distance from its
-    solution.
+    solution in a random direction, and with "_steps" and a number where it is a descent of so many steps, from whose
+    end the nudged phase goes on.
 
     Attributes:
         lowest: smallest beta, as a power of ten.
         highest: largest beta, as a power of ten.
         points: number of values of beta, evenly spaced on a logarithmic axis.
         misses: euclidean distances by which the inner loop misses its solution; zero is always added.
+        inner_steps: numbers of steps of a descent that ends before its solution.
         real: whether to use real data besides the quadratic problem, which needs scikit-learn.
     """
 
@@ -75,6 +81,7 @@ class ErrorBound(AbstractExperiment):
     highest: float = 2.0
     points: int = 25
     misses: tuple[float, ...] = (1e-4, 1e-3, 1e-2)
+    inner_steps: tuple[int, ...] = (30, 100, 300)
     real: bool = True
 
     def __post_init__(self):
@@ -87,6 +94,8 @@ class ErrorBound(AbstractExperiment):
             )
         if min(self.misses, default=1) <= 0:
             raise ConfigError(f"misses must be positive, not {self.misses}")
+        if min(self.inner_steps, default=1) < 1 or len(set(self.inner_steps)) < len(self.inner_steps):
+            raise ConfigError(f"inner_steps are different whole numbers from 1 on, not {self.inner_steps}")
 
     @property
     def betas(self) -> tuple[float, ...]:
@@ -94,29 +103,45 @@ class ErrorBound(AbstractExperiment):
         return tuple(float(beta) for beta in np.logspace(self.lowest, self.highest, self.points))
 
     def report_options(self) -> ReportOptions:
-        headline = ("slope", "least_error", "best_beta")
+        headline = ("slope", "least_error", "best_beta", "least_margin")
         return ReportOptions(axis="nudging factor beta", headline=headline, x_values=self.betas)
 
     def describe(self, study: str) -> StudyDescription:
-        problem, miss, estimator = self._arms()[study]
-        variant = f"missed by {miss:g}" if miss else ""
-        return StudyDescription(study, "", ESTIMATORS[estimator][0], PROBLEMS[problem][0], variant)
+        arm = self._arms()[study]
+        return StudyDescription(study, "", ESTIMATORS[arm.estimator][0], PROBLEMS[arm.problem][0], arm.variant)
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
         found = {}
-        for arm, (problem, miss, estimator) in self._arms().items():
-            minimiser = Inexact(Newton(), miss) if miss else Newton()
-            found[arm] = GradientError(PROBLEMS[problem][1], minimiser, ESTIMATORS[estimator][1], self.betas)
+        for name, arm in self._arms().items():
+            estimator = ESTIMATORS[arm.estimator][1]
+            if isinstance(arm.minimiser, Descent):
+                estimator = replace(estimator, nudged=arm.minimiser)
+            found[name] = GradientError(PROBLEMS[arm.problem][1], arm.minimiser, estimator, self.betas)
         return found
 
-    def _arms(self) -> dict[str, tuple[str, float, str]]:
-        """For every arm: the problem, the distance by which the inner loop misses its solution, and the estimator."""
+    def _arms(self) -> dict[str, "Arm"]:
         problems = PROBLEMS if self.real else ("quadratic",)
-        return {
-            f"{problem}_{name}" + (f"_miss{miss:g}".replace(".", "p") if miss else ""): (problem, miss, name)
-            for problem, miss, name in product(problems, (0.0, *self.misses), ESTIMATORS)
+        minimisers: dict[tuple[str, str], AbstractMinimiser] = {("", ""): Newton()}
+        for miss in self.misses:
+            minimisers[f"_miss{miss:g}".replace(".", "p"), f"missed by {miss:g}"] = Inexact(Newton(), miss)
+        found = {
+            f"{problem}_{name}{suffix}": Arm(problem, name, minimiser, variant)
+            for problem, ((suffix, variant), minimiser), name in product(problems, minimisers.items(), ESTIMATORS)
         }
+        for problem, steps in product(problems, self.inner_steps):
+            descent = Descent(optax.sgd(1.0), steps, rate=DESCENT_RATE)
+            found[f"{problem}_forward_steps{steps}"] = Arm(problem, "forward", descent, f"{steps} steps")
+        return found
+
+
+class Arm(NamedTuple):
+    """The problem, the estimator, the minimiser of the inner loop, and how the legend tells it from others."""
+
+    problem: str
+    estimator: str
+    minimiser: AbstractMinimiser
+    variant: str
 
 
 def quadratic() -> Problem:
