@@ -8,7 +8,9 @@ import optax
 import pytest
 
 import metaplax as mp
+from metaplax.learners import PlasticLearner
 from metaplax.networks import SquaredError
+from metaplax.plasticity import Eligibility, Hebb, Rule, shared
 from metaplax.tasks import Episode, Examples, from_arrays, from_function
 
 KEY = jax.random.key(0)
@@ -151,6 +153,10 @@ OF_TIME = r"y must be classes of shape \(examples,\) or \(examples, time\) or re
         (TIMES, np.ones((ROWS, 4, 2)), {"sequences": True}, OF_TIME),
         (TIMES, np.ones((ROWS, 5, 2, 1)), {"sequences": True}, OF_TIME),
         (TIMES, np.ones((ROWS, 5), int), {"sequences": True, "ways": 1}, "ways a vector of them, not int64 of"),
+        (X, CLASSES, {"modulators": np.ones(29)}, r"for the 30 examples of x, not float64 of shape \(29,\)"),
+        (X, CLASSES, {"modulators": np.ones((ROWS, 5, 1))}, r"\(examples, modulators\), for the 30 .* \(30, 5, 1\)"),
+        (X, CLASSES, {"modulators": np.full(ROWS, "a")}, "modulators must be real numbers of shape"),
+        (X, CLASSES, {"modulators": np.full(ROWS, np.nan)}, "modulators of dtype float64 holds something else than"),
     ],
 )  # fmt: skip
 def test_arrays_that_do_not_fit_are_refused(x, y, more, sentence):
@@ -257,3 +263,29 @@ def test_functions_that_draw_no_episode_are_refused(sample, sentence):
 def test_a_number_of_classes_below_one_is_refused():
     with pytest.raises(ValueError, match="classes must be at least 1, not 0"):
         from_function(example_function, 0)
+
+
+def test_recorded_rewards_open_the_gate_of_a_trace():
+    rewards = np.random.default_rng(2).choice([0.0, 1.0, -0.5], ROWS)
+    episode = from_arrays(X / ROWS, CLASSES, support=6, query=4, modulators=rewards).sample(KEY)
+    assert episode.query.modulators is None
+    order = np.rint(np.asarray(episode.support.x)[:, 0] * ROWS).astype(int)
+    assert np.asarray(episode.support.modulators)[:, 0].tolist() == rewards[order].tolist()
+
+    rule = Rule((Eligibility(Hebb(), tau=10.0),), shared([0.1]))
+    learner = PlasticLearner(mp.MLP((4, 3)), rule)
+    learner.check(episode, 3)
+    start = learner.init(KEY)
+    weights, trace = np.asarray(start.weights[0], float), np.zeros((3, 4))
+    for x, reward in zip(np.asarray(episode.support.x), rewards[order], strict=True):
+        post = np.asarray(learner.network.run((jnp.asarray(weights, x.dtype),), jnp.asarray(x)).y[-1])
+        trace = trace * np.exp(-1 / 10) + np.outer(post, x)
+        weights = weights + 0.1 * reward * trace
+    np.testing.assert_allclose(learner.adapt(start, episode.support, KEY).weights[0], weights, rtol=1e-5)
+
+
+def test_signals_of_every_step_of_sequences():
+    gate = np.zeros((ROWS, 5, 2))
+    episode = from_arrays(TIMES, NUMBERS, support=3, query=2, sequences=True, modulators=gate).sample(KEY)
+    assert episode.support.modulators is not None
+    assert episode.support.modulators.shape == (3, 5, 2)

@@ -1,13 +1,14 @@
 """Episodes from data of one's own: from arrays, or from a function that draws them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from metaplax.data.checks import check_finite, check_sizes
 from metaplax.data.images import ArrayLike
@@ -49,7 +50,8 @@ class DrawExamples(eqx.Module):
             # Examples of the chosen classes come first, still in random order.
             order = order[jnp.argsort(~jnp.isin(self.examples.y[order], chosen), stable=True)]
         support, query = self.sizes
-        return Episode(self.examples.take(order[:support]), self.examples.take(order[support : support + query]))
+        scored = replace(self.examples.take(order[support : support + query]), modulators=None)
+        return Episode(self.examples.take(order[:support]), scored)
 
 
 def from_arrays(
@@ -61,6 +63,7 @@ def from_arrays(
     classes: int | None = None,
     ways: int | None = None,
     sequences: bool = False,
+    modulators: ArrayLike | None = None,
 ) -> AbstractTask:
     """A distribution of episodes from arrays: each holds different examples of them, drawn at random in random order.
 
@@ -74,6 +77,10 @@ def from_arrays(
         ways: classes per episode, drawn anew in each, with random numbers of examples; by default no choice is made.
         sequences: whether ``x`` has shape ``(examples, time, ...)``. Then ``y`` may also have shape ``(examples,
             time)`` for classes, or ``(examples, time, outputs)`` for numbers.
+        modulators: recorded signals that plastic learners broadcast to all synapses, such as the reward of each
+            example, in place of those that a modulator makes: finite numbers of shape ``(examples,)`` or ``(examples,
+            modulators)``; for sequences that are learned from step by step, ``(examples, time, modulators)``. Examples
+            that are scored have none.
 
     Raises:
         ValueError: shapes, types or values are not as above, or more is asked for than there is.
@@ -101,8 +108,25 @@ def from_arrays(
         raise ValueError(f"y must be {expected}, not {targets.dtype} of shape {targets.shape}")
     outputs = None if numbers else _number_of_classes(targets, classes)
     labels = None if ways is None else _labels(targets, ways, support + query)
-    examples = Examples(jnp.asarray(inputs, dtype), jnp.asarray(targets, dtype if numbers else jnp.int32))
+    examples = Examples(
+        jnp.asarray(inputs, dtype), jnp.asarray(targets, dtype if numbers else jnp.int32),
+        modulators=None if modulators is None else _signals(modulators, inputs, sequences=sequences),
+    )  # fmt: skip
     return OwnEpisodes(DrawExamples(examples, labels, ways or 0, (support, query)), outputs)
+
+
+def _signals(modulators: ArrayLike, inputs: np.ndarray, *, sequences: bool) -> Float[Array, "examples ..."]:
+    found = np.asarray(modulators)
+    found = found[:, None] if found.ndim == 1 else found
+    expected = [inputs.shape[:1], *([inputs.shape[:2]] if sequences else [])]
+    if found.dtype.kind not in "biuf" or found.shape[:-1] not in expected or 0 in found.shape:
+        more = " or (examples, time, modulators)" if sequences else ""
+        raise ValueError(
+            f"modulators must be real numbers of shape (examples,) or (examples, modulators){more}, for the"
+            f" {len(inputs)} examples of x, not {found.dtype} of shape {np.shape(modulators)}"
+        )
+    check_finite("modulators", found)
+    return jnp.asarray(found, jnp.result_type(float))
 
 
 def _number_of_classes(y: np.ndarray, classes: int | None) -> int:
