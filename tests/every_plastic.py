@@ -31,11 +31,14 @@ from metaplax.networks import (
     Conv,
     Dense,
     FastSigmoid,
+    Instant,
+    Layer,
     LeakyReadout,
     Local,
     Recurrent,
     Sequential,
     SquaredError,
+    Summed,
     Tanh,
 )
 from metaplax.plasticity import (
@@ -44,15 +47,19 @@ from metaplax.plasticity import (
     AbstractTerm,
     Eligibility,
     ErrorHebb,
+    Fluctuation,
+    FluctuationPolynomial,
     Hebb,
     MLPTerm,
     NeuronOja,
     Oja,
     PseudoGradient,
     Rule,
+    Scaled,
     SynapticScaling,
     Taught,
     Traced,
+    WeightDecay,
     monomials,
     shared,
 )
@@ -77,8 +84,10 @@ def _rates(leak) -> Sequential:
 
 NETWORKS: dict[str, AbstractPlasticNetwork] = {
     "MLP": MLP((3, 4, 3)),
-    "MLP with biases": MLP((3, 4, 3), Tanh(), bias=True),
     "convolutional": Sequential(Conv(IMAGE, 2, 2, Tanh(), bias=True), Dense(PATCHES, 3)),
+    "fast beside slow synapses, summed": Sequential(
+        Dense(3, 4, Tanh(), bias=True, fast=True), Layer(Summed(inputs=4, outputs=3, bias=True), Instant())
+    ),
     "locally connected": Sequential(Local(IMAGE, 2, 2, Tanh(), bias=True), Dense(PATCHES, 3)),
     "rate RNN, leak of potential": _rates("potential"),
     "rate RNN, leak of activity": _rates("activity"),
@@ -125,6 +134,11 @@ RULES: dict[str, Callable[[], Rule]] = {
     "MLP": lambda: Rule((MLPTerm(width=3, key=KEY),), shared([1.0])).hold("mlp"),
     "synaptic scaling": lambda: _rule(SynapticScaling(0.4, 4.0)),
     "taught Oja": lambda: _rule(Taught(NeuronOja())),
+    "fluctuations": lambda: _rule(
+        Fluctuation(3.0, after=0), Traced(Fluctuation(2.0, post_only=True, after=0), post=2.0)
+    ),
+    "polynomial": lambda: _rule(FluctuationPolynomial(0.1 + jnp.eye(2), after=0)),
+    "scaled, decay": lambda: _rule(Scaled(Hebb(), 0.5), WeightDecay()),
 }
 MODULATED = ("eligibility × reward",)
 EXAMPLE, STEP, MINIBATCH = TIMES = ("after an example", "at every step", "minibatch")

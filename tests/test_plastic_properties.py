@@ -131,7 +131,14 @@ def assert_close(found, expected) -> None:
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
-    "name", ["MLP with biases", "convolutional", "locally connected", "rate RNN, leak of activity", "ALIF RNN"]
+    "name",
+    [
+        "fast beside slow synapses, summed",
+        "convolutional",
+        "locally connected",
+        "rate RNN, leak of activity",
+        "ALIF RNN",
+    ],
 )
 def test_a_batch_of_one_is_a_single_example(name):
     network = NETWORKS[name]
