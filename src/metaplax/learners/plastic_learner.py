@@ -190,7 +190,7 @@ class PlasticLearner(AbstractInvertibleLearner):
             asked, after = jax.vmap(learn)(example, jax.random.split(key, count))
             asked = tuple(tuple(total(update, count) for update in updates) for updates in asked)
             # What lasts is one for all examples: the mean of what each makes of it.
-            after = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0).astype(leaf.dtype), after)
+            after = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), after)
         else:
             asked, after = self._learn(state, example, key)
         largest = state.largest or (None,) * len(asked)
