@@ -31,6 +31,10 @@ KINDS = {
     "spiking": ("zucchet2022/spiking-sinusoid", *SMOKE),
     "few shots": ("zucchet2022/fewshot-omniglot", "--data", "glyphs", *SMOKE, "--arms", "fomaml", "scratch"),
     "wheel bandit": ("zucchet2022/wheel-bandit", *SMOKE, "--players", "maml", "lin_greedy", "--deltas", "0.5"),
+    "reward": ("miconi2017/dnms", *SMOKE, "--examples", "80"),
+    "meta-learned reward": ("maoutsa2025/dnms", *SMOKE),
+    "familiarity": ("tyulmankov2022/curriculum", *SMOKE, "--updates", "200"),
+    "recordings": ("mehta2024/oja", *SMOKE),
 }
 """A small run of every kind of study, on data that are built in."""
 SWEEP = ("quickstart", *SMOKE, "--l1", "0", "1", "--seeds", "2")

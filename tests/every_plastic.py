@@ -44,15 +44,19 @@ from metaplax.plasticity import (
     AbstractTerm,
     Eligibility,
     ErrorHebb,
+    Fluctuation,
+    FluctuationPolynomial,
     Hebb,
     MLPTerm,
     NeuronOja,
     Oja,
     PseudoGradient,
     Rule,
+    Scaled,
     SynapticScaling,
     Taught,
     Traced,
+    WeightDecay,
     monomials,
     shared,
 )
@@ -125,6 +129,11 @@ RULES: dict[str, Callable[[], Rule]] = {
     "MLP": lambda: Rule((MLPTerm(width=3, key=KEY),), shared([1.0])).hold("mlp"),
     "synaptic scaling": lambda: _rule(SynapticScaling(0.4, 4.0)),
     "taught Oja": lambda: _rule(Taught(NeuronOja())),
+    "fluctuations": lambda: _rule(
+        Fluctuation(3.0, after=0), Traced(Fluctuation(2.0, post_only=True, after=0), post=2.0)
+    ),
+    "polynomial": lambda: _rule(FluctuationPolynomial(0.1 + jnp.eye(2), after=0)),
+    "scaled, decay": lambda: _rule(Scaled(Hebb(), 0.5), WeightDecay()),
 }
 MODULATED = ("eligibility × reward",)
 EXAMPLE, STEP, MINIBATCH = TIMES = ("after an example", "at every step", "minibatch")

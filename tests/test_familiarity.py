@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import metaplax as mp
-from metaplax.analysis import AddressedMemory
+from metaplax.analysis import AddressedMemory, anti_hebbian
 from metaplax.estimators import ForwardMode, Reverse, Reversible
 from metaplax.experiments.base import ConfigError
-from metaplax.experiments.tyulmankov2022.closed_form import ClosedForm, addressed, anti_hebbian
+from metaplax.experiments.tyulmankov2022.closed_form import ClosedForm, addressed
 from metaplax.experiments.tyulmankov2022.familiarity_streams import Curriculum, OneInterval, WhichTerms
 from metaplax.experiments.tyulmankov2022.model import hebbff, network, optimizer, strengths
 from metaplax.learners import PlasticLearner, split

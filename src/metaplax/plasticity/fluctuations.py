@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from metaplax.plasticity.memory import AbstractMemoryTerm
 from metaplax.plasticity.signals import Signals
 from metaplax.plasticity.terms import AbstractTerm
 from metaplax.plasticity.updates import Outer, Sum
 
-Mean = tuple[Float[Array, " post"], Int[Array, ""]]
+Mean = tuple[Float[Array, " post"], Float[Array, ""]]
 """Running mean of the potential of every post-synaptic neuron, and the number of steps of the sequence so far."""
 
 
@@ -45,7 +45,8 @@ class AbstractFluctuation(AbstractMemoryTerm):
             )
 
     def init(self, post: int, pre: int) -> Mean:
-        return jnp.zeros(post), jnp.zeros((), jnp.int32)
+        # A whole number would have no derivative that estimators can add up, nor a mean over a batch.
+        return jnp.zeros(post), jnp.zeros(())
 
     def lasting(self, memory: Mean) -> Float[Array, " post"]:
         return memory[0]

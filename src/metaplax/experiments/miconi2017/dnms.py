@@ -91,13 +91,9 @@ class NonMatch(AbstractExperiment):
         self.require_positive("examples", "block", "neurons", "dt")
         self.require_not_negative("silent")
         if self.block % TYPES or self.examples % self.block:
-            raise ConfigError(
-                f"examples must be a multiple of block, and block one of {TYPES}, not {self.examples} and {self.block}"
-            )
+            raise ConfigError(f"block must be a multiple of {TYPES} that divides {self.examples}, not {self.block}")
         if self.dt > 15:
-            raise ConfigError(
-                f"steps of {self.dt} ms are too coarse for neurons with a time constant of 30 ms: 15 at most"
-            )
+            raise ConfigError(f"steps of {self.dt} ms are too coarse for a time constant of 30 ms: 15 at most")
 
     def report_options(self) -> ReportOptions:
         return ReportOptions(5, f"{self.block} trials", headline=("error", "criterion", "reached"))
@@ -106,9 +102,7 @@ class NonMatch(AbstractExperiment):
         """The task."""
         if self.task == "integration":
             kicks = Perturbations(self.neurons, 30.0 / self.dt, 0.003 * self.dt, tau=30.0 / self.dt)
-            return SelectiveIntegration(
-                examples=TYPES, steps=700 // self.dt, duration=500 // self.dt, perturbations=kicks
-            )
+            return SelectiveIntegration(TYPES, steps=700 // self.dt, duration=500 // self.dt, perturbations=kicks)
         times = {
             "nonmatch": (1000, 200, (199, 199)),
             "long_delay": (2000, 400, (999, 999), 0.1),

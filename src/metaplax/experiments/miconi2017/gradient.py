@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from metaplax.data import ImageSet
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
 from metaplax.experiments.miconi2017.dnms import PAPER
 from metaplax.experiments.presets import load_presets
-from metaplax.experiments.studies.trials import conduct_trials
+from metaplax.experiments.studies.measured import Measured
 from metaplax.networks import RateNetwork, TargetLevels
 from metaplax.plasticity import Fluctuation, NodePerturbation, Signals
 from metaplax.plasticity.applied import over_sequence
-from metaplax.runs import ReportOptions, fingerprint
+from metaplax.runs import ReportOptions
 
 STEPS, SHOWN, SCORED, PULSE = 300, 100, 200, 210
 """Of a trial: steps in all, of the input, before the score, before the perturbation."""
@@ -43,7 +43,7 @@ def eligibility(term: Fluctuation | NodePerturbation, signals: Signals, steps: i
 
 
 @dataclass(frozen=True)
-class Agreement(AbstractStudy):
+class Agreement:
     """Correlation of an eligibility, times what the perturbation did to the error, with that of node perturbation.
 
     Attributes:
@@ -58,27 +58,13 @@ class Agreement(AbstractStudy):
     neurons: int
     pairs: int
 
-    @property
-    def steps(self) -> int:
-        return 1
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{self.pairs} pairs, {self.neurons} neurons, up to {self.until} of {fingerprint(self.term)}"
-
-    def check(self) -> None: ...
-
-    def conduct(self, conditions: Conditions) -> None:
-        def one_trial(given: PyTree, row: Array, state: Array, key: Key[Array, ""]) -> PyTree:
-            del given, row
-            network = RateNetwork(INPUTS, self.neurons, readout=TargetLevels())
-            weights = network.init(jax.random.fold_in(key, 0))
-            ours, exact = jax.lax.map(lambda key: self._pair(network, weights, key), jax.random.split(key, self.pairs))
-            same = jnp.mean(jnp.sign(ours) == jnp.sign(exact), dtype=ours.dtype)
-            return state, {"correlation": jnp.corrcoef(ours, exact)[0, 1], "same_sign": same}
-
-        conduct_trials(conditions, one_trial, (), jnp.zeros(conditions.trials), 1)
-        conditions.recorder.finish(1, {})
+    def __call__(self, given: tuple[()], key: Key[Array, ""]) -> dict[str, Array]:
+        del given
+        network = RateNetwork(INPUTS, self.neurons, readout=TargetLevels())
+        weights = network.init(jax.random.fold_in(key, 0))
+        ours, exact = jax.lax.map(lambda key: self._pair(network, weights, key), jax.random.split(key, self.pairs))
+        same = jnp.mean(jnp.sign(ours) == jnp.sign(exact), dtype=ours.dtype)
+        return {"correlation": jnp.corrcoef(ours, exact)[0, 1], "same_sign": same}
 
     def _pair(self, network: RateNetwork, weights: PyTree, key: Key[Array, ""]) -> tuple[Array, Array]:
         """The estimates of one synapse of the output neuron, by this eligibility and by node perturbation."""
@@ -134,4 +120,4 @@ class Gradient(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
-        return {arm: Agreement(*ARMS[arm][1:], self.neurons, self.pairs) for arm in self.arms}
+        return {arm: Measured(Agreement(*ARMS[arm][1:], self.neurons, self.pairs)) for arm in self.arms}

@@ -9,20 +9,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Key
 
-from metaplax.analysis import AddressedMemory, Published
+from metaplax.analysis import AddressedMemory, Published, novelties
 from metaplax.data import ImageSet
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load, config_errors
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
 from metaplax.experiments.presets import load_presets, load_tables
+from metaplax.experiments.studies.measured import Measured
 from metaplax.experiments.studies.meta_training import Untrained
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.experiments.studies.trials import conduct_trials, size_of
 from metaplax.experiments.tyulmankov2022.model import PAPER, learner
 from metaplax.learners import PlasticLearner, freeze
 from metaplax.networks import BinaryCrossEntropy, Full, Heaviside, Instant, Layer, Sequential, Summed
 from metaplax.plasticity import Outer, WeightDecay, term
-from metaplax.runs import ReportOptions, StudyDescription, fingerprint
+from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Examples, Familiarity
 
 
@@ -38,7 +38,7 @@ def addressed(memory: AddressedMemory) -> PlasticLearner:
     )
     is_stored = np.arange(size) >= bits
     store = term("stored", lambda s: Outer(s.post, jnp.where(is_stored, s.pre, 0.0)), "yₗ xₗ₋₁ᵀ")
-    made = learner(network, (store, WeightDecay()), (-1.0, 1 - memory.decay))
+    made = learner(network, (store, WeightDecay()), -1.0, 1 - memory.decay)
     signs = np.asarray(list(product((-1.0, 1.0), repeat=bits)))
     bias = np.full((units, 1), memory.bias)
     slow = memory.stored * np.concatenate([signs, np.zeros((units, memory.stored)), bias], axis=1)
@@ -46,60 +46,25 @@ def addressed(memory: AddressedMemory) -> PlasticLearner:
     return freeze(eqx.tree_at(lambda it: it.start, made, weights), lambda it: it.start)
 
 
-def anti_hebbian(weight: Float[Array, "n n"], x: Float[Array, " n"], rate: float) -> tuple[Array, Array]:
-    """One item of the network of Bogacz & Brown: the weights after it, and how novel it was.
-
-    The half of the units with the largest input is active; the rows of the weights have mean 0 and a sum of squares of
-    1. It is novel to the extent that active units have more input than the others.
-    """
-    h = weight @ x
-    active = h > jnp.median(h)
-    weight = weight - rate / len(h) * jnp.outer(active.astype(h.dtype), x)
-    weight = weight - jnp.mean(weight, axis=1, keepdims=True)
-    weight = weight / (jnp.std(weight, axis=1, keepdims=True) * len(h) ** 0.5)
-    return weight, jnp.sum(jnp.where(active, h, -h))
-
-
 @dataclass(frozen=True)
-class Overwritten(AbstractStudy):
+class Overwritten:
     """The network of Bogacz & Brown sees a stream; as many items as are familiar are called so, the least novel ones.
 
     Attributes:
-        task: streams.
         rate: size of a change of the weights.
     """
 
-    task: Familiarity
     rate: float
 
-    @property
-    def steps(self) -> int:
-        return 1
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{fingerprint(self.task)} {self.rate}"
-
-    def check(self) -> None: ...
-
-    def memory(self, trials: int) -> int:
-        return trials * size_of(lambda: self.task.sample(jax.random.key(0)))
-
-    def conduct(self, conditions: Conditions) -> None:
-        def one_trial(task, index, state, key):
-            weight_key, task_key = jax.random.split(key)
-            stream: Examples = task.sample(task_key).support
-            weight = jax.random.normal(weight_key, (task.inputs, task.inputs)) / task.inputs**0.5
-            novelty = jax.lax.scan(lambda w, x: anti_hebbian(w, x, self.rate), weight, stream.x)[1]
-            is_familiar = stream.y[:, 0] > 0
-            rank = jnp.argsort(jnp.argsort(novelty))
-            said = rank < jnp.sum(is_familiar)
-            rate_among = lambda those: jnp.sum(said & those) / jnp.sum(those)  # noqa: E731
-            rates = {"true_positive_rate": rate_among(is_familiar), "false_positive_rate": rate_among(~is_familiar)}
-            return state, {"accuracy": jnp.mean(said == is_familiar, dtype=float), **rates}
-
-        conduct_trials(conditions, one_trial, self.task, jnp.zeros(conditions.trials), 1)
-        conditions.recorder.finish(1, {})
+    def __call__(self, task: Familiarity, key: Key[Array, ""]) -> dict[str, Array]:
+        weight_key, task_key = jax.random.split(key)
+        stream: Examples = task.sample(task_key).support
+        weight = jax.random.normal(weight_key, (task.inputs, task.inputs)) / task.inputs**0.5
+        is_familiar = stream.y[:, 0] > 0
+        said = jnp.argsort(jnp.argsort(novelties(weight, stream.x, self.rate))) < jnp.sum(is_familiar)
+        rate_among = lambda those: jnp.sum(said & those) / jnp.sum(those)  # noqa: E731
+        rates = {"true_positive_rate": rate_among(is_familiar), "false_positive_rate": rate_among(~is_familiar)}
+        return {"accuracy": jnp.mean(said == is_familiar, dtype=float), **rates}
 
 
 @dataclass(frozen=True)
@@ -171,5 +136,5 @@ class ClosedForm(AbstractExperiment):
                 found[name] = Transfer(name, Untrained(made), made, task, 1)
             for length in self.lengths:
                 task = Familiarity(self.inputs, self.rival_interval, length)
-                found[f"bogacz.T{length}"] = Overwritten(task, self.rate)
+                found[f"bogacz.T{length}"] = Measured(Overwritten(self.rate), task)
         return found

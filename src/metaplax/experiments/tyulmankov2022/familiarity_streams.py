@@ -13,8 +13,8 @@ from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load, config_errors
 from metaplax.experiments.presets import load_presets, load_tables
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.experiments.tyulmankov2022.model import DECAY, PAPER, STRENGTH, hebbff, learner, network
-from metaplax.experiments.tyulmankov2022.stages import Stages
+from metaplax.experiments.studies.until_solved import Levels, UntilSolved
+from metaplax.experiments.tyulmankov2022.model import PAPER, drawn, hebbff, learner, network, optimizer, strengths
 from metaplax.learners import PlasticLearner
 from metaplax.plasticity import BCM, AbstractTerm, Hebb, NeuronOja, SynapticScaling, Traced, WeightDecay
 from metaplax.runs import ReportOptions, StudyDescription
@@ -31,7 +31,7 @@ TERMS: dict[str, Callable[[], tuple[AbstractTerm, ...]]] = {
     "pre_trace": lambda: (Traced(Hebb(), pre=2.0), WeightDecay()),
     "pool": lambda: (Hebb(), WeightDecay(), NeuronOja(), BCM(), SynapticScaling(), Traced(Hebb(), post=2.0)),
 }
-"""Every arm with its terms. The first term starts as anti-Hebbian as HebbFF does, and all but the decay at zero."""
+"""Every arm with its terms."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +69,26 @@ class AbstractFamiliarity(AbstractExperiment):
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
+        (first, last), trained, tested = self.span(), {}, {}
         with config_errors():
-            trainings = {arm: self.training(arm) for arm in self.labels_of_arms()}
-            found: dict[str, AbstractStudy] = dict(trainings)
-            for arm, training in trainings.items():
+            for arm, made in self.learners().items():
+                inputs, levels = made.network.inputs[0], Levels("interval", first, last)
+                task, adam = Familiarity(inputs, first, max(200, 20 * last)), optimizer(made, self.rate)
+                trained[arm] = UntilSolved(
+                    made, task, adam, levels, self.updates, Familiarity.after, drawn, told=strengths
+                )
                 for interval in self.test_intervals:
-                    task = Familiarity(training.task.inputs, interval, max(self.items, 20 * interval))
-                    found[f"{arm}.R{interval}"] = Transfer(arm, training, training.learner, task, 1)
-        return found
-
-    def stages(self, learner: PlasticLearner, first: int, last: int) -> Stages:
-        """Meta-training of a learner from one interval to another, on streams of at least 200 items."""
-        task = Familiarity(learner.network.inputs[0], first, max(200, 20 * last))
-        return Stages(learner, task, first, last, self.rate, self.updates)
+                    task = Familiarity(inputs, interval, max(self.items, 20 * interval))
+                    tested[f"{arm}.R{interval}"] = Transfer(arm, trained[arm], made, task, 1)
+        return trained | tested
 
     @abstractmethod
-    def labels_of_arms(self) -> Sequence[str]:
-        """Names of the arms that are run."""
+    def span(self) -> tuple[int, int]:
+        """The first and the last interval of meta-training."""
 
     @abstractmethod
-    def training(self, arm: str) -> Stages:
-        """Meta-training of one arm."""
+    def learners(self) -> dict[str, PlasticLearner]:
+        """The learner of every arm."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +122,11 @@ class OneInterval(AbstractFamiliarity):
         found = known.get(f"{self.inputs}_{self.hidden}_{self.interval}", {})
         return {name: Published(float(value), "stored networks of the paper") for name, value in found.items()}
 
-    def labels_of_arms(self) -> Sequence[str]:
-        return self.arms
+    def span(self) -> tuple[int, int]:
+        return self.interval, self.interval
 
-    def training(self, arm: str) -> Stages:
-        made = hebbff(network(self.inputs, self.hidden), SIGNS[arm])
-        return self.stages(made, self.interval, self.interval)
+    def learners(self) -> dict[str, PlasticLearner]:
+        return {arm: hebbff(network(self.inputs, self.hidden), SIGNS[arm]) for arm in self.arms}
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
@@ -166,9 +164,7 @@ class Curriculum(AbstractFamiliarity):
         super().__post_init__()
         self.require_positive("longest")
         if not self.inputs or len(self.inputs) != len(self.hidden) or min(*self.inputs, *self.hidden) < 1:
-            raise ConfigError(
-                f"inputs and hidden say the sizes of the same networks, not {self.inputs} and {self.hidden}"
-            )
+            raise ConfigError(f"inputs and hidden are the sizes of the same networks, not {self.inputs}, {self.hidden}")
 
     def report_options(self) -> ReportOptions:
         headline, scanned = ("interval", "updates", "accuracy"), "synapses (inputs times hidden units)"
@@ -185,17 +181,14 @@ class Curriculum(AbstractFamiliarity):
 
     def published_values(self) -> Mapping[str, Published]:
         known = load_tables(__file__, "published.toml", "curriculum") if self.uniform else {}
-        return {
-            f"interval.{arm}": Published(float(known[arm]), "stored networks of the paper")
-            for arm in self.sizes()
-            if arm in known
-        }
+        arms = known.keys() & self.sizes()
+        return {f"interval.{arm}": Published(float(known[arm]), "stored networks of the paper") for arm in arms}
 
-    def labels_of_arms(self) -> Sequence[str]:
-        return list(self.sizes())
+    def span(self) -> tuple[int, int]:
+        return 1, self.longest
 
-    def training(self, arm: str) -> Stages:
-        return self.stages(hebbff(network(*self.sizes()[arm], self.uniform)), 1, self.longest)
+    def learners(self) -> dict[str, PlasticLearner]:
+        return {arm: hebbff(network(*size, self.uniform)) for arm, size in self.sizes().items()}
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
         final = {row["study"]: np.asarray(row["interval"], float) for row in rows if row.get("final")}
@@ -232,11 +225,9 @@ class WhichTerms(AbstractFamiliarity):
         self.require_positive("inputs", "hidden", "longest")
         self.require_some("arms", self.labels)
 
-    def labels_of_arms(self) -> Sequence[str]:
-        return self.arms
+    def span(self) -> tuple[int, int]:
+        return 1, self.longest
 
-    def training(self, arm: str) -> Stages:
-        terms = TERMS[arm]()
-        initial = [DECAY if isinstance(term, WeightDecay) else 0.0 for term in terms]
-        initial[0] = -STRENGTH / self.inputs
-        return self.stages(learner(network(self.inputs, self.hidden), terms, initial), 1, self.longest)
+    def learners(self) -> dict[str, PlasticLearner]:
+        size = self.inputs, self.hidden
+        return {arm: learner(network(*size), TERMS[arm]()) for arm in self.arms}

@@ -35,8 +35,15 @@ def network(inputs: int, hidden: int, uniform: bool = False) -> Sequential:
     return Sequential(first, last, readout=BinaryCrossEntropy(), drawn="normal")
 
 
-def learner(network: Sequential, terms: Sequence[AbstractTerm], initial: Sequence[float]) -> PlasticLearner:
-    """A network whose fast synapses change by a sum of terms, scored on the answers that it gives along a stream."""
+def learner(
+    network: Sequential, terms: Sequence[AbstractTerm], first: float | None = None, decay: float = DECAY
+) -> PlasticLearner:
+    """A network whose fast synapses change by a sum of terms, scored on the answers that it gives along a stream.
+
+    The first term has the coefficient ``first``, by default that of HebbFF, decays have ``decay``, and others zero.
+    """
+    first = -STRENGTH / network.inputs[0] if first is None else first
+    initial = [first, *(decay if isinstance(term, WeightDecay) else 0.0 for term in terms[1:])]
     fast = network.fast_connections
     active = tuple((number in fast,) * len(terms) for number in range(len(network.connections)))
     rule = Rule(tuple(terms), shared(initial), active)
@@ -46,11 +53,10 @@ def learner(network: Sequential, terms: Sequence[AbstractTerm], initial: Sequenc
 
 def hebbff(network: Sequential, sign: int = 0) -> PlasticLearner:
     """HebbFF: a Hebbian term and a decay; ``sign`` is that of ``eta``, and 0 leaves it free to change from minus."""
-    strength = STRENGTH / network.inputs[0]
     if sign == 0:
-        return learner(network, (Hebb(), WeightDecay()), (-strength, DECAY))
-    term = Scaled(Hebb(), strength)
-    made = learner(network, (term, WeightDecay()), (float(sign), DECAY))
+        return learner(network, (Hebb(), WeightDecay()))
+    term = Scaled(Hebb(), STRENGTH / network.inputs[0])
+    made = learner(network, (term, WeightDecay()), float(sign))
     return eqx.tree_at(lambda it: it.rule, made, made.rule.hold(term.name))
 
 
