@@ -56,7 +56,7 @@ class Choices(AbstractInference):
     presets = load_presets(__file__, "choices")
 
     trials: int = 5
-    meta_steps: int = 800
+    meta_steps: int = 2400
     rate: float = 5e-3
     optimizer: Literal["full-matrix", "adam"] = "adam"
     penalty: float = 0.03

@@ -33,12 +33,15 @@ class AbstractOja(AbstractInference):
         trajectories: how many experiments the rule is inferred from.
         steps: steps of each.
         weight_sd: standard deviation of the initial weights.
+        hide_inputs: whether inputs are recorded in part, too, and what was not recorded is replaced by other draws, as
+            published; if not, all inputs are known and output neurons alone are missing.
     """
 
     neurons: int = 20
     trajectories: int = 20
     steps: int = 50
     weight_sd: float = 0.1
+    hide_inputs: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -56,8 +59,9 @@ class AbstractOja(AbstractInference):
     def recordings(self, noise: float, recorded: float, steps: int, *, held_out: bool = False) -> Simulations:
         """Simulated experiments; those that are held out are recorded in full and without noise."""
         seen = self.neurons if held_out else max(1, round(recorded * self.neurons))
+        known = seen if self.hide_inputs else self.neurons
         layer = RecordedLayer(
-            self.learner("taylor", is_teacher=True), steps, self.weight_sd, 0.0 if held_out else noise, (seen, seen)
+            self.learner("taylor", is_teacher=True), steps, self.weight_sd, 0.0 if held_out else noise, (known, seen)
         )
         count = self.held_out if held_out else self.trajectories
         return Simulations(layer, count, "held out" if held_out else "fitted")
