@@ -61,7 +61,7 @@ class AbstractOja(AbstractInference):
         seen = self.neurons if held_out else max(1, round(recorded * self.neurons))
         known = seen if self.hide_inputs else self.neurons
         layer = RecordedLayer(
-            self.learner("taylor", is_teacher=True), steps, self.weight_sd, 0.0 if held_out else noise, (known, seen)
+            self.learner("taylor", is_teacher=True), steps, self.weight_sd, 0.0 if held_out else noise, (seen, known)
         )
         count = self.held_out if held_out else self.trajectories
         return Simulations(layer, count, "held out" if held_out else "fitted")
