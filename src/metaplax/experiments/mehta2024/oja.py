@@ -94,7 +94,7 @@ class OjaRecovery(AbstractOja):
     }
     presets = load_presets(__file__, "oja")
 
-    trials: int = 3
+    trials: int = 5
     families: tuple[str, ...] = FAMILIES
     noise: float = 0.0
     recorded: float = 1.0
