@@ -13,10 +13,10 @@ import metaplax as mp
 from metaplax.analysis import AddressedMemory, anti_hebbian
 from metaplax.estimators import ForwardMode, Reverse, Reversible
 from metaplax.experiments.base import ConfigError
-from metaplax.experiments.tyulmankov2022.closed_form import ClosedForm, addressed
+from metaplax.experiments.tyulmankov2022.closed_form import ClosedForm
 from metaplax.experiments.tyulmankov2022.familiarity_streams import Curriculum, OneInterval, WhichTerms
-from metaplax.experiments.tyulmankov2022.model import hebbff, network, optimizer, strengths
-from metaplax.learners import PlasticLearner, split
+from metaplax.experiments.tyulmankov2022.model import optimizer, strengths
+from metaplax.learners import AddressedFamiliarity, HebbFF, PlasticLearner, split
 from metaplax.networks import BinaryCrossEntropy, Dense, Full, Instant, Layer, Sequential, Summed, Tanh
 from metaplax.plasticity import Hebb, Scaled, Signals
 from metaplax.tasks import Examples, Familiarity
@@ -45,7 +45,7 @@ def by_hand(learner, stream):
 
 @pytest.fixture(scope="module")
 def learner():
-    return hebbff(network(INPUTS, HIDDEN))
+    return HebbFF(INPUTS, HIDDEN)
 
 
 @pytest.mark.parametrize("interval", [1, 7])
@@ -121,9 +121,9 @@ def test_meta_parameters_are_counted_as_published():
         return sum(leaf.size for leaf in jax.tree.leaves(split(learner)[0]))
 
     n, d = HIDDEN, INPUTS
-    assert count(hebbff(network(d, n))) == n * d + 2 * n + 1 + 2
-    assert count(hebbff(network(d, n, uniform=True))) == n * d + 5
-    assert np.all(hebbff(network(d, n)).resample(KEY).start[1] == 0)
+    assert count(HebbFF(d, n)) == n * d + 2 * n + 1 + 2
+    assert count(HebbFF(d, n, uniform=True)) == n * d + 5
+    assert np.all(HebbFF(d, n).resample(KEY).start[1] == 0)
 
 
 def test_without_plasticity_nothing_is_known(learner):
@@ -134,7 +134,7 @@ def test_without_plasticity_nothing_is_known(learner):
 
 
 def test_the_meta_gradient_is_that_of_finite_differences(x64):
-    learner = hebbff(network(INPUTS, HIDDEN))
+    learner = HebbFF(INPUTS, HIDDEN)
     learner = eqx.tree_at(lambda it: it.rule.coefficients.values, learner, jnp.array([-0.6, 0.2]))
     episode = Familiarity(INPUTS, 2, 50).sample(KEY)
 
@@ -195,7 +195,7 @@ def test_every_way_to_learn_is_scored_before_it_learns(when):
 
 
 def test_the_decay_stays_a_fraction_and_a_held_sign_stays():
-    made = hebbff(network(INPUTS, HIDDEN), -1)
+    made = HebbFF(INPUTS, HIDDEN, -1)
     outer, parameters = optimizer(made, 0.5), split(made)[0]
     state = outer.init(parameters)
     up = jax.tree.map(lambda leaf: jnp.full_like(leaf, -1.0), parameters)
@@ -255,7 +255,7 @@ def test_the_idealised_memory_has_the_published_constants():
 
 def test_one_unit_is_addressed_and_the_simulation_keeps_to_the_formula():
     memory = AddressedMemory(50, 6)
-    made = addressed(memory)
+    made = AddressedFamiliarity(memory.address, memory.stored, memory.decay, memory.bias)
     x = jax.random.rademacher(KEY, (56,), float)
     inputs = np.sort(made.start[0][:, :56] @ x)
     assert inputs[-1] == 50 * 6
@@ -297,3 +297,8 @@ def test_bad_experiments_are_refused(kind, fields, said):
 def test_streams_too_short_for_an_interval_are_refused():
     with pytest.raises(ConfigError, match="in a stream of 50 items"):
         replace(ClosedForm(), items=50).studies(NOTHING, lambda name: NOTHING)
+
+
+def test_a_sign_belongs_to_the_hebbian_term():
+    with pytest.raises(ValueError, match="a sign, -1, 0 or 1, is that of HebbFF's own"):
+        HebbFF(INPUTS, HIDDEN, -1, terms=(Hebb(),))

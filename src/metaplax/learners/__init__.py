@@ -19,6 +19,7 @@ from metaplax.learners.energy.newton import Inexact, Newton
 from metaplax.learners.energy.spiking_learner import SpikingLearner
 from metaplax.learners.energy.synapses import ComplexSynapse, MetaRegularised
 from metaplax.learners.equinox_modules import from_equinox, into_equinox
+from metaplax.learners.familiarity import AddressedFamiliarity, HebbFF
 from metaplax.learners.feedback_plasticity import FeedbackPlasticity
 from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.learners.online_gradient import OnlineGradient
@@ -29,10 +30,10 @@ from metaplax.learners.trainable import freeze, join, split, trainable, with_tra
 
 __all__ = [
     "BPTT", "AbstractEnergyLearner", "AbstractInnerGradient", "AbstractInnerStep", "AbstractInvertibleLearner",
-    "AbstractLearner", "AbstractMinimiser", "AbstractNetworkLearner", "ComplexSynapse", "Descent", "EProp",
-    "EnergyState", "FeedbackPlasticity", "GainModulation", "IncompatibleError", "Inexact", "InnerStep", "LocalRule",
-    "Loop", "MetaRegularised", "Modulation", "Newton", "NudgedEnergy", "OnlineGradient", "OnlinePlasticity",
-    "PlasticLearner", "PlasticState", "PlasticityOptimizer", "SpikingLearner", "Traces", "eprop_traces", "freeze",
-    "from_equinox", "into_equinox", "join", "plain_loop", "plasticity_optimizer", "split", "trainable",
-    "with_trainable",
+    "AbstractLearner", "AbstractMinimiser", "AbstractNetworkLearner", "AddressedFamiliarity", "ComplexSynapse",
+    "Descent", "EProp", "EnergyState", "FeedbackPlasticity", "GainModulation", "HebbFF", "IncompatibleError", "Inexact",
+    "InnerStep", "LocalRule", "Loop", "MetaRegularised", "Modulation", "Newton", "NudgedEnergy", "OnlineGradient",
+    "OnlinePlasticity", "PlasticLearner", "PlasticState", "PlasticityOptimizer", "SpikingLearner", "Traces",
+    "eprop_traces", "freeze", "from_equinox", "into_equinox", "join", "plain_loop", "plasticity_optimizer", "split",
+    "trainable", "with_trainable",
 ]  # fmt: skip

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 from metaplax.analysis import AddressedMemory, Published, novelties
@@ -18,32 +15,10 @@ from metaplax.experiments.presets import load_presets, load_tables
 from metaplax.experiments.studies.measured import Measured
 from metaplax.experiments.studies.meta_training import Untrained
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.experiments.tyulmankov2022.model import PAPER, learner
-from metaplax.learners import PlasticLearner, freeze
-from metaplax.networks import BinaryCrossEntropy, Full, Heaviside, Instant, Layer, Sequential, Summed
-from metaplax.plasticity import Outer, WeightDecay, term
+from metaplax.experiments.tyulmankov2022.model import PAPER
+from metaplax.learners import AddressedFamiliarity
 from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Examples, Familiarity
-
-
-def addressed(memory: AddressedMemory) -> PlasticLearner:
-    """The idealised memory as a plastic learner with all weights set by hand: the first bits are the address."""
-    bits, units = memory.address, 2**memory.address
-    size = bits + memory.stored
-    first, beside = Full(inputs=size, outputs=units, bias=True), Full(inputs=size, outputs=units)
-    network = Sequential(
-        Layer(first, Instant(Heaviside()), fast=beside),
-        Layer(Summed(inputs=units, outputs=1, bias=True), Instant()),
-        readout=BinaryCrossEntropy(),
-    )
-    is_stored = np.arange(size) >= bits
-    store = term("stored", lambda s: Outer(s.post, jnp.where(is_stored, s.pre, 0.0)), "yₗ xₗ₋₁ᵀ")
-    made = learner(network, (store, WeightDecay()), -1.0, 1 - memory.decay)
-    signs = np.asarray(list(product((-1.0, 1.0), repeat=bits)))
-    bias = np.full((units, 1), memory.bias)
-    slow = memory.stored * np.concatenate([signs, np.zeros((units, memory.stored)), bias], axis=1)
-    weights = jnp.asarray(slow, float), made.start[1], jnp.array([[-1.0, 0.5]])  # pyright: ignore
-    return freeze(eqx.tree_at(lambda it: it.start, made, weights), lambda it: it.start)
 
 
 @dataclass(frozen=True)
@@ -120,16 +95,15 @@ class ClosedForm(AbstractExperiment):
     def published_values(self) -> Mapping[str, Published]:
         formula = self.memory().true_positives
         found = {f"true_positive_rate.addressed.R{R}": Published(formula(float(R)), "formula") for R in self.intervals}
-        known: dict[str, Any] = load_tables(__file__, "published.toml", "bogacz")
         is_theirs = (self.inputs, self.rival_interval, self.rate) == (100, 5, 0.7)
-        return found | {
-            name: Published(value, "stored result of the paper") for name, value in known.items() if is_theirs
-        }
+        known: dict[str, Any] = load_tables(__file__, "published.toml", "bogacz") if is_theirs else {}
+        return found | {name: Published(value, "stored result of the paper") for name, value in known.items()}
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
         del data, load
         with config_errors():
-            made, size, found = addressed(self.memory()), self.stored + self.address, {}
+            memory, size, found = self.memory(), self.stored + self.address, {}
+            made = AddressedFamiliarity(memory.address, memory.stored, memory.decay, memory.bias)
             for interval in self.intervals:
                 task = Familiarity(size, interval, self.items)
                 name = f"addressed.R{interval}"

@@ -14,8 +14,8 @@ from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigE
 from metaplax.experiments.presets import load_presets, load_tables
 from metaplax.experiments.studies.transfer import Transfer
 from metaplax.experiments.studies.until_solved import Levels, UntilSolved
-from metaplax.experiments.tyulmankov2022.model import PAPER, drawn, hebbff, learner, network, optimizer, strengths
-from metaplax.learners import PlasticLearner
+from metaplax.experiments.tyulmankov2022.model import PAPER, drawn, optimizer, strengths
+from metaplax.learners import HebbFF, PlasticLearner
 from metaplax.plasticity import BCM, AbstractTerm, Hebb, NeuronOja, SynapticScaling, Traced, WeightDecay
 from metaplax.runs import ReportOptions, StudyDescription
 from metaplax.tasks import Familiarity
@@ -126,7 +126,7 @@ class OneInterval(AbstractFamiliarity):
         return self.interval, self.interval
 
     def learners(self) -> dict[str, PlasticLearner]:
-        return {arm: hebbff(network(self.inputs, self.hidden), SIGNS[arm]) for arm in self.arms}
+        return {arm: HebbFF(self.inputs, self.hidden, SIGNS[arm]) for arm in self.arms}
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:
         found = []
@@ -188,7 +188,7 @@ class Curriculum(AbstractFamiliarity):
         return 1, self.longest
 
     def learners(self) -> dict[str, PlasticLearner]:
-        return {arm: hebbff(network(*size, self.uniform)) for arm, size in self.sizes().items()}
+        return {arm: HebbFF(*size, uniform=self.uniform) for arm, size in self.sizes().items()}
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
         final = {row["study"]: np.asarray(row["interval"], float) for row in rows if row.get("final")}
@@ -229,5 +229,4 @@ class WhichTerms(AbstractFamiliarity):
         return 1, self.longest
 
     def learners(self) -> dict[str, PlasticLearner]:
-        size = self.inputs, self.hidden
-        return {arm: learner(network(*size), TERMS[arm]()) for arm in self.arms}
+        return {arm: HebbFF(self.inputs, self.hidden, terms=TERMS[arm]()) for arm in self.arms}

@@ -1,63 +1,17 @@
-"""HebbFF: a hidden layer with fast synapses that change at every item, whether it is familiar or not.
+"""What the experiments on familiarity record of a rule, and how they meta-learn it."""
 
-``a = (W + A) x + b``, ``h = sigmoid(a)``, ``p = sigmoid(v h + c)``, then ``A <- lambda A + eta h x^T``. Meta-learned
-are ``W``, ``b``, ``v``, ``c``, ``lambda`` and ``eta``; ``A`` is zero at the start of a stream.
-"""
-
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from metaplax.feedback import Symmetric
-from metaplax.learners import PlasticLearner, freeze
-from metaplax.networks import BinaryCrossEntropy, Dense, Full, Instant, Layer, Sequential, Sigmoid, Summed
-from metaplax.plasticity import AbstractTerm, Hebb, Rule, Scaled, WeightDecay, shared
+from metaplax.learners import PlasticLearner
+from metaplax.networks import Summed
+from metaplax.plasticity import Scaled, WeightDecay
 
 PAPER = "Tyulmankov, Yang & Abbott (2022)"
-DECAY = 0.01
-"""``1 - lambda`` at the start."""
-STRENGTH = 5.0
-"""Size of ``eta`` at the start, times the number of inputs."""
-
-
-def network(inputs: int, hidden: int, uniform: bool = False) -> Sequential:
-    """The network; if it is ``uniform``, hidden units share one bias and one weight to the output."""
-    first, last = Dense(inputs, hidden, Sigmoid(), bias=True, fast=True), Dense(hidden, 1, bias=True)
-    if uniform:
-        wiring = Full(inputs=inputs, outputs=hidden)
-        first = Layer(wiring, Instant(Sigmoid(), offset=jnp.zeros(())), fast=wiring)
-        last = Layer(Summed(inputs=hidden, outputs=1, bias=True), Instant())
-    return Sequential(first, last, readout=BinaryCrossEntropy(), drawn="normal")
-
-
-def learner(
-    network: Sequential, terms: Sequence[AbstractTerm], first: float | None = None, decay: float = DECAY
-) -> PlasticLearner:
-    """A network whose fast synapses change by a sum of terms, scored on the answers that it gives along a stream.
-
-    The first term has the coefficient ``first``, by default that of HebbFF, decays have ``decay``, and others zero.
-    """
-    first = -STRENGTH / network.inputs[0] if first is None else first
-    initial = [first, *(decay if isinstance(term, WeightDecay) else 0.0 for term in terms[1:])]
-    fast = network.fast_connections
-    active = tuple((number in fast,) * len(terms) for number in range(len(network.connections)))
-    rule = Rule(tuple(terms), shared(initial), active)
-    made = PlasticLearner(network, rule, Symmetric(), start=network.init(jax.random.key(0)), prequential=True)
-    return freeze(made, lambda it: [it.start[number] for number in fast])
-
-
-def hebbff(network: Sequential, sign: int = 0) -> PlasticLearner:
-    """HebbFF: a Hebbian term and a decay; ``sign`` is that of ``eta``, and 0 leaves it free to change from minus."""
-    if sign == 0:
-        return learner(network, (Hebb(), WeightDecay()))
-    term = Scaled(Hebb(), STRENGTH / network.inputs[0])
-    made = learner(network, (term, WeightDecay()), float(sign))
-    return eqx.tree_at(lambda it: it.rule, made, made.rule.hold(term.name))
 
 
 def drawn(learner: PlasticLearner, key: Key[Array, ""]) -> PlasticLearner:
