@@ -119,8 +119,8 @@ class OneInterval(AbstractFamiliarity):
 
     def published_values(self) -> Mapping[str, Published]:
         known = load_tables(__file__, "published.toml", "familiarity")
-        found = known.get(f"{self.inputs}_{self.hidden}_{self.interval}", {})
-        return {name: Published(float(value), "stored networks of the paper") for name, value in found.items()}
+        found = known.get(f"{self.inputs}_{self.hidden}_{self.interval}", {}).items()
+        return {name: Published(float(value), "stored networks of the paper") for name, value in found}
 
     def span(self) -> tuple[int, int]:
         return self.interval, self.interval
@@ -132,10 +132,9 @@ class OneInterval(AbstractFamiliarity):
         found = []
         for arm in self.arms:
             if (updates := quantities.get(f"updates.{arm}")) and (solved := quantities.get(f"solved.{arm}")):
-                kept, eta = quantities[f"lambda.{arm}"], quantities[f"eta_d.{arm}"]
+                kept, eta = (quantities[f"{name}.{arm}"].with_interval() for name in ("lambda", "eta_d"))
                 told = f"{updates.with_interval()} updates, in {solved.mean:.0%} of the trials solved"
-                rule = f"lambda {kept.with_interval()}, eta times inputs {eta.with_interval()}"
-                found.append(f"{self.label(arm)}: {told}; {rule}")
+                found.append(f"{self.label(arm)}: {told}; lambda {kept}, eta times inputs {eta}")
         return tuple(found)
 
 
