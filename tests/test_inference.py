@@ -8,13 +8,15 @@ import pytest
 
 import metaplax as mp
 from metaplax.estimators import Reverse
-from metaplax.experiments.mehta2024.simulated import Fly
 from metaplax.inference import (
+    OF_ACTIVITY,
     OF_CHOICES,
+    SimulatedFly,
     as_model,
     choosing_start,
     coefficients_of,
     explained,
+    misfit,
     network_rule,
     polynomial,
     pooled_r2,
@@ -22,6 +24,7 @@ from metaplax.inference import (
     replay,
     replaying_activity,
     replaying_choices,
+    replaying_recurrent,
     unlearned,
     with_coefficients,
 )
@@ -223,7 +226,7 @@ def test_pooled_r2():
 def flies(probabilities, learns: bool, block: int, offers: int, count: int, window: int = 10) -> Episode:
     rule = with_coefficients(polynomial(("pre", "modulator"), 1), {"p11": 1.0} if learns else {})
     teacher = replaying_choices(2, 2, rule, start=choosing_start(KEY, 2, 2))
-    fly = Fly(teacher, block, offers, window, known=True, probabilities=probabilities)
+    fly = SimulatedFly(teacher, block, offers, window, known=True, probabilities=probabilities)
     return jax.jit(jax.vmap(fly))(jax.random.split(KEY, count))
 
 
@@ -343,3 +346,39 @@ def test_four_models_of_unknown_initial_weights_explain_what_they_can(oja):
     assert all(value == 0 for value in found["weights"].coefficients.values())
     assert {values.shape for values in found["full"].bootstrap.values()} == {(2,)}
     assert found["null"].bootstrap == {}
+
+
+def recurrent_oja(inputs, rng) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Activity of neurons that reach one another and learn by Oja's rule, in loops; and their initial weights."""
+    found = []
+    weights = [rng.normal(size=(3, 2)), rng.normal(size=(3, 3))]
+    for trajectory in inputs:
+        feedforward, among, y, activity = *weights, np.zeros(3), []
+        for x in trajectory:
+            new = 1 / (1 + np.exp(-(feedforward @ x + among @ y)))
+            feedforward = feedforward + (np.outer(new, x) - new[:, None] ** 2 * feedforward) / 2
+            among = among + (np.outer(new, y) - new[:, None] ** 2 * among) / 3
+            y = new
+            activity.append(y)
+        found.append(activity)
+    return np.asarray(found), weights
+
+
+def test_recurrent_neurons_are_replayed_and_their_rule_inferred():
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(6, 12, 2))
+    activity, weights = recurrent_oja(inputs, rng)
+    rule = with_coefficients(polynomial(OF_ACTIVITY), {"p110": 1.0, "p021": -1.0})
+    start = (*(jnp.asarray(one, jnp.float32) for one in weights), jnp.eye(3))
+    teacher = replaying_recurrent(2, 3, rule, start=start)
+    task = recorded(inputs, activity=activity).task(slice(None), sequence=True)
+    np.testing.assert_allclose(replay(teacher, task.at(0)).activity[-1], activity[0], rtol=1e-5)
+    assert float(misfit(teacher, task.at(1))) < 1e-10
+
+    models = mp.inference.compare_models(inputs, activity=activity, recurrent=True, meta_steps=150, rate=0.03)
+    scores = {name: float(one.explained_held_out.mean()) for name, one in models.items()}
+    assert scores["full"] > max(scores["rule"], scores["weights"]) > scores["null"] == 0
+    full = models["full"].learner
+    np.testing.assert_array_equal(full.start[-1], np.eye(3))
+    with pytest.raises(ValueError, match="a recurrent network takes activity, an activation, and no known initial"):
+        mp.infer(inputs, activity=activity, recurrent=True, start=weights[0])

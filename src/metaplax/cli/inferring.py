@@ -31,6 +31,7 @@ def infer_rule(
     model: Literal["full", "rule", "weights", "null"] | None = None,
     learn_from: Literal["accepted", "all"] = "accepted",
     window: int = 10,
+    recurrent: bool = False,
     hidden: int = 10,
     held_out: float = 0.2,
     bootstrap: int = 0,
@@ -57,6 +58,7 @@ def infer_rule(
         model: fit rule and initial weights (full), one of them, or nothing; by default as much as is unknown
         learn_from: whether synapses change after choices of 1 only (accepted), or after all
         window: the expected reward is the mean of so many rewards
+        recurrent: whether the recorded neurons reach one another by plastic synapses, too; only with activity
         hidden: neurons between inputs and choices
         held_out: fraction of the trajectories that the rule is only scored on
         bootstrap: how often the rule is fitted again, to trajectories drawn with replacement
@@ -71,8 +73,8 @@ def infer_rule(
     try:
         found = infer(
             arrays.pop("inputs", None), **arrays, rule=rule, degree=degree, model=model, learn_from=learn_from,
-            window=window, hidden=hidden, held_out=held_out, bootstrap=bootstrap, meta_steps=meta_steps, rate=rate,
-            penalty=penalty, key=jax.random.key(seed),
+            window=window, recurrent=recurrent, hidden=hidden, held_out=held_out, bootstrap=bootstrap,
+            meta_steps=meta_steps, rate=rate, penalty=penalty, key=jax.random.key(seed),
         )  # fmt: skip
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -1,11 +1,12 @@
 """``mp.infer``: a plasticity rule inferred from recordings of one's own."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Key
@@ -23,6 +24,7 @@ from metaplax.inference.models import (
     polynomial,
     replaying_activity,
     replaying_choices,
+    replaying_recurrent,
 )
 from metaplax.inference.recorded_arrays import LearnFrom, Recorded, recorded
 from metaplax.inference.replay import explained
@@ -105,6 +107,7 @@ def infer(
     model: Model | None = None,
     start: Any = None,
     activation: AbstractActivation | None = Sigmoid(),  # noqa: B008
+    recurrent: bool = False,
     hidden: int = 10,
     learn_from: LearnFrom = "accepted",
     window: int = 10,
@@ -133,6 +136,8 @@ def infer(
         start: initial weights, where they are known, of shape ``(neurons, inputs)``, or one such matrix for each
             trajectory; only with activity.
         activation: of the output neurons whose activity was recorded; ``None`` for linear ones.
+        recurrent: whether the neurons whose activity was recorded reach one another by plastic synapses, too, see
+            ``replaying_recurrent``; their initial weights are then not known.
         hidden: neurons between inputs and choice, which is all that is assumed about them.
         held_out: fraction of the trajectories, the last ones, that the rule is not inferred from but scored on.
         bootstrap: how often the rule is fitted again, to trajectories drawn with replacement.
@@ -154,26 +159,29 @@ def infer(
         raise ValueError(f"held_out is a fraction below 1 and bootstrap not negative, not {held_out} and {bootstrap}")
     count = len(seen.x)
     kept = count - min(int(np.ceil(held_out * count)) if held_out else 0, count - 1)
+    if recurrent and (choices is not None or start is not None or activation is None):
+        raise ValueError("a recurrent network takes activity, an activation, and no known initial weights")
     weights = None if start is None else _known(start, seen)
     key = jax.random.key(0) if key is None else key
     model = model or ("full" if choices is None and weights is None else "rule")
     strength = penalty if penalty is not None else (1e-6 if choices is None else 0.03)
-    learner = as_model(_learner(seen, rule, degree, strength, weights, activation, hidden, key), model)
+    learner = as_model(_learner(seen, rule, degree, strength, weights, activation, hidden, key, recurrent), model)
     fit = lambda tasks, trials: meta_train(  # noqa: E731
         learner, tasks, estimator or Reverse(), _optimizer(learner, rate, meta_steps), meta_steps, key=key,
         trials=trials, resample=False,
     )  # fmt: skip
-    task, further = seen.task(slice(kept), weights), seen.task(slice(kept, None), weights)
+    part = partial(seen.task, start=weights, sequence=recurrent)
+    task, further = part(slice(kept)), part(slice(kept, None))
     found: Any = learner if model == "null" else fit(task, 1).trial(0)
     again: dict[str, np.ndarray] = {}
     if bootstrap and model != "null" and coefficients_of(found.rule):
-        refits = fit(seen.task(slice(kept), weights, bootstrap=True), bootstrap)
+        refits = fit(part(slice(kept), bootstrap=True), bootstrap)
         learners: list[Any] = [refits.trial(n) for n in range(bootstrap)]
         rows = [coefficients_of(it.rule) for it in learners]
         again = {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
     scores = [
-        np.asarray(_explained(found, learner, part)) if n else np.zeros(0)
-        for n, part in ((kept, task), (count - kept, further))
+        np.asarray(_explained(found, learner, those)) if n else np.zeros(0)
+        for n, those in ((kept, task), (count - kept, further))
     ]
     return Inferred(
         model, found, coefficients_of(found.rule), again, scores[0], scores[1], _reservations(seen, count - kept), task
@@ -189,6 +197,7 @@ def _learner(
     activation: AbstractActivation | None,
     hidden: int,
     key: Key[Array, ""],
+    recurrent: bool,
 ) -> PlasticLearner:
     """The learner at the start of the fit."""
     rule_key, start_key = jax.random.split(key)
@@ -203,6 +212,12 @@ def _learner(
     if is_choice:
         start = choosing_start(start_key, inputs, hidden)
         return replaying_choices(inputs, hidden, rule, start=start, penalty=penalised)
+    if recurrent:
+        shapes = zip(jax.random.split(start_key), ((outputs, inputs), (outputs, outputs)), strict=True)
+        start = (*(0.1 * jax.random.normal(one, shape) for one, shape in shapes), jnp.eye(outputs))
+        return replaying_recurrent(
+            inputs, outputs, rule, activation=activation or Sigmoid(), start=start, penalty=penalised
+        )
     start = None if weights is not None else (0.1 * jax.random.normal(start_key, (outputs, inputs)),)
     return replaying_activity(inputs, outputs, rule, activation=activation, start=start, penalty=penalised)
 

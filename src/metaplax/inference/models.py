@@ -10,7 +10,19 @@ from jaxtyping import Array, Key
 
 from metaplax.feedback import Symmetric
 from metaplax.learners import PlasticLearner, freeze
-from metaplax.networks import MLP, AbstractActivation, BinaryCrossEntropy, RecordedActivity, Sigmoid, Tanh, Weights
+from metaplax.networks import (
+    MLP,
+    AbstractActivation,
+    AbstractPlasticNetwork,
+    BinaryCrossEntropy,
+    Dense,
+    RecordedActivity,
+    Recurrent,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    Weights,
+)
 from metaplax.plasticity import AbstractPenalty, GlobalCoefficients, Rule, monomials, named_rules, shared
 from metaplax.plasticity.general_terms import Seen
 
@@ -86,6 +98,35 @@ def replaying_activity(
     return _replaying(network, _placed(rule, (1 / inputs,)), start, penalty)
 
 
+def replaying_recurrent(
+    inputs: int,
+    neurons: int,
+    rule: Rule,
+    *,
+    activation: AbstractActivation = Sigmoid(),  # noqa: B008
+    start: Weights | None = None,
+    penalty: AbstractPenalty | None = None,
+) -> PlasticLearner:
+    """Recorded neurons that reach one another, too: ``y_t = sigma(W x_t + V y_(t-1))``, one rule for both.
+
+    Updates after every step are divided by the number of inputs, and by that of neurons. A trajectory is one sequence:
+    support sets have a leading axis of one.
+
+    Args:
+        inputs: number of input neurons.
+        neurons: number of recorded neurons.
+        rule: the plasticity rule; of the synapses among the neurons, what is before is the activity one step ago.
+        activation: of the neurons.
+        start: initial ``W``, ``V`` and the identity, which reads the neurons out; by default episodes bring them.
+        penalty: on the coefficients of the rule.
+
+    Source: A. Pelevin, RNN_plasticity_inference, without masks, homeostasis and the readout of a decision.
+    """
+    layer = Recurrent(inputs, neurons, activation, tau=1.0, leak="activity")
+    network = Sequential(layer, Dense(neurons, neurons), readout=RecordedActivity(None))
+    return _replaying(network, _placed(rule, (1 / inputs, 1 / neurons, 1.0), plastic=2), start, penalty)
+
+
 def replaying_choices(
     inputs: int,
     hidden: int,
@@ -132,9 +173,10 @@ def as_model(learner: PlasticLearner, model: Model) -> PlasticLearner:
         learner = freeze(eqx.tree_at(lambda it: it.rule, learner, silent(learner.rule)), lambda it: it.rule)
     if model in ("rule", "null") and learner.start is not None:
         learner = freeze(learner, lambda it: it.start)
-    if model in ("full", "weights") and learner.start is not None and len(learner.start) > 1:
-        # What is behind the plastic layer is given.
-        learner = freeze(learner, lambda it: it.start[1:])
+    given = [number for number, active in enumerate(learner.rule.active or ()) if not any(active)]
+    if model in ("full", "weights") and learner.start is not None and given:
+        # What is behind the plastic connections is given.
+        learner = freeze(learner, lambda it: [it.start[number] for number in given])
     return learner
 
 
@@ -151,13 +193,16 @@ def coefficients_of(rule: Rule) -> dict[str, float]:
     return {term.name: float(value) for term, value in zip(rule.terms, rule.coefficients.values, strict=True)}
 
 
-def _placed(rule: Rule, gains: tuple[float, ...]) -> Rule:
-    """The rule in the first layer only, with a factor for all of its updates."""
-    acts = (True,) * len(rule.terms)
-    active = rule.active or (acts, *[(False,) * len(acts)] * (len(gains) - 1))
+def _placed(rule: Rule, gains: tuple[float, ...], plastic: int = 1) -> Rule:
+    """The rule in the first connections only, with a factor for all of its updates in each."""
+    active = rule.active or tuple((number < plastic,) * len(rule.terms) for number in range(len(gains)))
     gains = gains if rule.gains is None else rule.gains
     return Rule(rule.terms, rule.coefficients, active, rule.held, rule.constants, gains, rule.limit)
 
 
-def _replaying(network: MLP, rule: Rule, start: Weights | None, penalty: AbstractPenalty | None) -> PlasticLearner:
-    return PlasticLearner(network, rule, Symmetric(), start=start, penalty=penalty, prequential=True)
+def _replaying(
+    network: AbstractPlasticNetwork, rule: Rule, start: Weights | None, penalty: AbstractPenalty | None
+) -> PlasticLearner:
+    return PlasticLearner(
+        network, rule, Symmetric(), start=start, penalty=penalty, prequential=True, every_step=network.has_time
+    )

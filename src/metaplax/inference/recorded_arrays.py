@@ -30,15 +30,19 @@ class Recorded:
     modulators: np.ndarray | None
     notes: tuple[str, ...]
 
-    def task(self, rows: slice, start: np.ndarray | None = None, *, bootstrap: bool = False) -> Recordings:
+    def task(
+        self, rows: slice, start: np.ndarray | None = None, *, bootstrap: bool = False, sequence: bool = False
+    ) -> Recordings:
         """Some of the trajectories as episodes.
 
         Args:
             rows: which.
             start: initial weights of each, shape ``(trajectories, neurons, inputs)``, where they are known.
             bootstrap: whether every trial of meta-training draws them with replacement.
+            sequence: whether a trajectory is one example with an axis of time, not one example per step.
         """
         arrays = [None if part is None else jnp.asarray(part[rows], float) for part in self._parts()]
+        arrays = [part if part is None or not sequence else part[:, None] for part in arrays]
         support = Examples(*arrays)  # pyright: ignore[reportArgumentType]
         weights = None if start is None else (jnp.asarray(start[rows], float),)
         return Recordings(Episode(support, support, weights), bootstrap=bootstrap)

@@ -19,8 +19,8 @@ from metaplax.learners.energy.newton import Inexact, Newton
 from metaplax.learners.energy.spiking_learner import SpikingLearner
 from metaplax.learners.energy.synapses import ComplexSynapse, MetaRegularised
 from metaplax.learners.equinox_modules import from_equinox, into_equinox
-from metaplax.learners.familiarity import AddressedFamiliarity, HebbFF
 from metaplax.learners.feedback_plasticity import FeedbackPlasticity
+from metaplax.learners.hebbff import AddressedFamiliarity, HebbFF
 from metaplax.learners.invertible import AbstractInvertibleLearner
 from metaplax.learners.online_gradient import OnlineGradient
 from metaplax.learners.online_plasticity import OnlinePlasticity

@@ -31,6 +31,7 @@ class AbstractInference(AbstractExperiment):
     """
 
     source: ClassVar[str] = PAPER
+    loss_unit: ClassVar[str] = "squared activity"
 
     data: str = "none"
     meta_steps: int = 2000
@@ -47,7 +48,7 @@ class AbstractInference(AbstractExperiment):
 
     def report_options(self) -> ReportOptions:
         headline = ("explained", "r2_weights", "r2_activity", "loss")
-        return ReportOptions(1, axis="meta-step", headline=headline, loss_unit="squared activity")
+        return ReportOptions(1, axis="meta-step", headline=headline, loss_unit=self.loss_unit)
 
     def fitted(self, learner: PlasticLearner, task: Simulations) -> MetaTraining:
         """The fit of a rule to experiments."""

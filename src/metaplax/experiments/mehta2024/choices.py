@@ -12,11 +12,11 @@ from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, AbstractTraining, Load
 from metaplax.experiments.mehta2024.base import AbstractInference
 from metaplax.experiments.mehta2024.oja import recovered
-from metaplax.experiments.mehta2024.simulated import Fly
 from metaplax.experiments.presets import load_presets, load_tables
 from metaplax.experiments.studies.meta_training import Untrained
 from metaplax.inference import (
     OF_CHOICES,
+    SimulatedFly,
     choosing_start,
     network_rule,
     polynomial,
@@ -54,6 +54,7 @@ class Choices(AbstractInference):
     labels: ClassVar[Mapping[str, str]] = load_tables(__file__, "labels.toml", "choices")
     condition_labels: ClassVar[Mapping[str, str]] = {"held_out": "held out"}
     presets = load_presets(__file__, "choices")
+    loss_unit: ClassVar[str] = "nats per offer"
 
     trials: int = 5
     meta_steps: int = 2400
@@ -85,16 +86,14 @@ class Choices(AbstractInference):
 
     def learner(self, arm: str) -> PlasticLearner:
         """The learner of one arm before it is fitted."""
-        penalised = arm in ("taylor", "no_decay", "null") and self.penalty
+        penalty = L1(self.penalty) if self.penalty and arm in ("taylor", "no_decay", "null") else None
         start = choosing_start(jax.random.key(self.seed), 2, self.hidden)
-        learner = replaying_choices(
-            2, self.hidden, self.rule(arm), start=start, penalty=L1(self.penalty) if penalised else None
-        )
+        learner = replaying_choices(2, self.hidden, self.rule(arm), start=start, penalty=penalty)
         return freeze(learner, lambda it: it.start)
 
     def recordings(self, teacher: PlasticLearner, *, held_out: bool = False) -> Simulations:
         """Flies that learn like the teacher; those that are held out come with their weights and inputs."""
-        fly = Fly(teacher, self.block, self.offers, self.window, known=held_out)
+        fly = SimulatedFly(teacher, self.block, self.offers, self.window, known=held_out)
         return Simulations(fly, *((self.held_out, "held out") if held_out else (self.flies, "fitted")))
 
     def studies(self, data: ImageSet, load: Load) -> dict[str, AbstractStudy]:
@@ -110,14 +109,11 @@ class Choices(AbstractInference):
 
     def further_quantities(self, rows: Sequence[Mapping[str, Any]]) -> list[Quantity]:
         scores = {row["study"]: np.asarray(row["explained"], float) for row in rows if "explained" in row}
-        pairs = [(one, other) for one, other in PAIRS if {f"{one}.held_out", f"{other}.held_out"} <= scores.keys()]
+        pairs = [(one, other, scores.get(f"{one}.held_out"), scores.get(f"{other}.held_out")) for one, other in PAIRS]
         return [
-            over_trials(
-                f"explained_difference.{one}.{other}",
-                scores[f"{one}.held_out"] - scores[f"{other}.held_out"],
-                "percent",
-            )
-            for one, other in pairs
+            over_trials(f"explained_difference.{one}.{other}", mine - theirs, "percent")
+            for one, other, mine, theirs in pairs
+            if mine is not None and theirs is not None
         ]
 
     def findings(self, quantities: Mapping[str, Quantity], studies: Mapping[str, AbstractStudy]) -> tuple[str, ...]:

@@ -11,9 +11,15 @@ from metaplax.analysis import Published, Quantity
 from metaplax.data import ImageSet
 from metaplax.experiments.base import AbstractStudy, ConfigError, Load
 from metaplax.experiments.mehta2024.base import AbstractInference
-from metaplax.experiments.mehta2024.simulated import RecordedLayer
 from metaplax.experiments.presets import load_presets
-from metaplax.inference import OF_ACTIVITY, network_rule, polynomial, replaying_activity, with_coefficients
+from metaplax.inference import (
+    OF_ACTIVITY,
+    SimulatedLayer,
+    network_rule,
+    polynomial,
+    replaying_activity,
+    with_coefficients,
+)
 from metaplax.learners import PlasticLearner
 from metaplax.plasticity import L1
 from metaplax.runs import StudyDescription
@@ -60,7 +66,7 @@ class AbstractOja(AbstractInference):
         """Simulated experiments; those that are held out are recorded in full and without noise."""
         seen = self.neurons if held_out else max(1, round(recorded * self.neurons))
         known = seen if self.hide_inputs else self.neurons
-        layer = RecordedLayer(
+        layer = SimulatedLayer(
             self.learner("taylor", is_teacher=True), steps, self.weight_sd, 0.0 if held_out else noise, (seen, known)
         )
         count = self.held_out if held_out else self.trajectories
@@ -176,9 +182,7 @@ class OjaGrid(AbstractOja):
         lines = [*rows, *zip(*rows, strict=True)]
         falls = all(one >= other for line in lines for one, other in pairwise(line))
         told = "falls" if falls else "does not fall"
-        return (
-            f"R2 of held-out weights {told} everywhere with noise and with missing neurons, on the mean over trials",
-        )
+        return (f"R2 of held-out weights {told} everywhere with noise and missing neurons, on the mean over trials",)
 
 
 def require_recording(noise: float, fraction: float) -> None:

@@ -1,11 +1,12 @@
-"""Simulated experiments: a layer whose activity is recorded, and flies that choose between two odours."""
+"""Simulated experiments of a known rule, which say before a real one what could be inferred from it."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from metaplax.inference import choosing_start, replay
+from metaplax.inference.models import choosing_start
+from metaplax.inference.replay import replay
 from metaplax.learners import PlasticLearner
 from metaplax.tasks import Episode, Examples
 
@@ -13,7 +14,7 @@ PROBABILITIES = ((0.2, 0.8), (0.9, 0.1), (0.2, 0.8))
 """Of a reward for each odour, in three blocks of trials."""
 
 
-class RecordedLayer(eqx.Module):
+class SimulatedLayer(eqx.Module):
     """A layer that learns from random inputs, and what is recorded of it.
 
     Attributes:
@@ -32,7 +33,7 @@ class RecordedLayer(eqx.Module):
     recorded: tuple[int, int] = eqx.field(static=True)
 
     def __call__(self, key: Key[Array, ""]) -> Episode:
-        """One trajectory."""
+        """One trajectory: inputs ``support.x``, activity ``support.y`` (NaN if not recorded), and initial weights."""
         keys = jax.random.split(key, 6)
         post, pre = self.teacher.network.shapes[0]
         x, other = jax.random.normal(keys[0], (2, self.steps, pre))
@@ -48,7 +49,7 @@ class RecordedLayer(eqx.Module):
         return Episode(seen, seen, start)
 
 
-class Fly(eqx.Module):
+class SimulatedFly(eqx.Module):
     """A fly that is offered one of two odours at a time, and goes on to the next offer or accepts and may be rewarded.
 
     A trial ends when an odour is accepted. At the beginning of each, a reward is baited with the probability that the
@@ -73,7 +74,7 @@ class Fly(eqx.Module):
     probabilities: tuple[tuple[float, float], ...] = eqx.field(static=True, default=PROBABILITIES)
 
     def __call__(self, key: Key[Array, ""]) -> Episode:
-        """One experiment."""
+        """One experiment: inputs ``support.x`` and choices ``support.y`` of every offer, and rewards as modulators."""
         start_key, flip_key, run_key, again_key, bait_key = jax.random.split(key, 5)
         post, pre = self.teacher.network.shapes[0]
         start = choosing_start(start_key, pre, post)
