@@ -380,5 +380,10 @@ def test_recurrent_neurons_are_replayed_and_their_rule_inferred():
     assert scores["full"] > max(scores["rule"], scores["weights"]) > scores["null"] == 0
     full = models["full"].learner
     np.testing.assert_array_equal(full.start[-1], np.eye(3))
+    about = models["full"].as_json()
+    assert len(about["slack"]) == len(about["coefficients"]) == 27
+    gap = np.where(np.arange(12)[None, :, None] == 4, np.nan, inputs)
+    with pytest.raises(ValueError, match="may be missing at the end of a trajectory only"):
+        mp.infer(gap, activity=activity, recurrent=True)
     with pytest.raises(ValueError, match="a recurrent network takes activity, an activation, and no known initial"):
         mp.infer(inputs, activity=activity, recurrent=True, start=weights[0])

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import metaplax as mp
-from metaplax.learners import PlasticLearner
-from metaplax.networks import SquaredError
+from metaplax.learners import ComplexSynapse, Descent, IncompatibleError, PlasticLearner
+from metaplax.networks import Dense, Recurrent, Sequential, SquaredError
 from metaplax.plasticity import Eligibility, Hebb, Rule, shared
 from metaplax.tasks import Episode, Examples, from_arrays, from_function
 
@@ -284,8 +284,24 @@ def test_recorded_rewards_open_the_gate_of_a_trace():
     np.testing.assert_allclose(learner.adapt(start, episode.support, KEY).weights[0], weights, rtol=1e-5)
 
 
-def test_signals_of_every_step_of_sequences():
-    gate = np.zeros((ROWS, 5, 2))
-    episode = from_arrays(TIMES, NUMBERS, support=3, query=2, sequences=True, modulators=gate).sample(KEY)
-    assert episode.support.modulators is not None
-    assert episode.support.modulators.shape == (3, 5, 2)
+SEQUENCES = Sequential(Recurrent(4, 6), Dense(6, 3))
+GATED = Rule((Eligibility(Hebb(), tau=10.0),), shared([0.1]))
+
+
+@pytest.mark.parametrize(
+    ("learner", "shape", "sentence"),
+    [
+        (PlasticLearner(SEQUENCES, GATED), (ROWS, 5, 1), r"modulators of the support set must have the shape \(3, mod"),
+        (PlasticLearner(SEQUENCES, GATED), (ROWS, 2), None),
+        (PlasticLearner(SEQUENCES, GATED, every_step=True), (ROWS,), r"the shape \(3, 5, modulators\), not \(3, 1\)"),
+        (PlasticLearner(SEQUENCES, GATED, every_step=True), (ROWS, 5, 2), None),
+        (ComplexSynapse(SEQUENCES, Descent(optax.sgd(0.1), 2), key=KEY), (ROWS,), "which only plastic learners take"),
+    ],
+)
+def test_signals_fit_the_updates_or_are_refused(learner, shape, sentence):
+    task = from_arrays(TIMES, CLASSES, support=3, query=2, sequences=True, modulators=np.ones(shape))
+    if sentence is None:
+        assert np.isfinite(learner.run(task.sample(KEY), KEY)[0])
+        return
+    with pytest.raises(IncompatibleError, match=sentence):
+        learner.check(task.sample(KEY), 3)

@@ -103,7 +103,8 @@ def _of_all(learner: PlasticLearner, episodes: Episode) -> tuple[Array, Array, A
     def one(episode: Episode) -> tuple[Array, Array, Array]:
         said = lambda values: (out := replay(_moved(learner, values), episode).activity[-1], out)  # noqa: E731
         slopes, found = jax.jacfwd(said, has_aux=True)(_coefficients(learner))
-        target, known = episode.support.y, ~jnp.isnan(episode.support.y)
+        target = episode.support.y.reshape(found.shape)
+        known = ~jnp.isnan(target)
         # The second derivative of the loss with respect to an output; times what was missed, it is the first one.
         weight = 1 / jnp.maximum(found * (1 - found), 1e-6) if is_choice else jnp.full_like(found, 2.0)
         weight = jnp.where(known, weight, 0.0) / jnp.maximum(jnp.sum(known), 1)

@@ -137,7 +137,8 @@ def infer(
             trajectory; only with activity.
         activation: of the output neurons whose activity was recorded; ``None`` for linear ones.
         recurrent: whether the neurons whose activity was recorded reach one another by plastic synapses, too, see
-            ``replaying_recurrent``; their initial weights are then not known.
+            ``replaying_recurrent``; their initial weights are then not known, and inputs may be missing at the end of a
+            trajectory only.
         hidden: neurons between inputs and choice, which is all that is assumed about them.
         held_out: fraction of the trajectories, the last ones, that the rule is not inferred from but scored on.
         bootstrap: how often the rule is fitted again, to trajectories drawn with replacement.
@@ -161,6 +162,8 @@ def infer(
     kept = count - min(int(np.ceil(held_out * count)) if held_out else 0, count - 1)
     if recurrent and (choices is not None or start is not None or activation is None):
         raise ValueError("a recurrent network takes activity, an activation, and no known initial weights")
+    if recurrent and np.any(np.diff(seen.learns, axis=1) > 0):
+        raise ValueError("inputs of a recurrent network may be missing at the end of a trajectory only")
     weights = None if start is None else _known(start, seen)
     key = jax.random.key(0) if key is None else key
     model = model or ("full" if choices is None and weights is None else "rule")
@@ -215,9 +218,8 @@ def _learner(
     if recurrent:
         shapes = zip(jax.random.split(start_key), ((outputs, inputs), (outputs, outputs)), strict=True)
         start = (*(0.1 * jax.random.normal(one, shape) for one, shape in shapes), jnp.eye(outputs))
-        return replaying_recurrent(
-            inputs, outputs, rule, activation=activation or Sigmoid(), start=start, penalty=penalised
-        )
+        assert activation is not None
+        return replaying_recurrent(inputs, outputs, rule, activation=activation, start=start, penalty=penalised)
     start = None if weights is not None else (0.1 * jax.random.normal(start_key, (outputs, inputs)),)
     return replaying_activity(inputs, outputs, rule, activation=activation, start=start, penalty=penalised)
 

@@ -23,6 +23,7 @@ def check_examples(
     leading: int = 1,
     has_time: bool = False,
     classes: int | None = None,
+    signals: int = 0,
 ) -> None:
     """Refuse one part of an episode that does not fit.
 
@@ -35,6 +36,7 @@ def check_examples(
         leading: how many axes come before that of one input: 1 for examples, 2 for steps and minibatch.
         has_time: whether one input is a sequence, with a target for all of its steps or one for each.
         classes: how many classes the task has, if it has any.
+        signals: how many leading axes of inputs count what may have a factor or signals of its own; 0 to take none.
 
     Raises:
         IncompatibleError: one sentence saying what does not fit.
@@ -45,10 +47,27 @@ def check_examples(
     if inputs is not None and (len(found) != len(axes) + len(inputs) or found[len(axes) :] != inputs):
         expected = ", ".join([*axes, *map(str, inputs)])
         raise IncompatibleError(f"the network takes a {name} set of shape ({expected}), but the task gives {found}")
+    check_signals(name, part, signals)
     per_step = has_time and part.y.ndim > leading + len(readout.target_shape(outputs))
     check_targets(name, part.y, readout, outputs, found[: len(axes) if per_step else leading])
     if classes is not None and classes > outputs:
         raise IncompatibleError(f"the task has {classes} classes, but the network {outputs} outputs")
+
+
+def check_signals(name: str, part: Examples, leading: int) -> None:
+    """Refuse ``learns`` and ``modulators`` that a learner does not take (no ``leading`` axes), or would broadcast.
+
+    Raises:
+        IncompatibleError: one sentence saying what does not fit.
+    """
+    for what, given, more in (("learns", part.learns, 0), ("modulators", part.modulators, 1)):
+        if given is None:
+            continue
+        if not leading:
+            raise IncompatibleError(f"the {name} set has {what}, which only plastic learners take")
+        if given.ndim != leading + more or given.shape[:leading] != part.x.shape[:leading]:
+            axes = ", ".join([*map(str, part.x.shape[:leading]), *["modulators"] * more])
+            raise IncompatibleError(f"{what} of the {name} set must have the shape ({axes}), not {given.shape}")
 
 
 def check_targets(

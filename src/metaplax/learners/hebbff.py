@@ -50,7 +50,7 @@ def HebbFF(
     Raises:
         ValueError: both a sign and terms are given, or the sign is another number.
 
-    Source: Tyulmankov et al. (2022), Eqs. 1 to 4.
+    Source: Tyulmankov et al. (2022), and the published code.
     """
     if sign not in (-1, 0, 1) or (sign and terms is not None):
         raise ValueError("a sign, -1, 0 or 1, is that of HebbFF's own Hebbian term: give it, or other terms")
@@ -76,7 +76,7 @@ def AddressedFamiliarity(address: int, stored: int, decay: float, bias: float) -
         decay: factor of the fast weights at every item.
         bias: of the hidden units.
 
-    Source: Tyulmankov et al. (2022), methods on the idealised network.
+    Source: Tyulmankov et al. (2022), the idealised network.
     """
     units, size = 2**address, address + stored
     first, beside = Full(inputs=size, outputs=units, bias=True), Full(inputs=size, outputs=units)

@@ -388,13 +388,7 @@ class PlasticLearner(AbstractInvertibleLearner):
     def check(self, episode: Episode, classes: int | None = None) -> None:
         for name, part, leading in (("support", episode.support, 1 + self.minibatch), ("query", episode.query, 1)):
             check_examples(
-                name,
-                part,
-                readout=self.network.readout,
-                outputs=self.network.outputs,
-                inputs=self.network.inputs,
-                leading=leading,
-                has_time=self.network.has_time,
-                classes=classes,
-            )
+                name, part, readout=self.network.readout, outputs=self.network.outputs, inputs=self.network.inputs,
+                leading=leading, has_time=self.network.has_time, classes=classes, signals=leading + self.every_step,
+            )  # fmt: skip
         check_rule(self.rule, self.network.shapes)

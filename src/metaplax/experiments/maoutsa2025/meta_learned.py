@@ -17,18 +17,18 @@ from jaxtyping import Array, Key, PyTree
 from metaplax.analysis import Quantity
 from metaplax.data import ImageSet
 from metaplax.estimators import AbstractEstimator, EvolutionStrategies, ForwardMode
-from metaplax.experiments.base import AbstractExperiment, AbstractStudy, Conditions, ConfigError, Load
+from metaplax.experiments.base import AbstractExperiment, AbstractStudy, ConfigError, Load
 from metaplax.experiments.maoutsa2025.polynomial import Immediate, polynomial_learner
 from metaplax.experiments.miconi2017.dnms import nonmatch
 from metaplax.experiments.presets import load_presets
 from metaplax.experiments.studies.gradient_error import compared
+from metaplax.experiments.studies.measured import Measured
 from metaplax.experiments.studies.meta_training import MetaTraining, Untrained
 from metaplax.experiments.studies.transfer import Transfer
-from metaplax.experiments.studies.trials import conduct_trials
 from metaplax.learners import PlasticLearner, freeze
 from metaplax.networks import TargetLevels
 from metaplax.plasticity import FluctuationPolynomial
-from metaplax.runs import ReportOptions, fingerprint
+from metaplax.runs import ReportOptions
 from metaplax.tasks import DelayedNonMatch
 from metaplax.tasks.working_memory import TYPES
 
@@ -59,39 +59,12 @@ def lasso(strength: float) -> optax.GradientTransformation:
     return optax.stateless(added)
 
 
-@dataclass(frozen=True)
-class Toy(AbstractStudy):
-    """The published estimator beside the exact meta-gradient, with respect to the coefficients of the polynomial.
-
-    Attributes:
-        learner: the learner.
-        task: episodes of two trials.
-    """
-
-    learner: PlasticLearner
-    task: DelayedNonMatch
-
-    @property
-    def steps(self) -> int:
-        return 1
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint((self.learner, self.task))
-
-    def check(self) -> None:
-        self.learner.check(jax.eval_shape(self.task.sample, jax.random.key(0)), self.task.classes)
-
-    def conduct(self, conditions: Conditions) -> None:
-        def one_trial(given: PyTree, row: Array, state: Array, key: Key[Array, ""]) -> PyTree:
-            del row
-            (learner, task), (task_key, key) = given, jax.random.split(key)
-            episode = task.sample(task_key)
-            found = (one.value_and_grad(learner, episode, key).gradient for one in (Immediate(), ForwardMode()))
-            return state, compared(*(gradient.rule.terms[0].term.theta for gradient in found))
-
-        conduct_trials(conditions, one_trial, (self.learner, self.task), jnp.zeros(conditions.trials), 1)
-        conditions.recorder.finish(1, {})
+def bias(given: tuple[PlasticLearner, DelayedNonMatch], key: Key[Array, ""]) -> dict[str, Array]:
+    """The published estimator beside the exact meta-gradient, with respect to the coefficients of the polynomial."""
+    (learner, task), (task_key, key) = given, jax.random.split(key)
+    episode = task.sample(task_key)
+    found = (one.value_and_grad(learner, episode, key).gradient for one in (Immediate(), ForwardMode()))
+    return compared(*(gradient.rule.terms[0].term.theta for gradient in found))
 
 
 @dataclass(frozen=True)
@@ -190,7 +163,7 @@ class Polynomial(AbstractExperiment):
         task = self.tested(self.examples)
         for arm in self.arms:
             if arm == "toy":
-                found[arm] = Toy(self.learner(arm, 0), self.tested(2))
+                found[arm] = Measured(bias, (self.learner(arm, 0), self.tested(2)))
                 continue
             learner = self.learner(arm, self.silent)
             training = Untrained(learner)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
@@ -38,7 +39,7 @@ class Measured(AbstractStudy):
 
     def check(self) -> None:
         key = jax.random.key(0)
-        jax.eval_shape(lambda given: self.measure(drawn(given, key), key), self.given)
+        eqx.filter_eval_shape(lambda given: self.measure(drawn(given, key), key), self.given)
 
     def memory(self, trials: int) -> int:
         is_task = lambda node: isinstance(node, AbstractTask)  # noqa: E731

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from metaplax.learners.base import IncompatibleError, Metrics
 from metaplax.learners.energy.base import AbstractEnergyLearner, AbstractMinimiser, EnergyState, count, sum_over
 from metaplax.learners.energy.inner_gradient import BPTT, AbstractInnerGradient, simulate, squared_error
+from metaplax.learners.examples import check_signals
 from metaplax.networks import RecurrentLIF, SpikingWeights
 from metaplax.tasks import Episode, Examples
 
@@ -109,6 +110,7 @@ class SpikingLearner(AbstractEnergyLearner):
                     f"a spiking network with {network.inputs} inputs takes arrays of shape (batch, time,"
                     f" {network.inputs}), but the {name} set has {shape}"
                 )
+            check_signals(name, part, 0)
             rows, time, _ = part.x.shape
             if time < 2:
                 raise IncompatibleError(
